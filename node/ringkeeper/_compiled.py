@@ -1,0 +1,91 @@
+"""Which modules are compiled, and which form of each may run.
+
+Every hot module is one ordinary Python source that Cython compiles as well. This file decides, once, when the package
+is imported, which form is loaded:
+
+- a binary made from exactly this source runs (its digest stands in `_compiled.json`, written by the build);
+- a binary made from another source never runs: the pure form does, and standard error says so;
+- `RINGKEEPER_REQUIRE_COMPILED=1` turns a missing or stale binary into an `ImportError` (images and CI set it);
+- `RINGKEEPER_DISABLE_COMPILED=1` runs the pure form throughout (the tests run both).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+MODULES = (
+    "ringkeeper.store.slot",
+    "ringkeeper.store.keyspace",
+)
+"""Every compiled module, for the build, for the tests that run both forms and for `ringkeeper-server --version`."""
+
+FOLDER = pathlib.Path(__file__).parent
+
+
+def source_of(module: str) -> pathlib.Path:
+    return FOLDER.joinpath(*module.split(".")[1:]).with_suffix(".py")
+
+
+def has_binary(module: str) -> bool:
+    source = source_of(module)
+    return any(source.with_suffix(suffix).exists() for suffix in importlib.machinery.EXTENSION_SUFFIXES)
+
+
+def is_current(module: str) -> bool:
+    """Whether a binary exists that was built from the source as it stands now."""
+    try:
+        digests = json.loads((FOLDER / "_compiled.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return has_binary(module) and digests.get(module) == hashlib.sha256(source_of(module).read_bytes()).hexdigest()
+
+
+class PureFinder(importlib.abc.MetaPathFinder):
+    """Loads the named modules from their source although a binary lies beside it."""
+
+    def __init__(self, modules: frozenset[str]) -> None:
+        self.modules = modules
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in self.modules:
+            return None
+        return importlib.util.spec_from_file_location(fullname, source_of(fullname))
+
+
+def choose_forms() -> None:
+    """Called by `ringkeeper/__init__.py`, before any hot module is imported."""
+    current = frozenset(module for module in MODULES if is_current(module))
+    if os.environ.get("RINGKEEPER_DISABLE_COMPILED") == "1":
+        sys.meta_path.insert(0, PureFinder(frozenset(MODULES)))
+        return
+    pure = frozenset(MODULES) - current
+    if pure and os.environ.get("RINGKEEPER_REQUIRE_COMPILED") == "1":
+        raise ImportError(
+            f"RINGKEEPER_REQUIRE_COMPILED is set, but these have no binary of the present source: "
+            f"{', '.join(sorted(pure))}. Run `make build` (it needs a C compiler)."
+        )
+    if stale := sorted(module for module in pure if has_binary(module)):
+        print(
+            f"ringkeeper: {', '.join(stale)} changed since the last build; running the slow pure form. "
+            "`make build` compiles it again.",
+            file=sys.stderr,
+        )
+    if pure:
+        sys.meta_path.insert(0, PureFinder(pure))
+
+
+def form(module: str) -> str:
+    """`compiled` or `pure`, of a module that is imported already."""
+    origin = getattr(sys.modules[module], "__file__", "") or ""
+    return "pure" if origin.endswith(".py") else "compiled"

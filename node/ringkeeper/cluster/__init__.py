@@ -1,0 +1,1 @@
+"""Slots, ring, topology and the rules of membership: pure, no clock, no socket."""

@@ -1,0 +1,141 @@
+"""What a command function may see and do. Upper layers are reached through the protocols here, handed in at start.
+
+A command gets one `Context`, its session's. It reads and writes data through `context.keyspace` alone, answers with a
+value of `ringkeeper.resp.values`, and raises `ReplyError` to refuse. It never remembers what a write entails: dispatch
+does that once, from what the keyspace recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from ringkeeper.store.keyspace import Keyspace
+
+
+class Client(Protocol):
+    """The session's own facts, as the CLIENT, HELLO, AUTH and RESET commands see and set them."""
+
+    id: int
+    name: bytes
+    library_name: bytes
+    library_version: bytes
+    protocol: int
+    """2 or 3."""
+    user: str
+    authenticated: bool
+    read_only: bool
+    """READONLY was said: a replica may answer reads."""
+    asking: bool
+    reply_mode: str
+    """`on`, `off` or `skip` (CLIENT REPLY)."""
+    no_evict: bool
+    no_touch: bool
+
+    def close_after_reply(self) -> None: ...
+
+    def reset(self) -> None:
+        """Everything that RESET undoes, authentication included."""
+
+    def describe(self) -> str:
+        """One line of CLIENT LIST, without a line end."""
+
+
+class Clients(Protocol):
+    """All the sessions of this node."""
+
+    def all(self) -> Iterable[Client]: ...
+
+    def kill(self, client: Client) -> None: ...
+
+    def pause(self, until_ms: int, *, writes_only: bool) -> None: ...
+
+    def unpause(self) -> None: ...
+
+
+class Settings(Protocol):
+    """The configuration, as CONFIG sees it. Names are redis.conf's directives, values their text."""
+
+    def get(self, patterns: Sequence[str]) -> Mapping[str, str]: ...
+
+    def set(self, changes: Sequence[tuple[str, str]]) -> None:
+        """All or nothing; raises `ReplyError` with Redis's text, naming the directive."""
+
+    def rewrite(self) -> None: ...
+
+    def reset_statistics(self) -> None: ...
+
+
+class Access(Protocol):
+    """Who may come in."""
+
+    @property
+    def password_needed(self) -> bool:
+        """Whether a connection starts unauthenticated."""
+
+    def authenticate(self, user: str, password: bytes) -> bool: ...
+
+
+class ClusterServices(Protocol):
+    """What the CLUSTER commands ask; rendered replies come ready for the protocol given."""
+
+    enabled: bool
+
+    def slots(self, protocol: int, client: Client) -> Any: ...
+
+    def shards(self, protocol: int) -> Any: ...
+
+    def nodes(self) -> bytes: ...
+
+    def info(self) -> bytes: ...
+
+    def my_id(self) -> str: ...
+
+    def my_shard_id(self) -> str: ...
+
+    def links(self) -> list[Any]: ...
+
+    def replicas(self, node_id: str) -> list[bytes]:
+        """Raises `ReplyError` for an unknown node."""
+
+
+class Node(Protocol):
+    """The process as a whole."""
+
+    run_id: str
+    version: str
+
+    def info(self, sections: Sequence[str]) -> bytes:
+        """The text of INFO; no sections means the default ones."""
+
+    def shutdown(self, *, save: bool | None, now: bool, force: bool) -> None: ...
+
+    def role(self) -> list[Any]:
+        """The reply of ROLE."""
+
+
+class Context:
+    """One a session, made with it. Selecting a database replaces `keyspace`."""
+
+    __slots__ = ("access", "client", "clients", "cluster", "database", "databases", "keyspace", "node", "settings")
+
+    def __init__(
+        self,
+        *,
+        databases: list[Keyspace],
+        client: Client,
+        clients: Clients,
+        settings: Settings,
+        access: Access,
+        cluster: ClusterServices,
+        node: Node,
+    ) -> None:
+        self.databases = databases
+        self.database = 0
+        self.keyspace = databases[0]
+        self.client = client
+        self.clients = clients
+        self.settings = settings
+        self.access = access
+        self.cluster = cluster
+        self.node = node

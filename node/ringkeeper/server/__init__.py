@@ -1,0 +1,1 @@
+"""The running node: sessions, dispatch, admin HTTP, metrics, configuration."""

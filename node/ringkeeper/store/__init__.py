@@ -1,0 +1,1 @@
+"""The keyspace: the only door to data."""

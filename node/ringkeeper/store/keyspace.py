@@ -1,0 +1,296 @@
+"""The keyspace of one database: the only door to its data.
+
+Keys live in one dictionary per slot, so that a slot can be counted, listed, moved and dropped without a look at the
+others, and so that SCAN has a cursor that survives every insertion and deletion: the slot and a position in it.
+This is the plain form; it says what any faster one must do.
+
+Values are immutable `bytes`, or a `bytearray` once a command has edited the value in place (APPEND, SETRANGE, SETBIT);
+Redis calls the latter's encoding `raw` whatever its length. Times are Unix milliseconds; the clock is handed in.
+
+Memory is estimated, not measured: `KEY_OVERHEAD` for the table entry and the object headers, plus the bytes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from ringkeeper.store.clock import Clock
+from ringkeeper.store.slot import SLOTS, key_slot
+
+Value = bytes | bytearray
+
+KEY_OVERHEAD = 150
+"""Bytes a key costs beyond its own and its value's: two object headers, a table entry, the table's slack."""
+EXPIRY_OVERHEAD = 100
+NO_EXPIRY = -1
+
+SLOT_BITS = 14
+POSITION_MASK = (1 << 48) - 1
+
+
+class Keyspace:
+    """One database. No method is O(n) in the number of keys unless it says so."""
+
+    def __init__(self, clock: Clock, randomness: random.Random | None = None) -> None:
+        self.clock = clock
+        self.random = randomness or random.Random()
+        self.dirty = 0
+        """Grows by one with every change; dispatch compares it before and after a command."""
+        self.hits = 0
+        self.misses = 0
+        self.expired = 0
+        """Keys removed because their time had come."""
+        self.used_bytes = 0
+        self.size = 0
+        self.volatile = 0
+        """Keys that have an expiry."""
+        self.tables: list[dict[bytes, Value] | None] = [None] * SLOTS
+        self.expiries: list[dict[bytes, int] | None] = [None] * SLOTS
+        self.sweep_slot = 0
+
+    def __len__(self) -> int:
+        """Keys, those included whose time has come but that nobody has met yet (as DBSIZE counts)."""
+        return self.size
+
+    # Looking up
+
+    def read(self, key: bytes) -> Value | None:
+        """The value, for a command that reads; counts a hit or a miss."""
+        value = self.peek(key)
+        if value is None:
+            self.misses += 1
+        else:
+            self.hits += 1
+        return value
+
+    def peek(self, key: bytes) -> Value | None:
+        """The value, for a command that writes or inspects; counts nothing."""
+        slot = key_slot(key)
+        table = self.tables[slot]
+        if table is None:
+            return None
+        value = table.get(key)
+        if value is None:
+            return None
+        if self.volatile:
+            expiries = self.expiries[slot]
+            if expiries is not None and expiries.get(key, self.clock.now_ms + 1) <= self.clock.now_ms:
+                self._drop(key, slot)
+                self.expired += 1
+                return None
+        return value
+
+    def expiry(self, key: bytes) -> int:
+        """When the key expires, in Unix milliseconds, or `NO_EXPIRY`. For a key that exists."""
+        expiries = self.expiries[key_slot(key)]
+        return NO_EXPIRY if expiries is None else expiries.get(key, NO_EXPIRY)
+
+    # Changing
+
+    def set(self, key: bytes, value: Value, expires_at: int = NO_EXPIRY) -> None:
+        """Store a value, replacing what was there, its expiry included."""
+        slot = key_slot(key)
+        self._store(key, slot, value)
+        if expires_at != NO_EXPIRY:
+            self._set_expiry(key, slot, expires_at)
+        elif self.volatile:
+            self._clear_expiry(key, slot)
+        self.dirty += 1
+
+    def update(self, key: bytes, value: Value, grown_by: int = 0) -> None:
+        """Store a new value of a key that exists, keeping its expiry.
+
+        A `bytearray` edited in place is handed back here too, with the bytes it has grown by since `peek`.
+        """
+        self.used_bytes += grown_by
+        self._store(key, key_slot(key), value)
+        self.dirty += 1
+
+    def delete(self, key: bytes) -> bool:
+        """Whether there was such a key (one whose time had come does not count)."""
+        if self.peek(key) is None:
+            return False
+        self._drop(key, key_slot(key))
+        self.dirty += 1
+        return True
+
+    def expire(self, key: bytes, expires_at: int) -> None:
+        """Give an existing key an expiry; one in the past deletes it."""
+        if expires_at <= self.clock.now_ms:
+            self._drop(key, key_slot(key))
+        else:
+            self._set_expiry(key, key_slot(key), expires_at)
+        self.dirty += 1
+
+    def persist(self, key: bytes) -> bool:
+        """Take an existing key's expiry away; whether it had one."""
+        if not self._clear_expiry(key, key_slot(key)):
+            return False
+        self.dirty += 1
+        return True
+
+    def flush(self) -> int:
+        """Drop every key; how many there were."""
+        dropped = self.size
+        self.tables = [None] * SLOTS
+        self.expiries = [None] * SLOTS
+        self.size = self.volatile = self.used_bytes = 0
+        self.dirty += dropped or 1
+        return dropped
+
+    def drop_slot(self, slot: int) -> int:
+        """Drop every key of a slot (it is owned elsewhere now); how many there were."""
+        keys = self.slot_keys(slot)
+        for key in keys:
+            self._drop(key, slot)
+        return len(keys)
+
+    # Going through
+
+    def keys(self) -> Iterator[bytes]:
+        """Every live key. Take care not to change the keyspace meanwhile. O(n)."""
+        now = self.clock.now_ms
+        for slot in range(SLOTS):
+            table = self.tables[slot]
+            if table:
+                expiries = self.expiries[slot] or {}
+                for key in table:
+                    if expiries.get(key, now + 1) > now:
+                        yield key
+
+    def slot_count(self, slot: int) -> int:
+        table = self.tables[slot]
+        return 0 if table is None else len(table)
+
+    def slot_keys(self, slot: int, limit: int | None = None) -> list[bytes]:
+        """Up to `limit` keys of a slot. O(keys of the slot)."""
+        table = self.tables[slot]
+        return [] if table is None else list(table)[:limit]
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """The next keys behind a cursor, and the cursor behind them; both ends are 0.
+
+        A key that exists throughout a full iteration is returned at least once. Slots are returned whole while
+        they are small; within a large one the position is the key's hash, so the answer stays about `count` long.
+        O(count), or O(keys of the slot) in a slot with more keys than `count`.
+        """
+        slot = cursor & (SLOTS - 1)
+        position = cursor >> SLOT_BITS
+        found: list[bytes] = []
+        while slot < SLOTS:
+            table = self.tables[slot]
+            if table:
+                room = max(count - len(found), 1)
+                if position == 0 and len(table) <= room:
+                    found.extend(table)
+                else:
+                    ordered = sorted((hash(key) & POSITION_MASK, key) for key in table)
+                    rest = [entry for entry in ordered if entry[0] >= position]
+                    taken = rest[:room]
+                    while len(taken) < len(rest) and taken and rest[len(taken)][0] == taken[-1][0]:
+                        taken.append(rest[len(taken)])
+                    found.extend(key for _, key in taken)
+                    if len(taken) < len(rest):
+                        return (rest[len(taken)][0] << SLOT_BITS) | slot, found
+            slot += 1
+            position = 0
+            if len(found) >= count:
+                break
+        return (slot if slot < SLOTS else 0), found
+
+    def random_key(self) -> bytes | None:
+        """A live key, each as likely as any other. O(slots)."""
+        for _ in range(100):
+            if not self.size:
+                return None
+            index = self.random.randrange(self.size)
+            for table in self.tables:
+                if table is None:
+                    continue
+                if index < len(table):
+                    break
+                index -= len(table)
+            assert table is not None
+            key = list(table)[index]
+            if self.peek(key) is not None:
+                return key
+        return next(self.keys(), None)
+
+    def sweep(self, limit: int) -> int:
+        """Remove expired keys of the next slots, looking at about `limit` keys at most; how many it looked at."""
+        looked = 0
+        now = self.clock.now_ms
+        for _ in range(SLOTS):
+            if looked >= limit or not self.volatile:
+                break
+            slot = self.sweep_slot
+            self.sweep_slot = (slot + 1) & (SLOTS - 1)
+            expiries = self.expiries[slot]
+            if expiries:
+                due = [key for key, expires_at in expiries.items() if expires_at <= now]
+                looked += len(expiries)
+                for key in due:
+                    self._drop(key, slot)
+                self.expired += len(due)
+        return looked
+
+    def check(self) -> None:
+        """Assert every invariant. O(n), for tests."""
+        size = volatile = used = 0
+        for slot in range(SLOTS):
+            table = self.tables[slot] or {}
+            expiries = self.expiries[slot] or {}
+            size += len(table)
+            volatile += len(expiries)
+            used += sum(KEY_OVERHEAD + len(key) + len(value) for key, value in table.items())
+            used += EXPIRY_OVERHEAD * len(expiries)
+            assert all(key_slot(key) == slot for key in table), f"slot {slot} holds a key of another slot"
+            assert expiries.keys() <= table.keys(), f"slot {slot} has an expiry without a key"
+        assert size == self.size, (size, self.size)
+        assert volatile == self.volatile, (volatile, self.volatile)
+        assert used == self.used_bytes, (used, self.used_bytes)
+
+    # The three places that touch the dictionaries
+
+    def _store(self, key: bytes, slot: int, value: Value) -> None:
+        table = self.tables[slot]
+        if table is None:
+            table = self.tables[slot] = {}
+        old = table.get(key)
+        if old is None:
+            self.size += 1
+            self.used_bytes += KEY_OVERHEAD + len(key) + len(value)
+        else:
+            self.used_bytes += len(value) - len(old)
+        table[key] = value
+
+    def _drop(self, key: bytes, slot: int) -> None:
+        table = self.tables[slot]
+        assert table is not None
+        value = table.pop(key)
+        self.size -= 1
+        self.used_bytes -= KEY_OVERHEAD + len(key) + len(value)
+        self._clear_expiry(key, slot)
+        if not table:
+            self.tables[slot] = None
+
+    def _set_expiry(self, key: bytes, slot: int, expires_at: int) -> None:
+        expiries = self.expiries[slot]
+        if expiries is None:
+            expiries = self.expiries[slot] = {}
+        if key not in expiries:
+            self.volatile += 1
+            self.used_bytes += EXPIRY_OVERHEAD
+        expiries[key] = expires_at
+
+    def _clear_expiry(self, key: bytes, slot: int) -> bool:
+        expiries = self.expiries[slot]
+        if expiries is None or key not in expiries:
+            return False
+        del expiries[key]
+        self.volatile -= 1
+        self.used_bytes -= EXPIRY_OVERHEAD
+        if not expiries:
+            self.expiries[slot] = None
+        return True

@@ -1,0 +1,1 @@
+"""The operator: one `decide` for Kubernetes and for a laptop. Reading order: ARCHITECTURE.md."""
