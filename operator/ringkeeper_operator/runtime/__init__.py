@@ -1,0 +1,1 @@
+"""Observe and apply: the only I/O of the operator. `loop` drives either runtime through `base.Runtime`."""

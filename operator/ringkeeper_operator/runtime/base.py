@@ -1,0 +1,30 @@
+"""What a runtime is to the loop that drives it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ringkeeper_operator.model import Action, Observed, Spec
+
+
+class Conflict(Exception):
+    """A compare-and-set named a version that is no longer the committed one; observe again."""
+
+
+class UncertainCommit(Exception):
+    """Whether a commit happened is unknown; the leader number must be claimed anew before anything else."""
+
+
+class Runtime(Protocol):
+    """Kubernetes or this machine. Every method may be cancelled and called again."""
+
+    async def observe(self, spec: Spec) -> Observed: ...
+
+    async def apply(self, spec: Spec, action: Action) -> None:
+        """Carry out one action. Raises `Conflict`, `UncertainCommit`, or an `OSError` that the loop retries."""
+
+    async def publish(self, spec: Spec, observed: Observed, action: Action | None) -> None:
+        """Write the status that follows from this, if it changed."""
+
+    async def record(self, spec: Spec, action: Action) -> None:
+        """Tell people of an action: an Event, a line."""
