@@ -25,6 +25,8 @@ from types import ModuleType
 MODULES = (
     "ringkeeper.store.slot",
     "ringkeeper.store.keyspace",
+    "ringkeeper.resp.reader",
+    "ringkeeper.resp.writer",
 )
 """Every compiled module, for the build, for the tests that run both forms and for `ringkeeper-server --version`."""
 

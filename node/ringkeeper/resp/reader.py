@@ -1,0 +1,417 @@
+"""From bytes to commands (a server's side) and to replies (a client's side), without I/O.
+
+Both readers are fed whatever arrives and asked for whole messages. They take time linear in the bytes fed, however
+these are cut, and hold no more memory than the bytes that have come: no announced length is believed before its bytes
+are there, and none is read past the limit that it must keep. Three places hold what has come:
+
+- `_buffer`, the bytes being parsed, from `_position` on: the very object that was fed, when all before it was parsed;
+- `_more`, what was fed while the buffer was not yet parsed. It joins the buffer when the buffer's unfinished line can
+  go on, never before: a line that drips in is not searched, nor copied, once a byte;
+- `_bulk`, a string whose length is known and whose bytes have not all come. It grows in place and is handed out
+  without another copy.
+
+The verdicts on broken streams, and their texts, are those of Redis 7.0 (`processMultibulkBuffer` and
+`processInlineBuffer`), its habits included: the bytes behind a bulk string are skipped, not checked, and a NUL byte
+before a line's end hides that end, so that the line can only grow too long.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Final
+
+import cython
+
+from ringkeeper.resp.inline import split_inline
+from ringkeeper.resp.values import ProtocolError
+
+MAX_BULK: Final = 512 * 1024 * 1024
+"""Redis's default `proto-max-bulk-len`."""
+MAX_ARGUMENTS: Final = 1024 * 1024
+MAX_LINE: Final = 64 * 1024
+MAX_BULK_UNAUTHENTICATED: Final = 16384
+MAX_ARGUMENTS_UNAUTHENTICATED: Final = 10
+MAX_DEPTH: Final = 128
+"""Collections within collections in a reply. Redis's own replies nest less than ten deep."""
+MAX_REPLY_LINE: Final = 1024 * 1024
+MAX_ELEMENTS: Final = 2**31 - 1
+
+CR: Final = b"\r"
+INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]{0,18}")
+"""What Redis's `string2ll` reads, apart from the 64-bit range."""
+
+
+class NotReady:
+    """What `ReplyReader.next` answers when more bytes are needed; `None` is a value of its own there."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "NOT_READY"
+
+
+NOT_READY: Final = NotReady()
+
+
+def parse_integer(text: bytes) -> int | None:
+    """A 64-bit integer as Redis writes it, without sign `+`, leading zeros or blanks; None for anything else."""
+    if len(text) > 20 or INTEGER.fullmatch(text) is None:
+        return None
+    value: object = int(text)
+    assert isinstance(value, int)
+    return value if -(1 << 63) <= value < (1 << 63) else None
+
+
+@cython.cclass
+class Inbox:
+    """The bytes that were fed and not yet handed out."""
+
+    _buffer: bytes
+    _position: cython.Py_ssize_t
+    _length: cython.Py_ssize_t
+    _more: bytearray
+    _waiting: cython.bint
+    _awaited: bytes
+    _scanned: cython.Py_ssize_t
+    _bulk: io.BytesIO | None
+    _missing: cython.Py_ssize_t
+    _ending: bytes
+    _entry: cython.Py_ssize_t
+    _held: cython.Py_ssize_t
+    _max_line: cython.Py_ssize_t
+    _failure: str | None
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._position = 0
+        self._length = 0
+        self._more = bytearray()
+        self._waiting = False
+        """The line at `_position` is unfinished: it goes on when `_awaited` comes, or when it has grown too long."""
+        self._awaited = b""
+        """The byte that ends the line; empty if nothing can end it any more."""
+        self._scanned = 0
+        """Bytes of `_more` that were searched for it."""
+        self._bulk = None
+        self._missing = 0
+        """Bytes that `_bulk` lacks, its CRLF included."""
+        self._ending = b""
+        """The part of that CRLF that has come."""
+        self._entry = 0
+        """Where in the buffer the unfinished message, or what is left of it, begins."""
+        self._held = 0
+        """Bytes of the unfinished message that were parsed and have left the buffer."""
+        self._max_line = MAX_LINE
+        self._failure = None
+
+    def feed(self, data: bytes) -> None:
+        """Take what has arrived. After a `ProtocolError` it is dropped."""
+        if self._failure is not None:
+            return
+        if self._position == self._length and not self._more:
+            self._held += self._position - self._entry
+            self._buffer = data
+            self._position = self._entry = 0
+            self._length = len(data)
+        else:
+            self._more += data
+
+    @property
+    def buffered(self) -> int:
+        """Bytes fed and not yet handed out, those of the unfinished message included. O(1)."""
+        size: int = self._held + self._length - self._entry + len(self._more)
+        return size
+
+    @cython.cfunc
+    def _refill(self) -> cython.bint:
+        """Join to the buffer what was fed since; whether there is more to parse now."""
+        rest: cython.Py_ssize_t = self._length - self._position
+        size: cython.Py_ssize_t = len(self._more)
+        if size == 0:
+            return False
+        if self._waiting:
+            grown = rest + size > self._max_line
+            if not grown and (not self._awaited or self._more.find(self._awaited, self._scanned) < 0):
+                self._scanned = size
+                return False
+            self._waiting = False
+        self._trim()
+        self._buffer = self._buffer + self._more
+        self._length = len(self._buffer)
+        self._more = bytearray()
+        return True
+
+    @cython.cfunc
+    def _trim(self) -> cython.void:
+        """Let go of what was parsed, so that an unfinished line keeps no large buffer alive."""
+        self._held += self._position - self._entry
+        self._buffer = self._buffer[self._position :]
+        self._length -= self._position
+        self._position = self._entry = 0
+
+    @cython.cfunc
+    def _line_end(self, end_byte: bytes) -> cython.Py_ssize_t:
+        """Where the line at `_position` ends; -1 when its end has not come, -2 when it is too long."""
+        end: cython.Py_ssize_t = self._buffer.find(end_byte, self._position)
+        reach: cython.Py_ssize_t = end if end >= 0 else self._length
+        hidden: cython.bint = self._buffer.find(b"\0", self._position, reach) >= 0
+        if hidden:
+            end = -1
+            reach = self._length
+        if reach - self._position > self._max_line:
+            return -2
+        if end < 0:
+            self._waiting = True
+            self._awaited = b"" if hidden else end_byte
+            self._scanned = 0
+        return end
+
+    @cython.cfunc
+    def _begin_bulk(self, size: cython.Py_ssize_t) -> cython.void:
+        self._bulk = io.BytesIO()
+        self._missing = size + 2
+        self._ending = b""
+
+    @cython.cfunc
+    def _finish_bulk(self) -> bytes | None:
+        """Move what has come into the bulk string; the string once it is whole."""
+        bulk = self._bulk
+        assert bulk is not None
+        start: cython.Py_ssize_t = self._position
+        taken: cython.Py_ssize_t = min(self._length - start, self._missing)
+        body: cython.Py_ssize_t = max(min(taken, self._missing - 2), 0)
+        if body:
+            bulk.write(memoryview(self._buffer)[start : start + body])
+        self._ending += self._buffer[start + body : start + taken]
+        self._missing -= taken
+        self._position += taken
+        if self._missing:
+            return None
+        self._bulk = None
+        return bulk.getvalue()
+
+    @cython.cfunc
+    def _fail(self, text: str) -> object:
+        """Break off for good: nothing that follows can be understood."""
+        self._failure = text
+        self._buffer = b""
+        self._more = bytearray()
+        self._position = self._length = self._entry = self._held = 0
+        self._bulk = None
+        raise ProtocolError(text)
+
+
+@cython.final
+@cython.cclass
+class CommandReader(Inbox):
+    """A server's side: commands, as RESP arrays of bulk strings or as inline requests.
+
+    An unauthenticated client may send 10 arguments and 16384 bytes each, no more. Empty requests are skipped.
+    """
+
+    _authenticated: cython.bint
+    _max_bulk: cython.longlong
+    _args: list[bytes]
+    _remaining: cython.Py_ssize_t
+    _number: cython.longlong
+
+    def __init__(self, *, authenticated: bool = True) -> None:
+        Inbox.__init__(self)
+        self._authenticated = authenticated
+        self._max_bulk = MAX_BULK
+        self._args = []
+        self._remaining = 0
+        """Arguments of the unfinished command that have not come."""
+        self._number = 0
+        """What `_read_number` has read."""
+
+    @property
+    def authenticated(self) -> bool:
+        return bool(self._authenticated)
+
+    @authenticated.setter
+    def authenticated(self, value: bool) -> None:
+        self._authenticated = value
+
+    @property
+    def proto_max_bulk_len(self) -> int:
+        """The longest argument allowed, in bytes."""
+        return int(self._max_bulk)
+
+    @proto_max_bulk_len.setter
+    def proto_max_bulk_len(self, value: int) -> None:
+        self._max_bulk = value
+
+    def next(self) -> list[bytes] | None:
+        """The next whole command; None when more bytes are needed. Raises `ProtocolError`, then and ever after."""
+        command: list[bytes] | None = self._advance()
+        return command
+
+    def take(self, limit: cython.Py_ssize_t) -> list[list[bytes]]:
+        """Up to `limit` whole commands; none when more bytes are needed. Cheaper than so many calls of `next`.
+
+        A `ProtocolError` is raised when the commands before it have been handed out. While the client is
+        unauthenticated the answer holds one command at most, since AUTH changes the limits for what follows it.
+        """
+        if not self._authenticated:
+            limit = 1
+        commands: list[list[bytes]] = []
+        try:
+            while len(commands) < limit:
+                command: list[bytes] | None = self._advance()
+                if command is None:
+                    break
+                commands.append(command)
+        except ProtocolError:
+            if not commands:
+                raise
+        return commands
+
+    @cython.cfunc
+    def _advance(self) -> list[bytes] | None:
+        if self._failure is not None:
+            raise ProtocolError(self._failure)
+        if self._waiting and not self._refill():
+            return None
+        while True:
+            command: list[bytes] | None = self._parse()
+            if command is not None:
+                self._held = 0
+                self._entry = self._position
+                return command
+            self._trim()
+            if not self._refill():
+                return None
+
+    @cython.cfunc
+    def _parse(self) -> list[bytes] | None:
+        """The next command of the buffer; None when it ends within one, whose arguments so far are kept."""
+        if self._bulk is not None:
+            argument = self._finish_bulk()
+            if argument is None:
+                return None
+            self._args.append(argument)
+            self._remaining -= 1
+        elif self._remaining == 0:
+            command: list[bytes] | None = self._begin_command()
+            if self._remaining == 0:
+                return command
+        if self._read_arguments():
+            command = self._args
+            self._args = []
+            return command
+        return None
+
+    @cython.cfunc
+    def _begin_command(self) -> list[bytes] | None:
+        """Read an array's header into `_remaining`, or a whole inline request, which is the answer."""
+        while True:
+            self._entry = self._position
+            if self._position == self._length:
+                return None
+            if self._buffer[self._position] != 42:
+                command: list[bytes] | None = self._read_inline()
+                if command is None or command:
+                    return command
+                continue
+            if not self._read_number(42):
+                return None
+            if self._number > MAX_ARGUMENTS:
+                self._fail("invalid multibulk length")
+            if self._number > MAX_ARGUMENTS_UNAUTHENTICATED and not self._authenticated:
+                self._fail("unauthenticated multibulk length")
+            if self._number > 0:
+                self._remaining = self._number
+                return None
+
+    @cython.cfunc
+    @cython.locals(data=cython.p_const_uchar)
+    def _read_arguments(self) -> cython.bint:
+        """Read the bulk strings that the command lacks; whether all have come."""
+        size: cython.longlong
+        data = self._buffer
+        while self._remaining:
+            if not self._read_number(36):
+                return False
+            size = self._number
+            if size < 0 or size > self._max_bulk:
+                self._fail("invalid bulk length")
+            if size > MAX_BULK_UNAUTHENTICATED and not self._authenticated:
+                self._fail("unauthenticated bulk length")
+            if self._length - self._position < size + 2:
+                self._begin_bulk(size)
+                self._finish_bulk()
+                return False
+            self._args.append(data[self._position : self._position + size])
+            self._position += size + 2
+            self._remaining -= 1
+        return True
+
+    @cython.cfunc
+    @cython.locals(data=cython.p_const_uchar)
+    def _read_number(self, kind: cython.int) -> cython.bint:
+        """Read a line such as `$12` into `_number`; False when it has not all come.
+
+        Ten plain digits at most are read here, which cannot overflow; the rest is left to `_read_rare_number`.
+        """
+        start: cython.Py_ssize_t = self._position + 1
+        end: cython.Py_ssize_t = min(self._length, start + 10)
+        i: cython.Py_ssize_t = start
+        digit: cython.int
+        value: cython.longlong = 0
+        data = self._buffer
+        while i < end:
+            digit = data[i] - 48
+            if digit < 0 or digit > 9:
+                break
+            value = value * 10 + digit
+            i += 1
+        if (
+            i > start
+            and i + 1 < self._length
+            and data[i] == 13
+            and data[start - 1] == kind
+            and (data[start] != 48 or i == start + 1)
+        ):
+            self._number = value
+            self._position = i + 2
+            return True
+        return self._read_rare_number(kind)
+
+    @cython.cfunc
+    def _read_rare_number(self, kind: cython.int) -> cython.bint:
+        """The same for a line that is unfinished, long, negative or wrong."""
+        if self._position == self._length:
+            return False
+        end: cython.Py_ssize_t = self._line_end(b"\r")
+        if end == -2:
+            self._fail("too big mbulk count string" if kind == 42 else "too big bulk count string")
+        if end < 0 or end + 1 == self._length:
+            return False
+        first = self._buffer[self._position : self._position + 1]
+        if first[0] != kind:
+            # Redis writes this byte as it is, be it part of a character or not, but never a line end.
+            self._fail(f"expected '$', got '{first.replace(CR, b' ').decode('utf-8', 'surrogateescape')}'")
+        number = parse_integer(self._buffer[self._position + 1 : end])
+        if number is None:
+            self._fail("invalid multibulk length" if kind == 42 else "invalid bulk length")
+        else:
+            self._number = number
+            self._position = end + 2
+        return True
+
+    @cython.cfunc
+    def _read_inline(self) -> list[bytes] | None:
+        """The arguments of the line, none if it is blank; None when it has not all come."""
+        end: cython.Py_ssize_t = self._line_end(b"\n")
+        if end == -2:
+            self._fail("too big inline request")
+        if end < 0:
+            return None
+        line = self._buffer[self._position : end]
+        arguments = split_inline(line.removesuffix(CR))
+        if arguments is None:
+            self._fail("unbalanced quotes in request")
+        self._position = end + 1
+        return arguments
