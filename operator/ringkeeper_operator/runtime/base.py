@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from ringkeeper_operator.model import Action, Observed, Spec
 
@@ -15,13 +15,20 @@ class UncertainCommit(Exception):
     """Whether a commit happened is unknown; the leader number must be claimed anew before anything else."""
 
 
+class Blocked(Exception):
+    """What is there must not be touched (it belongs to another), so the action cannot be carried out; says what to do.
+
+    Only a person or time can change that: the loop tells it as a `Refuse` and looks again later.
+    """
+
+
 class Runtime(Protocol):
     """Kubernetes or this machine. Every method may be cancelled and called again."""
 
     async def observe(self, spec: Spec) -> Observed: ...
 
     async def apply(self, spec: Spec, action: Action) -> None:
-        """Carry out one action. Raises `Conflict`, `UncertainCommit`, or an `OSError` that the loop retries."""
+        """Carry out one action. Raises `Conflict`, `UncertainCommit`, `Blocked`, or an `OSError` that the loop retries."""
 
     async def publish(self, spec: Spec, observed: Observed, action: Action | None) -> None:
         """Write the status that follows from this, if it changed."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from ringkeeper_operator.decide import decide
 from ringkeeper_operator.model import Refuse, Spec, Wait
-from ringkeeper_operator.runtime.base import Conflict, Runtime, UncertainCommit
+from ringkeeper_operator.runtime.base import Blocked, Conflict, Runtime, UncertainCommit
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,11 @@ async def reconcile_once(runtime: Runtime, spec: Spec) -> float:
     except (Conflict, UncertainCommit) as error:
         log.info("%s: %s; looking again", spec.name, error)
         return 0.0
+    except Blocked as error:
+        refusal = Refuse(reason="Blocked", message=str(error), warning=True)
+        await runtime.publish(spec, observed, refusal)
+        await runtime.record(spec, refusal)
+        return IDLE_SECONDS
     await runtime.record(spec, action)
     return 0.0
 
