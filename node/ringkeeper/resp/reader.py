@@ -24,7 +24,7 @@ from typing import Final
 import cython
 
 from ringkeeper.resp.inline import split_inline
-from ringkeeper.resp.values import ProtocolError
+from ringkeeper.resp.values import NULL_ARRAY, ProtocolError, Push, ReplyError, SetReply, Simple, Verbatim
 
 MAX_BULK: Final = 512 * 1024 * 1024
 """Redis's default `proto-max-bulk-len`."""
@@ -40,6 +40,16 @@ MAX_ELEMENTS: Final = 2**31 - 1
 CR: Final = b"\r"
 INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]{0,18}")
 """What Redis's `string2ll` reads, apart from the 64-bit range."""
+SIGNED: Final = re.compile(rb"[+-]?[0-9]{1,19}")
+BIG_NUMBER: Final = re.compile(rb"[+-]?[0-9]{1,4000}")
+DOUBLE: Final = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|inf)|-?nan")
+
+LINES: Final = b"+-:_#,("
+"""Types whose value stands in their line."""
+BULKS: Final = b"$=!"
+"""Types whose line says how many bytes follow."""
+COLLECTIONS: Final = b"*~>%|"
+"""Types whose line says how many values, or pairs of them, follow."""
 
 
 class NotReady:
@@ -52,6 +62,8 @@ class NotReady:
 
 
 NOT_READY: Final = NotReady()
+UNFINISHED: Final = NotReady()
+"""Within a parser: a value has begun, or was dropped, and the next line can be read."""
 
 
 def parse_integer(text: bytes) -> int | None:
@@ -80,6 +92,7 @@ class Inbox:
     _entry: cython.Py_ssize_t
     _held: cython.Py_ssize_t
     _max_line: cython.Py_ssize_t
+    _nul_hides: cython.bint
     _failure: str | None
 
     def __init__(self) -> None:
@@ -103,6 +116,8 @@ class Inbox:
         self._held = 0
         """Bytes of the unfinished message that were parsed and have left the buffer."""
         self._max_line = MAX_LINE
+        self._nul_hides = True
+        """A NUL byte hides the end of its line."""
         self._failure = None
 
     def feed(self, data: bytes) -> None:
@@ -155,7 +170,7 @@ class Inbox:
         """Where the line at `_position` ends; -1 when its end has not come, -2 when it is too long."""
         end: cython.Py_ssize_t = self._buffer.find(end_byte, self._position)
         reach: cython.Py_ssize_t = end if end >= 0 else self._length
-        hidden: cython.bint = self._buffer.find(b"\0", self._position, reach) >= 0
+        hidden: cython.bint = self._nul_hides and self._buffer.find(b"\0", self._position, reach) >= 0
         if hidden:
             end = -1
             reach = self._length
@@ -415,3 +430,176 @@ class CommandReader(Inbox):
             self._fail("unbalanced quotes in request")
         self._position = end + 1
         return arguments
+
+
+@cython.final
+@cython.cclass
+class ReplyReader(Inbox):
+    """A client's side: replies in RESP2 and RESP3, as the values of `ringkeeper.resp.values`.
+
+    Attributes are read and dropped. Streamed strings and collections, which no server sends, are refused; so are
+    collections nested deeper than `MAX_DEPTH` and maps whose keys are collections.
+    """
+
+    _kind: cython.int
+    _text: bytes
+    _open: list[tuple[int, int, list[object]]]
+
+    def __init__(self) -> None:
+        Inbox.__init__(self)
+        self._max_line = MAX_REPLY_LINE
+        self._nul_hides = False
+        self._kind = 0
+        """The type of the line read last, and of the bulk string that it announced."""
+        self._text = b""
+        self._open = []
+        """The unfinished collections, outermost first: type, values that it will have, values that have come."""
+
+    def next(self) -> object:
+        """The next whole reply, or `NOT_READY`. Raises `ProtocolError`, then and ever after."""
+        if self._failure is not None:
+            raise ProtocolError(self._failure)
+        if self._waiting and not self._refill():
+            return NOT_READY
+        while True:
+            value: object = self._parse()
+            if value is not NOT_READY:
+                self._held = 0
+                self._entry = self._position
+                return value
+            self._trim()
+            if not self._refill():
+                return NOT_READY
+
+    @cython.cfunc
+    def _parse(self) -> object:
+        """The next reply of the buffer; `NOT_READY` when it ends within one, whose values so far are kept."""
+        value: object
+        while True:
+            if self._bulk is not None:
+                text = self._finish_bulk()
+                value = NOT_READY if text is None else self._bulk_value(text, self._ending)
+            elif self._read_line():
+                value = self._read_value()
+            else:
+                value = NOT_READY
+            if value is NOT_READY:
+                return NOT_READY
+            while value is not UNFINISHED:
+                if not self._open:
+                    return value
+                value = self._add(value)
+
+    @cython.cfunc
+    def _add(self, value: object) -> object:
+        """Put a value into the innermost collection; the collection, if that completes it."""
+        kind, total, values = self._open[-1]
+        values.append(value)
+        if len(values) < total:
+            return UNFINISHED
+        self._open.pop()
+        return self._collection(kind, values)
+
+    @cython.cfunc
+    def _read_line(self) -> cython.bint:
+        """Read a line into `_kind` and `_text`; False when it has not all come."""
+        if self._position == self._length:
+            return False
+        self._kind = self._buffer[self._position]
+        if self._kind not in LINES and self._kind not in BULKS and self._kind not in COLLECTIONS:
+            self._fail(f"unknown reply type {self._buffer[self._position : self._position + 1]!r}")
+        end: cython.Py_ssize_t = self._line_end(CR)
+        if end == -2:
+            self._fail("too big reply line")
+        if end < 0 or end + 1 == self._length:
+            return False
+        if self._buffer[end + 1] != 10:
+            self._fail("CR without LF in a reply line")
+        self._text = self._buffer[self._position + 1 : end]
+        self._position = end + 2
+        return True
+
+    @cython.cfunc
+    def _read_value(self) -> object:
+        """What the line says, or what of its collection or bulk string is there already."""
+        kind: cython.int = self._kind
+        if kind in BULKS:
+            size: cython.longlong = self._size(MAX_BULK)
+            if size < 0:
+                return None
+            whole: cython.longlong = self._position + size
+            if self._length < whole + 2:
+                self._begin_bulk(size)
+                return UNFINISHED
+            text = self._buffer[self._position : whole]
+            self._position = whole + 2
+            return self._bulk_value(text, self._buffer[whole : whole + 2])
+        if kind in COLLECTIONS:
+            count: cython.longlong = self._size(MAX_ELEMENTS)
+            if count < 0:
+                return NULL_ARRAY
+            if len(self._open) >= MAX_DEPTH:
+                self._fail(f"reply nested deeper than {MAX_DEPTH} collections")
+            if count == 0:
+                return self._collection(kind, [])
+            self._open.append((kind, count * 2 if kind in b"%|" else count, []))
+            return UNFINISHED
+        return self._line_value()
+
+    @cython.cfunc
+    def _size(self, limit: cython.longlong) -> cython.longlong:
+        """The length in the line; -1 for the nulls of RESP2."""
+        size = parse_integer(self._text)
+        if size is None or size > limit or size < (-1 if self._kind in b"$*" else 0):
+            streamed = self._text == b"?"
+            self._fail("streamed replies are not supported" if streamed else "invalid length in a reply")
+            return -1
+        return size
+
+    @cython.cfunc
+    def _bulk_value(self, text: bytes, ending: bytes) -> object:
+        if ending != b"\r\n":
+            self._fail("bulk string without CRLF behind it")
+        if self._kind == 36:
+            return text
+        if self._kind == 33:
+            return ReplyError(text.decode("utf-8", "surrogateescape"))
+        if text[3:4] != b":":
+            self._fail("verbatim string without its kind")
+        return Verbatim(text[4:], text[:3])
+
+    @cython.cfunc
+    def _collection(self, kind: cython.int, values: list[object]) -> object:
+        if kind == 124:
+            return UNFINISHED
+        if kind == 37:
+            try:
+                return dict(zip(values[::2], values[1::2], strict=True))
+            except TypeError:
+                self._fail("a collection as the key of a map")
+        if kind == 126:
+            return SetReply(values)
+        return Push(values) if kind == 62 else values
+
+    @cython.cfunc
+    def _line_value(self) -> object:
+        kind: cython.int = self._kind
+        text: bytes = self._text
+        if kind == 43:
+            return Simple(text)
+        if kind == 45:
+            return ReplyError(text.decode("utf-8", "surrogateescape"))
+        if kind == 95 and not text:
+            return None
+        if kind == 35 and text in (b"t", b"f"):
+            return text == b"t"
+        if kind == 44 and DOUBLE.fullmatch(text):
+            return float(text)
+        if kind == 40 and BIG_NUMBER.fullmatch(text):
+            return int(text)
+        if kind == 58 and SIGNED.fullmatch(text):
+            number: object = int(text)
+            if -(1 << 63) <= int(text) < (1 << 63):
+                return number
+        self._fail(f"invalid value in a reply: {text[:32]!r}")
+        return None
