@@ -31,6 +31,9 @@ class Client(Protocol):
     """`on`, `off` or `skip` (CLIENT REPLY)."""
     no_evict: bool
     no_touch: bool
+    address: str
+    """The peer's, as `127.0.0.1:50123` or `[::1]:50123`; `local_address` is this end's."""
+    local_address: str
 
     def close_after_reply(self) -> None: ...
 
@@ -99,11 +102,45 @@ class ClusterServices(Protocol):
         """Raises `ReplyError` for an unknown node."""
 
 
+class SlowCommand(Protocol):
+    """An entry of SLOWLOG."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def unix_seconds(self) -> int: ...
+    @property
+    def microseconds(self) -> int: ...
+    @property
+    def args(self) -> list[bytes]: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def client_name(self) -> bytes: ...
+
+
 class Node(Protocol):
     """The process as a whole."""
 
     run_id: str
     version: str
+    cluster_enabled: bool
+
+    def now_us(self) -> int:
+        """Unix time in microseconds."""
+
+    def sleep(self, seconds: float) -> None:
+        """Stall the whole node (DEBUG SLEEP)."""
+
+    def set_active_expiry(self, on: bool) -> None: ...
+
+    def slow_commands(self) -> Sequence[SlowCommand]:
+        """Newest first."""
+
+    def forget_slow_commands(self) -> None: ...
+
+    def memory(self) -> Mapping[str, int | float]:
+        """Figures of MEMORY STATS, in bytes."""
 
     def info(self, sections: Sequence[str]) -> bytes:
         """The text of INFO; no sections means the default ones."""

@@ -1,0 +1,99 @@
+"""`ringkeeper-server`: reads the configuration, runs one node until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ringkeeper import __version__, _compiled
+from ringkeeper.server import logs
+from ringkeeper.server.config import Config, ConfigError, describe, read_arguments
+
+if TYPE_CHECKING:
+    from ringkeeper.server.node import Node
+
+USAGE = """\
+Usage: ringkeeper-server [FILE] [--directive value ...] ...
+
+Runs one cache node that speaks the Redis protocol. FILE holds redis.conf directives; those of the command line win.
+
+  ringkeeper-server --port 6400 --requirepass secret --maxmemory 100mb
+  ringkeeper-server ringkeeper.conf --loglevel verbose
+
+Other options:
+  --help, -h                       this text
+  --version, -v                    version, and which form of each hot module runs
+
+Directives [default]:"""
+
+log = logging.getLogger("ringkeeper.server")
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run a node; the exit code: 0 after an orderly stop, 1 for a configuration that cannot be used."""
+    if argv and argv[0] in ("--help", "-h"):
+        print(USAGE, *describe(), sep="\n")
+        return 0
+    if argv and argv[0] in ("--version", "-v"):
+        print(version())
+        return 0
+    try:
+        config = read_arguments(argv)
+        logs.start(config.text("logfile"), config.text("loglevel"))
+        return serve(config)
+    except ConfigError as error:
+        return complain(str(error))
+    except OSError as error:
+        return complain(f"{error.filename or 'start'}: {error.strerror or error}")
+
+
+def complain(text: str) -> int:
+    print(f"ringkeeper-server: {text}", file=sys.stderr)
+    return 1
+
+
+def version() -> str:
+    import importlib
+
+    for module in _compiled.MODULES:
+        importlib.import_module(module)
+    forms = "\n".join(f"  {module}: {_compiled.form(module)}" for module in _compiled.MODULES)
+    return f"ringkeeper-server {__version__}\n{forms}"
+
+
+def serve(config: Config) -> int:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(until_stopped(config))
+
+
+async def until_stopped(config: Config) -> int:
+    from ringkeeper.server.node import Node
+
+    loop = asyncio.get_running_loop()
+    node = Node(config, loop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask_to_stop, node, number)
+    await node.start()
+    await node.stopped.wait()
+    await node.stop()
+    log.info("Ringkeeper is now ready to exit, bye bye...")
+    return 0
+
+
+def ask_to_stop(node: Node, number: signal.Signals) -> None:
+    log.info("Received %s, shutting down...", number.name)
+    node.stopped.set()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""The admin port: health and metrics for whoever asks, the control API for who has the token.
+
+| request                     | answer |
+|-----------------------------|--------|
+| `GET /healthz`              | 200 while the event loop runs |
+| `GET /readyz`               | 200 when this node does what it is there for, else 503 and the reason |
+| `GET /metrics`              | Prometheus' text format |
+| `GET /control/state`        | what this node is, as JSON |
+| `GET /control/topology`     | the topology it holds; 404 none, 304 epoch not above `If-None-Match` |
+| `PUT /control/topology`     | 200 taken (on disk) or held already; 409 refused; 400 not one; 413 long |
+
+`/control/` needs `Authorization: Bearer TOKEN`, the token being the content of `admin-token-file`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from ringkeeper.cluster.topology import Topology, TopologyError, decode
+from ringkeeper.server.membership import TopologyRefusedError
+from ringkeeper.server.metrics import CONTENT_TYPE, render
+
+if TYPE_CHECKING:
+    import socket
+
+    from ringkeeper.server.node import Node
+
+log = logging.getLogger(__name__)
+
+LARGEST_DOCUMENT = 8 * 1024 * 1024
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+NO_TOKEN = (
+    "the control API is off: start this node with --admin-token-file FILE, where FILE holds a token, and send "
+    "'Authorization: Bearer TOKEN'"
+)
+WRONG_TOKEN = "send 'Authorization: Bearer TOKEN', where TOKEN is the content of this node's admin-token-file"
+
+
+class AdminApi:
+    """The handlers. Reads the node; changes nothing but the topology."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.membership = node.membership
+
+    def application(self) -> web.Application:
+        application = web.Application(middlewares=[self.guard], client_max_size=LARGEST_DOCUMENT)
+        application.router.add_get("/healthz", self.healthz)
+        application.router.add_get("/readyz", self.readyz)
+        application.router.add_get("/metrics", self.metrics)
+        application.router.add_get("/control/state", self.state)
+        application.router.add_get("/control/topology", self.topology)
+        application.router.add_put("/control/topology", self.put_topology)
+        return application
+
+    @web.middleware
+    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith("/control/"):
+            token = self.membership.token
+            if token is None:
+                return web.json_response({"error": NO_TOKEN}, status=403)
+            given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+            if not hmac.compare_digest(given, b"Bearer " + token):
+                return web.json_response({"error": WRONG_TOKEN}, status=401)
+        return await handler(request)
+
+    async def healthz(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        return web.Response(text="ok\n")
+
+    async def readyz(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        reason = self.membership.unready()
+        return web.Response(text=f"{reason or 'ok'}\n", status=503 if reason else 200)
+
+    async def metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        return web.Response(body=render(self.node), headers={"Content-Type": CONTENT_TYPE})
+
+    async def state(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        node, membership = self.node, self.membership
+        topology, standing = membership.topology, membership.standing
+        document = {
+            "id": membership.id,
+            "name": node.config.text("node-name"),
+            "runId": node.run_id,
+            "role": standing.role,
+            "state": membership.state(),
+            "shard": standing.shard,
+            "term": standing.term,
+            "epoch": membership.epoch,
+            "leader": topology.leader if topology else 0,
+            "keys": sum(len(keyspace) for keyspace in node.databases),
+            "slotsServed": membership.slots_served,
+            "usedMemory": node.used_bytes,
+            "version": node.version,
+            "uptimeSeconds": round(time.monotonic() - node.started, 3),
+            "clusterUid": membership.cluster_uid or (topology.uid if topology else ""),
+        }
+        return web.json_response(document)
+
+    async def topology(self, request: web.Request) -> web.Response:
+        membership = self.membership
+        if membership.topology is None:
+            return web.json_response({"error": "this node holds no topology"}, status=404)
+        known = request.headers.get("If-None-Match", "").strip('"')
+        headers = {"ETag": f'"{membership.epoch}"'}
+        if known.isdecimal() and membership.epoch <= int(known):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=membership.document, content_type="application/json", headers=headers)
+
+    async def put_topology(self, request: web.Request) -> web.Response:
+        if not self.membership.enabled:
+            reason = "this node runs alone: start it with --cluster-enabled yes"
+            return web.json_response({"error": reason}, status=409)
+        try:
+            topology = await asyncio.to_thread(read_document, await request.read())
+        except TopologyError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        try:
+            epoch = await self.membership.offer(topology)
+        except TopologyRefusedError as error:
+            return web.json_response({"error": str(error)}, status=409)
+        except OSError as error:
+            log.error("Cannot keep the topology in %s: %s", self.membership.file, error.strerror)
+            return web.json_response({"error": f"{self.membership.file}: {error.strerror}"}, status=500)
+        return web.json_response({"epoch": epoch})
+
+
+def read_document(data: bytes) -> Topology:
+    """A topology from its JSON; raises `TopologyError`."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise TopologyError(f"topology: not JSON: {error}") from None
+    return decode(document)
+
+
+async def start(node: Node, sockets: list[socket.socket]) -> web.AppRunner:
+    """Serve on sockets that listen already. `cleanup()` of what this returns ends it."""
+    runner = web.AppRunner(AdminApi(node).application(), access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    for sock in sockets:
+        await web.SockSite(runner, sock).start()
+    return runner

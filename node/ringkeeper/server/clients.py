@@ -1,0 +1,190 @@
+"""All the clients of a node: who may connect, who is there, and what holds for each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from collections.abc import Callable, Iterable
+from time import monotonic_ns, time_ns
+from typing import TYPE_CHECKING, Any
+
+from ringkeeper.commands.context import Client, Context
+from ringkeeper.commands.table import Arguments
+from ringkeeper.resp.values import ReplyError
+from ringkeeper.server.dispatch import Dispatcher
+from ringkeeper.server.session import Session
+from ringkeeper.store.clock import Clock
+
+if TYPE_CHECKING:
+    from asyncio import Transport
+
+log = logging.getLogger(__name__)
+
+TOO_MANY = b"-ERR max number of clients reached\r\n"
+PROTECTED = (
+    b"-DENIED Ringkeeper is running in protected mode because protected mode is enabled and no password is set for "
+    b"the default user. In this mode connections are only accepted from the loopback interface. To accept others, set "
+    b"a password with requirepass, or, where the network is safe, say protected-mode no.\r\n"
+)
+
+
+class ClientRegistry:
+    """The sessions of a node; implements `commands.context.Clients`."""
+
+    def __init__(
+        self,
+        *,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        make_context: Callable[[Client], Context],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.clock = clock
+        self.make_context = make_context
+        self.loop = loop
+        self.sessions: dict[int, Session] = {}
+        self.next_id = 1
+        self.connections_received = 0
+        self.rejected_connections = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.farewell: asyncio.Event | None = None
+
+        # From the configuration
+        self.max_clients = 10_000
+        self.query_buffer_limit = 1 << 30
+        self.output_hard_limit = 0
+        """Bytes that wait for a client at which it is closed; 0 means that it is only held back."""
+        self.keepalive_seconds = 300
+        self.idle_seconds = 0
+        self.only_local = False
+        """Protected mode, and no password."""
+
+        self.paused = False
+        self.paused_until_ms = 0
+        self.pause_writes_only = False
+        self.pause_timer: asyncio.TimerHandle | None = None
+
+    def new_session(self) -> Any:
+        """The protocol factory of the data port."""
+        return Session(self)
+
+    def admit(self, session: Session) -> bytes | None:
+        """Take a new connection in, or say why not (the bytes to send before it closes)."""
+        transport = session.transport
+        session.id = self.next_id
+        self.next_id += 1
+        session.address = format_address(transport.get_extra_info("peername"))
+        session.local_address = format_address(transport.get_extra_info("sockname"))
+        session.is_local = is_loopback(transport.get_extra_info("peername"))
+        if len(self.sessions) >= self.max_clients:
+            self.rejected_connections += 1
+            return TOO_MANY
+        if self.only_local and not session.is_local:
+            self.rejected_connections += 1
+            return PROTECTED
+        self.connections_received += 1
+        self.sessions[session.id] = session
+        if self.keepalive_seconds:
+            keep_alive(transport, self.keepalive_seconds)
+        return None
+
+    def forget(self, session: Session) -> None:
+        self.sessions.pop(session.id, None)
+        if self.farewell is not None and not self.sessions:
+            self.farewell.set()
+
+    async def emptied(self) -> None:
+        """Until the last client has gone."""
+        self.farewell = asyncio.Event()
+        if self.sessions:
+            await self.farewell.wait()
+
+    def start_batch(self) -> int:
+        """Set the clocks that a batch of commands goes by; returns the monotonic one."""
+        self.clock.now_ms = time_ns() // 1_000_000
+        self.dispatcher.mark = now = monotonic_ns()
+        return now
+
+    def close_idle(self) -> None:
+        """The `timeout` directive; called about once a second."""
+        if not self.idle_seconds:
+            return
+        oldest = self.clock.now_ms - self.idle_seconds * 1000
+        for session in [session for session in self.sessions.values() if session.last_active < oldest]:
+            log.debug("Closing idle client %s", session.address)
+            session.close()
+
+    # What commands see
+
+    def all(self) -> Iterable[Session]:
+        return list(self.sessions.values())
+
+    def kill(self, client: Client) -> None:
+        session = self.sessions.get(client.id)
+        if session is not None:
+            session.closing = True
+            session.transport.abort()
+
+    def pause(self, until_ms: int, *, writes_only: bool) -> None:
+        """As in Redis a second pause only ever prolongs and widens the first."""
+        self.pause_writes_only = writes_only and (self.pause_writes_only or not self.paused)
+        self.paused_until_ms = max(until_ms, self.paused_until_ms if self.paused else 0)
+        self.paused = True
+        if self.pause_timer is not None:
+            self.pause_timer.cancel()
+        delay = max(0, self.paused_until_ms - self.clock.now_ms) / 1000
+        self.pause_timer = self.loop.call_later(delay, self.unpause)
+
+    def unpause(self) -> None:
+        if self.pause_timer is not None:
+            self.pause_timer.cancel()
+            self.pause_timer = None
+        self.paused = False
+        for session in self.sessions.values():
+            if session.held is not None:
+                self.loop.call_soon(session.go_on)
+
+    def holds_back(self, session: Session, args: Arguments) -> bool:
+        """Whether a command waits for the end of CLIENT PAUSE; the session keeps it meanwhile."""
+        if not args:
+            return False
+        if self.pause_writes_only:
+            try:
+                if not self.dispatcher.find(args).command.write:
+                    return False
+            except ReplyError:
+                return False
+        session.held = args
+        return True
+
+
+def format_address(address: Any) -> str:
+    """`127.0.0.1:6379`, `[::1]:6379`, as Redis writes them."""
+    if not isinstance(address, tuple):
+        return str(address or "?:0")
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(address: Any) -> bool:
+    if not isinstance(address, tuple):
+        return True
+    try:
+        return ipaddress.ip_address(address[0].partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def keep_alive(transport: Transport, seconds: int) -> None:
+    """Probe a silent peer as Redis does: after `seconds`, then three times at a third of that."""
+    sock = transport.get_extra_info("socket")
+    if sock is None:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", seconds), ("TCP_KEEPINTVL", max(1, seconds // 3)), ("TCP_KEEPCNT", 3)):
+        if option := getattr(socket, name, None):
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

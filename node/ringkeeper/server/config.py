@@ -1,0 +1,290 @@
+"""The node's configuration: redis.conf directives from the command line and a file, and CONFIG GET and SET on them.
+
+    ringkeeper-server [FILE] [--directive value …] …
+
+As with Redis, a directive on the command line wins over one in the file, and the later over the earlier. Values are
+kept as their canonical text (`100mb` as `104857600`), which is what CONFIG GET answers.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ringkeeper.resp.values import ReplyError
+from ringkeeper.server.directives import DIRECTIVES, Directive
+
+UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
+
+INCLUDE_DEPTH = 16
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used: says what, where and what to do, in one line."""
+
+
+class Config:
+    """Values by directive. `get` answers texts; `number`, `flag` and `text` are for the server itself."""
+
+    def __init__(self) -> None:
+        self.values = {name: directive.default for name, directive in DIRECTIVES.items()}
+        self.file: Path | None = None
+        self.given: set[str] = set()
+        """Directives that the command line, the file or CONFIG SET named."""
+        self.on_change: Callable[[frozenset[str]], None] = lambda _: None
+        """Called behind CONFIG SET with the names that changed."""
+        self.on_reset: Callable[[], None] = lambda: None
+
+    def number(self, name: str) -> int:
+        return int(self.values[name])
+
+    def flag(self, name: str) -> bool:
+        return self.values[name] == "yes"
+
+    def text(self, name: str) -> str:
+        return self.values[name]
+
+    def put(self, name: str, words: Sequence[str], where: str) -> None:
+        """Take a directive at start; raises `ConfigError`."""
+        directive = DIRECTIVES.get(name.lower())
+        if directive is None:
+            raise ConfigError(f"{where}: unknown directive '{name}'{nearest(name)}")
+        try:
+            self.values[directive.name] = canonical(directive, words)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {directive.name}: {error}") from None
+        self.given.add(directive.name)
+
+    # commands.context.Settings
+
+    def get(self, patterns: Sequence[str]) -> Mapping[str, str]:
+        lowered = [pattern.lower() for pattern in patterns]
+        found = {
+            name: value
+            for name, value in self.values.items()
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in lowered)
+        }
+        if "dir" in found:
+            found["dir"] = str(Path(found["dir"]).resolve())
+        return found
+
+    def set(self, changes: Sequence[tuple[str, str]]) -> None:
+        new: dict[str, str] = {}
+        for given, value in changes:
+            name = given.lower()
+            directive = DIRECTIVES.get(name)
+            if directive is None:
+                raise ReplyError(f"ERR Unknown option or number of arguments for CONFIG SET - '{given}'")
+            if name in new:
+                raise failed(given, "duplicate parameter")
+            if not directive.mutable:
+                raise failed(given, "can't set immutable config")
+            if directive.protected:
+                raise failed(given, "can't set protected config")
+            try:
+                new[name] = canonical(directive, value.split() if directive.kind == "words" else [value])
+            except ValueError as error:
+                raise failed(given, str(error)) from None
+        changed = frozenset(name for name, value in new.items() if self.values[name] != value)
+        self.values.update(new)
+        self.given.update(new)
+        self.on_change(changed)
+
+    def rewrite(self) -> None:
+        if self.file is None:
+            raise ReplyError("ERR The server is running without a config file")
+        try:
+            rewrite_file(self.file, {name: self.values[name] for name in self.given})
+        except OSError as error:
+            raise ReplyError(f"ERR Rewriting config file: {error.strerror}") from None
+
+    def reset_statistics(self) -> None:
+        self.on_reset()
+
+
+def failed(name: str, why: str) -> ReplyError:
+    return ReplyError(f"ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")
+
+
+def canonical(directive: Directive, words: Sequence[str]) -> str:
+    """A value's canonical text; raises `ValueError` with Redis's words for what is wrong."""
+    if directive.kind == "words":
+        value = " ".join(word for word in words if word)
+    elif len(words) != 1:
+        raise ValueError("wrong number of arguments")
+    else:
+        value = words[0]
+    if directive.kind == "yes-no":
+        value = value.lower()
+        if value not in ("yes", "no"):
+            raise ValueError("argument must be 'yes' or 'no'")
+    elif directive.kind == "choice":
+        value = value.lower()
+        if value not in directive.choices:
+            raise ValueError(f"argument(s) must be one of the following: {', '.join(directive.choices)}")
+    elif directive.kind in ("number", "memory"):
+        value = str(_number(directive, value))
+    if directive.only and value not in directive.only:
+        raise ValueError(directive.instead)
+    if directive.name == "client-output-buffer-limit":
+        value = _output_limits(value)
+    return value
+
+
+def _number(directive: Directive, value: str) -> int:
+    if directive.kind == "memory":
+        match = re.fullmatch(r"(\d{1,19})([a-z]{0,2})", value.lower())
+        if match is None or match[2] not in UNITS:
+            raise ValueError("argument must be a memory value")
+        number = int(match[1]) * UNITS[match[2]]
+    else:
+        if not re.fullmatch(r"-?\d{1,19}", value):
+            raise ValueError("argument couldn't be parsed into an integer")
+        number = int(value)
+    if not directive.minimum <= number <= directive.maximum:
+        raise ValueError(f"argument must be between {directive.minimum} and {directive.maximum} inclusive")
+    return number
+
+
+def _output_limits(value: str) -> str:
+    """`CLASS HARD SOFT SECONDS …`, with the classes that are not named at their defaults."""
+    words = value.split()
+    limits = {"normal": "0 0 0", "slave": "268435456 67108864 60", "pubsub": "33554432 8388608 60"}
+    if len(words) % 4:
+        raise ValueError("Wrong number of arguments in buffer limit configuration.")
+    for name, hard, soft, seconds in zip(words[::4], words[1::4], words[2::4], words[3::4], strict=True):
+        key = "slave" if name.lower() == "replica" else name.lower()
+        memory = Directive("", "memory", "", "", maximum=2**63 - 1)
+        if key not in limits:
+            raise ValueError("Invalid client class specified in buffer limit configuration.")
+        limits[key] = f"{_number(memory, hard)} {_number(memory, soft)} {int(seconds)}"
+    return " ".join(f"{name} {limit}" for name, limit in limits.items())
+
+
+def nearest(name: str) -> str:
+    close = difflib.get_close_matches(name.lower().partition("=")[0], DIRECTIVES, n=1)
+    return f" (did you mean '{close[0]}'?)" if close else " (--help lists them all)"
+
+
+# Reading
+
+
+def read_arguments(argv: Sequence[str]) -> Config:
+    """The configuration that a command line means; raises `ConfigError`."""
+    config = Config()
+    rest = list(argv)
+    if rest and not rest[0].startswith("-"):
+        config.file = Path(rest.pop(0)).resolve()
+        read_file(config, config.file)
+    while rest:
+        option = rest.pop(0)
+        if not option.startswith("--") or len(option) < 3:
+            raise ConfigError(f"{option!r} is no directive: write --name value, and a file before all directives")
+        words = []
+        while rest and not rest[0].startswith("--"):
+            words.append(rest.pop(0))
+        config.put(option[2:], words, option)
+    return config
+
+
+def read_file(config: Config, path: Path, depth: int = 0) -> None:
+    """Take every directive of a file, and of those that it includes."""
+    if depth > INCLUDE_DEPTH:
+        raise ConfigError(f"{path}: files include each other more than {INCLUDE_DEPTH} deep")
+    try:
+        lines = path.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from None
+    for number, line in enumerate(lines, 1):
+        where = f"{path}:{number}"
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            words = split_words(line)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        if words[0].lower() == "include":
+            for name in words[1:]:
+                read_file(config, Path(name), depth + 1)
+        else:
+            config.put(words[0], words[1:], where)
+
+
+ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "a": "\a"}
+WORD = re.compile(
+    r"""\s*(?:"((?:\\.|[^"\\])*)"(?=\s|$)|'((?:\\'|[^'])*)'(?=\s|$)|((?:[^\s"'])(?:[^\s])*)(?=\s|$))""", re.DOTALL
+)
+
+
+def split_words(line: str) -> list[str]:
+    """Redis's quoting: `"…"` with backslash escapes, `'…'` with `\\'` only. Raises `ValueError`."""
+    words: list[str] = []
+    line = line.strip()
+    position = 0
+    while position < len(line):
+        match = WORD.match(line, position)
+        if match is None:
+            raise ValueError("unbalanced quotes in configuration line")
+        double, single, plain = match.groups()
+        if double is not None:
+            words.append(re.sub(r"\\(x[0-9a-fA-F]{2}|.)", _unescape, double))
+        else:
+            words.append(plain if plain is not None else single.replace("\\'", "'"))
+        position = match.end()
+    return words
+
+
+def _unescape(match: re.Match[str]) -> str:
+    code = match[1]
+    if len(code) == 3:
+        return chr(int(code[1:], 16))
+    return ESCAPES.get(code, code)
+
+
+# Writing
+
+
+def rewrite_file(path: Path, values: Mapping[str, str]) -> None:
+    """CONFIG REWRITE: each value in the place of its first line, comments kept, new ones at the end."""
+    written: set[str] = set()
+    lines: list[str] = []
+    for line in path.read_text("utf-8", "surrogateescape").splitlines():
+        name = (line.split() or [""])[0].lower()
+        if name not in values:
+            lines.append(line)
+        elif name not in written:
+            written.add(name)
+            lines.append(f"{name} {quoted(name, values[name])}")
+    if missing := [name for name in DIRECTIVES if name in values and name not in written]:
+        if (marker := "# Generated by CONFIG REWRITE") not in lines:
+            lines.append(marker)
+        lines.extend(f"{name} {quoted(name, values[name])}" for name in missing)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write("\n".join(lines) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def quoted(name: str, value: str) -> str:
+    if value and (DIRECTIVES[name].kind == "words" or re.fullmatch(r"[\w./:@*+-]+", value)):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'
+
+
+def describe() -> Iterable[str]:
+    """A line for each directive, for --help."""
+    for directive in DIRECTIVES.values():
+        default = f" [{directive.default}]" if directive.default else ""
+        yield f"  --{directive.name:<30} {directive.help}{default}"

@@ -1,0 +1,138 @@
+"""The directives of redis.conf that this node knows: their names, kinds, defaults and what may be set while it runs.
+
+A directive stands here when it does something, or when clients and tools ask for it and its only value is the truth
+(`appendonly no`). Any other value of the latter is refused, saying what does not exist yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KINDS = ("number", "yes-no", "memory", "choice", "text", "words")
+"""`words` is a text of several words, such as `bind` and `save`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    name: str
+    kind: str
+    default: str
+    help: str
+    mutable: bool = True
+    protected: bool = False
+    """Refused by CONFIG SET as Redis refuses protected configurations, since it names files."""
+    secret: bool = False
+    """Never written to the log."""
+    minimum: int = 0
+    maximum: int = 2**31 - 1
+    choices: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    """The values that work, of those that Redis knows."""
+    instead: str = ""
+    """What to say about the others."""
+
+
+NO_PERSISTENCE = "persistence does not exist yet, data is held in memory only"
+
+POLICIES = (
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "noeviction",
+)
+
+TABLE = (
+    Directive("port", "number", "6379", "the data port; 0 takes a free one", mutable=False, maximum=65535),
+    Directive("bind", "words", "* -::*", "addresses to listen on; a leading - allows one to be missing", mutable=False),
+    Directive("admin-port", "number", "0", "the admin HTTP port; 0 means port + 10000", mutable=False, maximum=65535),
+    Directive("admin-token-file", "text", "", "file with the token for the admin port's /control/", mutable=False),
+    Directive("dir", "text", ".", "working directory: node id and topology are kept here", protected=True),
+    Directive("requirepass", "text", "", "password of the default user", secret=True),
+    Directive("protected-mode", "yes-no", "yes", "without a password, serve the loopback interface only"),
+    Directive("cluster-enabled", "yes-no", "no", "take part in a cluster, by a topology", mutable=False),
+    Directive("cluster-announce-hostname", "text", "", "stable DNS name of this node"),
+    Directive("cluster-uid", "text", "", "UID of the cluster that this node belongs to", mutable=False),
+    Directive("node-name", "text", "", "this node's name; with cluster-uid it fixes the node id", mutable=False),
+    Directive(
+        "topology-exchange-interval",
+        "number",
+        "1000",
+        "ms between asking another node for a newer topology",
+        mutable=False,
+        minimum=10,
+    ),
+    Directive(
+        "maxmemory", "memory", "0", "limit on the estimated size of keys and values; 0 means none", maximum=2**63 - 1
+    ),
+    Directive(
+        "maxmemory-policy",
+        "choice",
+        "noeviction",
+        "what to evict at maxmemory",
+        choices=POLICIES,
+        only=("noeviction",),
+        instead="eviction does not exist yet, only noeviction works",
+    ),
+    Directive("maxclients", "number", "10000", "connections at most", minimum=1),
+    Directive("timeout", "number", "0", "close a client idle for so many seconds; 0 never does"),
+    Directive("tcp-keepalive", "number", "300", "seconds until a silent peer is probed; 0 never is"),
+    Directive("tcp-backlog", "number", "511", "connections that may wait to be accepted", mutable=False),
+    Directive("databases", "number", "16", "number of databases (a cluster has one)", mutable=False, minimum=1),
+    Directive("hz", "number", "10", "background rounds a second", minimum=1, maximum=500),
+    Directive(
+        "loglevel", "choice", "notice", "what to log", choices=("debug", "verbose", "notice", "warning", "nothing")
+    ),
+    Directive("logfile", "text", "", "file to log to; empty means standard error", mutable=False),
+    Directive(
+        "proto-max-bulk-len",
+        "memory",
+        str(512 * 1024**2),
+        "longest string a client may send",
+        minimum=1024**2,
+        maximum=512 * 1024**2,
+    ),
+    Directive(
+        "client-query-buffer-limit",
+        "memory",
+        str(1024**3),
+        "unfinished input of a client at most",
+        minimum=1024**2,
+        maximum=2**63 - 1,
+    ),
+    Directive(
+        "client-output-buffer-limit",
+        "words",
+        "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
+        "replies that may wait for a client",
+    ),
+    Directive(
+        "slowlog-log-slower-than",
+        "number",
+        "10000",
+        "log commands that take so many microseconds; -1 none",
+        minimum=-1,
+        maximum=2**63 - 1,
+    ),
+    Directive("slowlog-max-len", "number", "128", "entries that SLOWLOG keeps"),
+    Directive(
+        "enable-debug-command", "choice", "no", "who may use DEBUG", choices=("no", "yes", "local"), mutable=False
+    ),
+    Directive("active-expire-effort", "number", "1", "how hard to look for expired keys", minimum=1, maximum=10),
+    Directive("save", "words", "", "snapshots", only=("",), instead=NO_PERSISTENCE),
+    Directive("appendonly", "yes-no", "no", "append-only file", only=("no",), instead=NO_PERSISTENCE),
+    Directive(
+        "daemonize",
+        "yes-no",
+        "no",
+        "run in the background",
+        mutable=False,
+        only=("no",),
+        instead="a supervisor should run this server; start it with `&` or `nohup` otherwise",
+    ),
+)
+
+DIRECTIVES = {directive.name: directive for directive in TABLE}

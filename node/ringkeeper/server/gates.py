@@ -1,0 +1,130 @@
+"""What may stand between a command and its function, in the order in which it is asked.
+
+    arity -> debug -> auth -> slot -> lease -> memory
+
+A gate sees the session, the command and its words, and returns the error that ends the command, or None. `Gatehouse`
+knows which of them a command needs on this node as it is configured now; the others cost nothing, because they are
+not there: a node that runs alone has no slot gate, and a command without keys has none anywhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from ringkeeper.commands.table import Arguments, Command
+from ringkeeper.resp.values import ReplyError
+from ringkeeper.store.keyspace import Keyspace
+from ringkeeper.store.slot import key_slot
+
+if TYPE_CHECKING:
+    from ringkeeper.server.dispatch import Gate
+    from ringkeeper.server.session import Session
+
+NO_AUTH = ReplyError("NOAUTH Authentication required.")
+OUT_OF_MEMORY = ReplyError("OOM command not allowed when used memory > 'maxmemory'.")
+CROSS_SLOT = ReplyError("CROSSSLOT Keys in request don't hash to the same slot")
+CLUSTER_DOWN = ReplyError("CLUSTERDOWN The cluster is down")
+DEBUG_REFUSED = ReplyError(
+    'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local '
+    "connection, otherwise you need to set this option in the configuration file, and then restart the server."
+)
+
+
+class Routes(Protocol):
+    """Who answers for a slot, as far as this node knows."""
+
+    served: bytes
+    """A byte for each slot: 1 where this node answers."""
+
+    @property
+    def assigned(self) -> bool:
+        """Whether a topology gives this process a role."""
+
+    def redirect(self, slot: int, session: Session, command: Command) -> ReplyError | None:
+        """For a slot that is not served here: where to go, or why nowhere. None lets a replica answer a read."""
+
+
+def arity(session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG001
+    count = len(args)
+    if count == command.arity or (command.arity < 0 and count >= -command.arity):
+        return None
+    return ReplyError(f"ERR wrong number of arguments for '{command.name}' command")
+
+
+def auth(session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG001
+    return None if session.authenticated else NO_AUTH
+
+
+class Gatehouse:
+    """Chooses gates. Its attributes are set from the configuration; `Dispatcher.choose_gates` puts them into force."""
+
+    def __init__(self, databases: list[Keyspace]) -> None:
+        self.databases = databases
+        self.password_needed = False
+        self.max_memory = 0
+        """Bytes; 0 means no limit."""
+        self.debug = "no"
+        """`no`, `local` or `yes`: who may use DEBUG."""
+        self.routes: Routes | None = None
+        """None on a node that runs alone."""
+
+    def choose(self, command: Command) -> tuple[Gate, ...]:
+        gates: list[Gate] = [arity]
+        if command.name.partition("|")[0] == "debug" and self.debug != "yes":
+            gates.append(self.debugging)
+        if self.password_needed and "no_auth" not in command.flags:
+            gates.append(auth)
+        if self.routes is not None:
+            if command.keys == (1, 1, 1) and command.find_keys is None:
+                gates.append(one_key_gate(self.routes))
+            elif command.keys[0] or command.find_keys:
+                gates.append(slot_gate(self.routes))
+            elif command.write or "readonly" in command.flags:
+                gates.append(lease_gate(self.routes))
+        if self.max_memory and command.denyoom:
+            gates.append(self.memory)
+        return tuple(gates)
+
+    def debugging(self, session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG002
+        return None if self.debug == "local" and session.is_local else DEBUG_REFUSED
+
+    def memory(self, session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG002
+        used = 0
+        for keyspace in self.databases:
+            used += keyspace.used_bytes
+        return OUT_OF_MEMORY if used > self.max_memory else None
+
+
+def one_key_gate(routes: Routes) -> Gate:
+    """The slot gate of the many commands whose only key is their first argument."""
+
+    def one_key(session: Session, command: Command, args: Arguments) -> ReplyError | None:
+        slot = key_slot(args[1])
+        return None if routes.served[slot] else routes.redirect(slot, session, command)
+
+    return one_key
+
+
+def slot_gate(routes: Routes) -> Gate:
+    """All keys in one slot, and that slot served here."""
+
+    def slots(session: Session, command: Command, args: Arguments) -> ReplyError | None:
+        positions = command.key_positions(args)
+        if not positions:
+            return None
+        slot = key_slot(args[positions[0]])
+        for position in positions:
+            if key_slot(args[position]) != slot:
+                return CROSS_SLOT
+        return None if routes.served[slot] else routes.redirect(slot, session, command)
+
+    return slots
+
+
+def lease_gate(routes: Routes) -> Gate:
+    """Data commands without keys (KEYS, FLUSHALL, …) need a node that has a role."""
+
+    def lease(session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG001
+        return None if routes.assigned else CLUSTER_DOWN
+
+    return lease

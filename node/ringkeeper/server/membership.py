@@ -1,0 +1,242 @@
+"""This node in its cluster: which topology it holds, what it therefore is, and how both survive and spread.
+
+The rules are pure and stand in `cluster/member.py`; here they meet the disk, the clock and the other nodes. A topology
+counts as taken when it is on disk: the answer to who offered it waits for that, and so does every effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ringkeeper.cluster import member
+from ringkeeper.cluster.topology import Node as Peer
+from ringkeeper.cluster.topology import Topology, TopologyError, decode, encode, node_id
+from ringkeeper.server.config import ConfigError
+from ringkeeper.server.routes import Routes
+from ringkeeper.store.slot import SLOTS
+
+if TYPE_CHECKING:
+    from ringkeeper.server.node import Node
+
+log = logging.getLogger(__name__)
+
+KEYS_DROPPED_AT_ONCE = 1000
+"""After a topology change the keys of lost slots go in the background, in portions, so that the loop goes on."""
+
+
+class TopologyRefusedError(Exception):
+    """A topology that this node must not take; the text says why."""
+
+
+class Membership:
+    """Holds the topology. Also without a cluster, where it holds none and is never asked."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.enabled = node.cluster_enabled
+        self.cluster_uid = node.config.text("cluster-uid") or None
+        self.folder = Path(node.config.text("dir"))
+        self.id = self.choose_id()
+        self.topology: Topology | None = None
+        self.document = b""
+        """The topology as JSON, as it is on disk."""
+        self.standing = member.UNASSIGNED
+        self.routes = Routes()
+        self.token = read_token(node.config.text("admin-token-file"))
+        self.services: Any = NoCluster()
+        self.lock = asyncio.Lock()
+        self.sweeper: asyncio.Task[None] | None = None
+        self.exchange: asyncio.Task[None] | None = None
+
+    def choose_id(self) -> str:
+        """From the cluster's UID and this node's name when both are known; else random, once, and kept on disk."""
+        uid, name = self.node.config.text("cluster-uid"), self.node.config.text("node-name")
+        if uid and name:
+            return node_id(uid, name)
+        if not self.enabled:
+            return self.node.run_id
+        file = self.folder / "node-id"
+        try:
+            kept = file.read_text().strip()
+            if len(kept) == 40 and set(kept) <= set("0123456789abcdef"):
+                return kept
+            raise ConfigError(f"{file}: does not hold a node id (40 hexadecimal digits); remove it to get a new id")
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise ConfigError(f"cannot read {file}: {error.strerror}") from None
+        fresh = secrets.token_hex(20)
+        try:
+            write_durably(file, f"{fresh}\n".encode())
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write {file}: {error.strerror}; name a directory that can be with --dir"
+            ) from None
+        return fresh
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "topology.json"
+
+    @property
+    def epoch(self) -> int:
+        return self.topology.epoch if self.topology else 0
+
+    async def load(self) -> None:
+        """Take up the topology that was on disk; a bad file is set aside and the node starts without one."""
+        if not self.enabled:
+            return
+        try:
+            data = await asyncio.to_thread(self.file.read_bytes)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ConfigError(f"cannot read {self.file}: {error.strerror}") from None
+        try:
+            topology = decode(json.loads(data))
+            if reason := member.refusal(None, topology, cluster_uid=self.cluster_uid):
+                raise TopologyError(reason)
+        except (ValueError, RecursionError) as error:
+            aside = self.file.with_suffix(".json.bad")
+            await asyncio.to_thread(os.replace, self.file, aside)
+            log.warning(
+                "%s cannot be used (%s). It is kept as %s; this node starts without a topology and takes the next one "
+                "that the operator or another node hands it.",
+                self.file,
+                error,
+                aside,
+            )
+            return
+        self.enforce(topology, data)
+
+    async def offer(self, topology: Topology) -> int:
+        """Take a topology, on disk first, and return the epoch held now; raises `TopologyRefusedError` or `OSError`."""
+        async with self.lock:
+            if reason := member.refusal(self.topology, topology, cluster_uid=self.cluster_uid):
+                raise TopologyRefusedError(reason)
+            if self.topology is None or topology != self.topology:
+                document = json.dumps(encode(topology), separators=(",", ":")).encode()
+                await asyncio.to_thread(write_durably, self.file, document)
+                self.enforce(topology, document)
+            return topology.epoch
+
+    def enforce(self, topology: Topology, document: bytes) -> None:
+        """Be what the topology says from this moment on."""
+        self.topology = topology
+        self.document = document
+        before = self.standing
+        self.standing = member.standing(topology, id_=self.id, run_id=self.node.run_id)
+        self.routes.update(topology, self.standing)
+        if self.standing != before:
+            log.info(
+                "Topology epoch %d: this node is %s%s",
+                topology.epoch,
+                self.standing.role,
+                "" if self.standing.shard is None else f" of shard {self.standing.shard}",
+            )
+        if self.sweeper is not None:
+            self.sweeper.cancel()
+        self.sweeper = asyncio.create_task(self.drop_lost_slots())
+
+    async def drop_lost_slots(self) -> None:
+        """Remove the keys of slots that this process does not answer for."""
+        keyspace = self.node.databases[0]
+        dropped = since_pause = 0
+        for slot, mine in enumerate(self.routes.served):
+            if not mine and keyspace.slot_count(slot):
+                count = keyspace.drop_slot(slot)
+                dropped += count
+                since_pause += count
+                if since_pause >= KEYS_DROPPED_AT_ONCE:
+                    since_pause = 0
+                    await asyncio.sleep(0)
+        if dropped:
+            log.info("Removed %d keys of slots that this node does not own", dropped)
+
+    def master_address(self) -> tuple[str, int] | None:
+        """Of the master that this node is a replica of, or None when it is none."""
+        if self.topology is None or self.standing.role != "replica" or self.standing.shard is None:
+            return None
+        shard = self.topology.shard(self.standing.shard)
+        master = self.topology.node(shard.master) if shard else None
+        return (master.address, master.port) if master else None
+
+    @property
+    def slots_served(self) -> int:
+        return self.routes.served.count(1) if self.enabled else SLOTS
+
+    def state(self) -> str:
+        """`online` when this node does what it is there for; `starting` while it waits for a role."""
+        return "starting" if self.unready() else "online"
+
+    def unready(self) -> str | None:
+        """Why this node does not do what it is there for, or None."""
+        if not self.enabled or self.standing.role != "unassigned":
+            return None
+        if self.topology is None:
+            return "waiting for a topology"
+        if self.topology.node(self.id) is None:
+            return f"not a node of the topology of epoch {self.epoch}"
+        return f"the topology of epoch {self.epoch} gives its role to another start of this node"
+
+    def peers(self) -> list[Peer]:
+        return [] if self.topology is None else [node for node in self.topology.nodes if node.id != self.id]
+
+    def start_exchange(self) -> None:
+        """Begin to ask peers for newer topologies; without a token they would not answer."""
+        if not self.enabled or self.token is None:
+            return
+        from ringkeeper.server.exchange import exchange
+
+        interval = self.node.config.number("topology-exchange-interval") / 1000
+        self.exchange = asyncio.create_task(exchange(self, interval))
+
+    async def stop(self) -> None:
+        for task in (self.sweeper, self.exchange):
+            if task is not None:
+                task.cancel()
+
+
+class NoCluster:
+    """What the CLUSTER commands find on a node that runs alone."""
+
+    enabled = False
+
+
+def read_token(path: str) -> bytes | None:
+    """The token of the control API, or None when no file is named; raises `ConfigError`."""
+    if not path:
+        return None
+    try:
+        token = Path(path).read_bytes().strip()
+    except OSError as error:
+        raise ConfigError(f"admin-token-file: cannot read {path}: {error.strerror}") from None
+    if not token:
+        raise ConfigError(f"admin-token-file: {path} is empty; it must hold a token")
+    return token
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Make a file appear whole or not at all: temporary file, fsync, rename, fsync of the directory."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,273 @@
+"""The running node: its databases, its clients, its ports, and what happens when they start and stop.
+
+`start` brings up the data port first, so that a client waits as little as possible, then the admin port; `stop` closes
+them in the same order. Everything that a command reaches upwards through `commands.context` ends here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import importlib
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ringkeeper import __version__, commands
+from ringkeeper.commands.context import Client, Context
+from ringkeeper.server import info, logs
+from ringkeeper.server.access import PasswordAccess
+from ringkeeper.server.clients import ClientRegistry
+from ringkeeper.server.config import Config, ConfigError
+from ringkeeper.server.cron import Cron
+from ringkeeper.server.dispatch import Dispatcher
+from ringkeeper.server.gates import Gatehouse
+from ringkeeper.server.membership import Membership
+from ringkeeper.server.slowlog import SlowCommand, SlowLog
+from ringkeeper.store.clock import Clock
+from ringkeeper.store.keyspace import Keyspace
+
+log = logging.getLogger(__name__)
+
+
+ADMIN_OFFSET = 10_000
+FAREWELL_SECONDS = 2.0
+"""How long a stopping node lets clients take their last replies."""
+
+
+class Node:
+    """Implements `commands.context.Node`."""
+
+    version = __version__
+
+    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
+        self.config = config
+        self.loop = loop
+        self.run_id = secrets.token_hex(20)
+        self.started = time.monotonic()
+        self.clock = Clock(time.time_ns() // 1_000_000)
+        self.cluster_enabled = config.flag("cluster-enabled")
+        count = 1 if self.cluster_enabled else config.number("databases")
+        self.databases = [Keyspace(self.clock) for _ in range(count)]
+        self.port = config.number("port")
+        self.admin_port = 0
+        self.peak_bytes = 0
+        self.saved_dirty = 0
+        self.statistics_since = self.clock.now_ms
+
+        self.slow_log = SlowLog()
+        self.access = PasswordAccess(config)
+        self.gatehouse = Gatehouse(self.databases)
+        self.dispatcher = Dispatcher(commands.load(), self.slow_log, self.data_changed)
+        self.clients = ClientRegistry(
+            dispatcher=self.dispatcher, clock=self.clock, make_context=self.make_context, loop=loop
+        )
+        self.membership = Membership(self)
+        if self.cluster_enabled:
+            self.gatehouse.routes = self.membership.routes
+        self.cron = Cron(self)
+        self.listeners: list[asyncio.Server] = []
+        self.admin: Any = None
+        self.stopped = asyncio.Event()
+        config.on_change = self.apply
+        config.on_reset = self.reset_statistics
+        self.apply(frozenset(config.values))
+
+    def make_context(self, client: Client) -> Context:
+        return Context(
+            databases=self.databases,
+            client=client,
+            clients=self.clients,
+            settings=self.config,
+            access=self.access,
+            cluster=self.membership.services,
+            node=self,
+        )
+
+    def apply(self, changed: frozenset[str]) -> None:
+        """Put changed directives into force."""
+        config = self.config
+        clients = self.clients
+        if "loglevel" in changed:
+            logs.set_level(config.text("loglevel"))
+        clients.max_clients = config.number("maxclients")
+        clients.idle_seconds = config.number("timeout")
+        clients.keepalive_seconds = config.number("tcp-keepalive")
+        clients.query_buffer_limit = config.number("client-query-buffer-limit")
+        clients.output_hard_limit = int(config.text("client-output-buffer-limit").split()[1])
+        clients.only_local = config.flag("protected-mode") and not self.access.password_needed
+        threshold = config.number("slowlog-log-slower-than")
+        self.dispatcher.slower_than = threshold * 1000 if threshold >= 0 else -1
+        self.slow_log.resize(config.number("slowlog-max-len"))
+        self.gatehouse.password_needed = self.access.password_needed
+        self.gatehouse.max_memory = config.number("maxmemory")
+        self.gatehouse.debug = config.text("enable-debug-command")
+        self.dispatcher.choose_gates(self.gatehouse.choose)
+
+    # Starting and stopping
+
+    async def start(self) -> None:
+        """Open the ports; raises `ConfigError` with a sentence that says what to do."""
+        check_directory(Path(self.config.text("dir")))
+        await self.membership.load()
+        hosts = self.config.text("bind").split()
+        backlog = self.config.number("tcp-backlog")
+        sockets = open_sockets(hosts, self.port, backlog)
+        self.port = sockets[0].getsockname()[1]
+        self.admin_port = self.config.number("admin-port") or self.port + ADMIN_OFFSET
+        if self.admin_port > 65535:
+            raise ConfigError(f"admin-port: port + {ADMIN_OFFSET} is {self.admin_port}; choose one with --admin-port")
+        admin_sockets = open_sockets(hosts, self.admin_port, backlog, option="--admin-port")
+        for sock in sockets:
+            self.listeners.append(await self.loop.create_server(self.clients.new_session, sock=sock))
+        self.cron.start()
+        await self.start_admin(admin_sockets)
+        for sock in sockets:
+            host = sock.getsockname()[0]
+            log.info("Ready to accept connections on %s:%d", f"[{host}]" if ":" in host else host, self.port)
+
+    async def start_admin(self, sockets: list[socket.socket]) -> None:
+        """Its libraries are heavy: they are loaded in a thread, while the data port serves already."""
+        admin = await asyncio.to_thread(importlib.import_module, "ringkeeper.server.admin")
+        self.admin = await admin.start(self, sockets)
+        self.membership.start_exchange()
+
+    async def stop(self) -> None:
+        """Take no more connections, hand out what was answered, close."""
+        for listener in self.listeners:
+            listener.close()
+        self.cron.stop()
+        await self.membership.stop()
+        for session in self.clients.all():
+            session.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.clients.emptied(), FAREWELL_SECONDS)
+        for session in self.clients.all():
+            session.transport.abort()
+        if self.admin is not None:
+            await self.admin.cleanup()
+
+    # What commands reach
+
+    def data_changed(self) -> None:
+        """Behind every command that changed data."""
+        used = self.used_bytes
+        if used > self.peak_bytes:
+            self.peak_bytes = used
+
+    @property
+    def used_bytes(self) -> int:
+        used = 0
+        for keyspace in self.databases:
+            used += keyspace.used_bytes
+        return used
+
+    def info(self, sections: Sequence[str]) -> bytes:
+        return info.render(self, sections)
+
+    def shutdown(self, *, save: bool | None, now: bool, force: bool) -> None:  # noqa: ARG002
+        log.info("User requested shutdown...")
+        self.stopped.set()
+
+    def role(self) -> list[Any]:
+        """As ROLE shows it. A node without a role calls itself master of nothing, as a lone Redis does."""
+        address = self.membership.master_address()
+        return ["master", 0, []] if address is None else ["slave", address[0], address[1], "connect", -1]
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
+
+    def sleep(self, seconds: float) -> None:
+        """DEBUG SLEEP: stall the whole node, which is its purpose."""
+        time.sleep(seconds)
+
+    def set_active_expiry(self, on: bool) -> None:
+        self.cron.active_expiry = on
+
+    def slow_commands(self) -> Sequence[SlowCommand]:
+        return list(self.slow_log.entries)
+
+    def forget_slow_commands(self) -> None:
+        self.slow_log.entries.clear()
+
+    def memory(self) -> Mapping[str, int | float]:
+        keys = sum(len(keyspace) for keyspace in self.databases)
+        used = self.used_bytes
+        return {
+            "peak.allocated": max(self.peak_bytes, used),
+            "total.allocated": used,
+            "dataset.bytes": used,
+            "keys.count": keys,
+            "keys.bytes-per-key": used // keys if keys else 0,
+        }
+
+    def reset_statistics(self) -> None:
+        self.dispatcher.reset_statistics()
+        clients = self.clients
+        clients.connections_received = clients.rejected_connections = clients.bytes_in = clients.bytes_out = 0
+        for keyspace in self.databases:
+            keyspace.hits = keyspace.misses = keyspace.expired = 0
+        self.peak_bytes = self.used_bytes
+
+
+def check_directory(path: Path) -> None:
+    if not path.is_dir():
+        raise ConfigError(f"dir {path}: there is no such directory; create it, or name another with --dir")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigError(f"dir {path.resolve()}: no write access; change its owner, or name another with --dir")
+
+
+def open_sockets(addresses: list[str], port: int, backlog: int, option: str = "--port") -> list[socket.socket]:
+    """A listening socket for each address of `bind`, all on one port; raises `ConfigError`.
+
+    `*` and `::*` are all interfaces; a `-` before an address allows it to be missing.
+    """
+    sockets: list[socket.socket] = []
+    with contextlib.ExitStack() as undo:
+        for word in addresses:
+            host = word.removeprefix("-")
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            try:
+                sock = open_socket(family, {"*": "0.0.0.0", "::*": "::"}.get(host, host), port, backlog)
+            except OSError as error:
+                if word.startswith("-") and error.errno != errno.EADDRINUSE:
+                    continue
+                raise ConfigError(bind_failure(host, port, error, option)) from None
+            undo.callback(sock.close)
+            sockets.append(sock)
+            port = sock.getsockname()[1]
+        undo.pop_all()
+    if not sockets:
+        raise ConfigError("bind: none of its addresses can be listened on; --bind 127.0.0.1 always can")
+    return sockets
+
+
+def open_socket(family: socket.AddressFamily, host: str, port: int, backlog: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+        sock.listen(backlog)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+def bind_failure(host: str, port: int, error: OSError, option: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is taken on {host}: stop what listens there, or choose another with {option}"
+    if error.errno == errno.EACCES:
+        return f"no permission to listen on port {port}: those below 1024 need privileges, choose another with {option}"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return f"bind {host}: this machine has no such address; --bind 127.0.0.1 serves this machine only"
+    return f"cannot listen on {host}:{port}: {error.strerror}; choose others with --bind and {option}"
