@@ -1,0 +1,228 @@
+"""From a manifest's text to a `Spec`; for a bad one, every problem at once, each with what is allowed instead.
+
+`load` is for `ringkeeper up`, where no API server stands in between. `spec_of` serves both runtimes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ringkeeper_operator.model import Scheduling, Spec
+from ringkeeper_operator.quantity import parse_quantity
+from ringkeeper_operator.schema import API_VERSION, DEFAULT_IMAGE, DNS_LABEL, KIND, PATTERN_MEANINGS, ROOT
+from ringkeeper_operator.validation import fill_defaults, problems_of
+from ringkeeper_operator.yaml_reader import YamlProblem, read_documents
+
+__all__ = ["Manifest", "ManifestError", "ignored_on_laptop", "load", "parse_quantity", "spec_of"]
+
+KINDS = (KIND, "Secret")
+METADATA = ("name", "namespace", "labels", "annotations")
+SET_BY_SERVER = (
+    "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers", "generateName", "generation",
+    "managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid",
+)  # fmt: skip
+
+FOR_PODS_ONLY = (
+    "port", "image", "imagePullPolicy", "imagePullSecrets", "resources", "podLabels", "podAnnotations", "nodeSelector",
+    "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName",
+)  # fmt: skip
+"""Fields of the spec without meaning where nodes are processes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A valid manifest."""
+
+    cluster: dict[str, Any]
+    """The CacheCluster as it was written, without defaults."""
+    secrets: Mapping[str, Mapping[str, bytes]]
+    """The Secrets of the same file: name -> key -> value."""
+
+
+class ManifestError(ValueError):
+    """A manifest that cannot be used. `problems` are complete lines for people."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load(text: str, source: str) -> Manifest:
+    """Read and check the documents of a manifest; `source` is what its problems call it. Raises `ManifestError`."""
+    try:
+        documents = read_documents(text)
+    except YamlProblem as problem:
+        raise ManifestError((f"{source}:{problem}" if str(problem)[0].isdigit() else f"{source}: {problem}",)) from None
+    problems: list[str] = []
+    clusters: list[dict[str, Any]] = []
+    secrets: dict[str, dict[str, bytes]] = {}
+    for number, document in enumerate(documents, 1):
+        kind = document.get("kind") if isinstance(document, dict) else None
+        if kind == KIND:
+            clusters.append(document)
+            problems += _cluster_problems(document)
+        elif kind == "Secret":
+            problems += _take_secret(document, secrets)
+        else:
+            problems.append(_unknown_document(document, number))
+    if not problems and len(clusters) != 1:
+        problems.append(f"{len(clusters)} {KIND} documents; must be exactly one")
+    if not problems:
+        problems += _password_problems(clusters[0], secrets)
+    if problems:
+        raise ManifestError(tuple(f"{source}: {problem}" for problem in problems))
+    return Manifest(cluster=clusters[0], secrets=secrets)
+
+
+def spec_of(
+    cluster: Mapping[str, Any],
+    *,
+    uid: str,
+    generation: int = 1,
+    namespace: str = "default",
+    default_image: str = DEFAULT_IMAGE,
+) -> Spec:
+    """The spec of a valid CacheCluster, with defaults; raises `ManifestError` for one that is not valid."""
+    problems = tuple(_cluster_problems(cluster))
+    if problems:
+        raise ManifestError(problems)
+    filled = fill_defaults(dict(cluster), ROOT)
+    metadata, spec = filled["metadata"], filled["spec"]
+    return Spec(
+        name=metadata["name"],
+        namespace=metadata.get("namespace") or namespace,
+        uid=uid,
+        generation=generation,
+        shards=spec["shards"],
+        vnodes_per_shard=spec["vnodesPerShard"],
+        memory=parse_quantity(spec["memory"]),
+        port=spec["port"],
+        image=spec.get("image") or default_image,
+        image_pull_policy=spec.get("imagePullPolicy"),
+        image_pull_secrets=tuple(secret["name"] for secret in spec.get("imagePullSecrets", ())),
+        auth_secret=spec.get("auth", {}).get("secretName"),
+        resources=spec.get("resources"),
+        labels=spec.get("podLabels", {}),
+        annotations=spec.get("podAnnotations", {}),
+        scheduling=Scheduling(
+            node_selector=spec.get("nodeSelector", {}),
+            tolerations=tuple(spec.get("tolerations", ())),
+            affinity=spec.get("affinity"),
+            topology_spread_constraints=_spread(spec),
+            priority_class_name=spec.get("priorityClassName"),
+        ),
+        deleting=metadata.get("deletionTimestamp") is not None,
+    )
+
+
+def ignored_on_laptop(cluster: Mapping[str, Any]) -> list[str]:
+    """The fields that this manifest sets and that mean nothing on a laptop, as paths."""
+    given = cluster.get("spec") or {}
+    found = [f"spec.{name}" for name in FOR_PODS_ONLY if given.get(name) is not None]
+    return (["metadata.namespace"] if (cluster.get("metadata") or {}).get("namespace") else []) + found
+
+
+def _spread(spec: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...] | None:
+    constraints = spec.get("topologySpreadConstraints")
+    return None if constraints is None else tuple(constraints)
+
+
+def _cluster_problems(cluster: Mapping[str, Any]) -> list[str]:
+    problems = []
+    if cluster.get("apiVersion") != API_VERSION:
+        problems.append(_wrong_version(cluster.get("apiVersion"), API_VERSION))
+    problems += _metadata_problems(cluster)
+    return problems + list(problems_of(dict(cluster), ROOT if not problems else _without_rules()))
+
+
+def _without_rules() -> dict[str, Any]:
+    """The rules of the root look at metadata, which has a problem already."""
+    return {name: value for name, value in ROOT.items() if name != "x-kubernetes-validations"}
+
+
+def _wrong_version(given: object, wanted: str) -> str:
+    return f"apiVersion: {'missing' if given is None else f'{given} is not allowed'}; must be {wanted}"
+
+
+def _metadata_problems(document: Mapping[str, Any]) -> list[str]:
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict):
+        return ["metadata.name: missing; must be " + PATTERN_MEANINGS[DNS_LABEL]]
+    problems = []
+    name = metadata.get("name")
+    if not isinstance(name, str) or not name:
+        shown = "missing" if name is None else f"{name!r} is not allowed"
+        problems.append(f"metadata.name: {shown}; must be {PATTERN_MEANINGS[DNS_LABEL]}")
+    for key, value in metadata.items():
+        if key in ("labels", "annotations"):
+            texts = isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+            if value is not None and not texts:
+                problems.append(f"metadata.{key}: must be names with texts; quote numbers and true or false")
+        elif key not in METADATA + SET_BY_SERVER:
+            close = difflib.get_close_matches(key, METADATA, n=1)
+            problems.append(f"metadata.{key}: unknown field; did you mean {close[0]}?" if close else
+                            f"metadata.{key}: unknown field; known are {', '.join(METADATA)}")  # fmt: skip
+    return problems
+
+
+def _unknown_document(document: object, number: int) -> str:
+    if not isinstance(document, dict):
+        return f"document {number}: must be fields with values, beginning with apiVersion: and kind:"
+    kind = document.get("kind")
+    if kind is None:
+        return f"document {number}: kind: missing; must be {' or '.join(KINDS)}"
+    close = difflib.get_close_matches(str(kind), KINDS, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"document {number}: kind: {kind} is not allowed; must be {' or '.join(KINDS)}{hint}"
+
+
+def _take_secret(document: Mapping[str, Any], secrets: dict[str, dict[str, bytes]]) -> list[str]:
+    """Add a Secret document to `secrets`; the problems of one that cannot be used."""
+    problems = _metadata_problems(document)
+    if document.get("apiVersion") != "v1":
+        problems.append(_wrong_version(document.get("apiVersion"), "v1"))
+    metadata = document.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    values: dict[str, bytes] = {}
+    for part in ("data", "stringData"):
+        entries = document.get(part) or {}
+        if not isinstance(entries, dict):
+            problems.append(f"Secret {name}: {part}: must be names with texts")
+            continue
+        for key, value in entries.items():
+            try:
+                values[key] = _secret_value(part, value)
+            except ValueError as error:
+                problems.append(f"Secret {name}: {part}.{key}: {error}")
+    if isinstance(name, str) and name in secrets:
+        problems.append(f"Secret {name}: stands twice; keep one of them")
+    if not problems:
+        secrets[str(name)] = values
+    return problems
+
+
+def _secret_value(part: str, value: object) -> bytes:
+    """The value itself never goes into a message."""
+    if not isinstance(value, str):
+        raise ValueError("must be a text; put it in quotes")
+    if part == "stringData":
+        return value.encode()
+    try:
+        return base64.b64decode("".join(value.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("must be base64; use stringData for plain text") from None
+
+
+def _password_problems(cluster: Mapping[str, Any], secrets: Mapping[str, Mapping[str, bytes]]) -> list[str]:
+    """The named Secret need not be in the file on Kubernetes, but where it is, it must have the password."""
+    name = ((cluster.get("spec") or {}).get("auth") or {}).get("secretName")
+    if name is None or name not in secrets:
+        return []
+    if not secrets[name].get("password"):
+        return [f"Secret {name}: has no key password, which spec.auth.secretName needs; add stringData.password"]
+    return []

@@ -1,0 +1,59 @@
+"""The first topology: when every node has been heard and none of them holds one."""
+
+from __future__ import annotations
+
+from ringkeeper.cluster.topology import Node, Shard, Topology, node_id
+from ringkeeper_operator.model import Action, CommitTopology, NodeReport, Observed, ObservedNode, Spec, Wait
+from ringkeeper_operator.plan.nodes import answering, expected_names, is_in_trouble, pause, why_silent
+
+
+def bootstrap(spec: Spec, observed: Observed) -> Action | None:
+    """All nodes must have answered: one that is silent could hold the topology that seems never to have been."""
+    if observed.topology is not None:
+        return None
+    heard = answering(spec, observed)
+    wanted = expected_names(spec)
+    missing = [name for name in wanted if name not in heard or heard[name][1].state == "loading"]
+    if missing:
+        return Wait(
+            reason="WaitingForNodes",
+            message=f"{len(wanted) - len(missing)} of {len(wanted)} nodes answer; "
+            f"waiting for {why_silent(spec, missing, observed)}",
+            warning=is_in_trouble(spec, missing, observed),
+            seconds=pause(spec),
+        )
+    return CommitTopology(
+        reason="Bootstrapped",
+        message=f"all {len(wanted)} nodes answer; placed the slots on {spec.shards} shards as epoch 1",
+        topology=first_topology(spec, [heard[name] for name in wanted]),
+        expected=observed.topology_version,
+    )
+
+
+def first_topology(spec: Spec, nodes: list[tuple[ObservedNode, NodeReport]]) -> Topology:
+    """Epoch 1 by leader 1: every node a master in term 1, slots as the ring alone places them."""
+    from ringkeeper.cluster.ring import place
+
+    return Topology(
+        cluster=spec.name,
+        uid=spec.uid,
+        epoch=1,
+        leader=1,
+        vnodes_per_shard=spec.vnodes_per_shard,
+        nodes=tuple(
+            Node(
+                id=report.id,
+                name=node.name,
+                shard=node.shard,
+                hostname=node.hostname,
+                address=node.address,
+                port=node.port,
+                admin_port=node.admin_port,
+                role="master",
+                run_id=report.run_id,
+            )
+            for node, report in nodes
+        ),
+        shards=tuple(Shard(index=node.shard, term=1, master=node_id(spec.uid, node.name)) for node, _ in nodes),
+        owners=place(spec.shards, spec.vnodes_per_shard),
+    )

@@ -1,0 +1,77 @@
+"""What planners ask about nodes, and how they speak of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ringkeeper.cluster.topology import node_id
+from ringkeeper_operator.model import NodeReport, Observed, ObservedNode, Spec, node_name
+
+NAMES_SHOWN = 3
+
+
+def expected_names(spec: Spec) -> tuple[str, ...]:
+    """The nodes that the spec asks for: one master a shard."""
+    return tuple(node_name(spec.name, shard, 0) for shard in range(spec.shards))
+
+
+def is_intruder(spec: Spec, node: ObservedNode) -> bool:
+    """Whether another node answers at this one's address. It gets no role and no topology."""
+    return node.report is not None and node.report.id != node_id(spec.uid, node.name)
+
+
+def answer_of(spec: Spec, node: ObservedNode) -> NodeReport | None:
+    """What a node says, if it is the one that should stand there and is not on its way out."""
+    if node.phase != "running" or is_intruder(spec, node):
+        return None
+    return node.report
+
+
+def answering(spec: Spec, observed: Observed) -> dict[str, tuple[ObservedNode, NodeReport]]:
+    """By name: the nodes that can be talked to now, and what they say."""
+    found = {}
+    for node in observed.nodes:
+        report = answer_of(spec, node)
+        if report is not None:
+            found[node.name] = (node, report)
+    return found
+
+
+def names(these: Iterable[str]) -> str:
+    """A list for people: the first few by name, the others by count."""
+    listed = list(these)
+    shown = ", ".join(listed[:NAMES_SHOWN])
+    rest = len(listed) - NAMES_SHOWN
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def why_silent(spec: Spec, names_: Sequence[str], observed: Observed) -> str:
+    """Who does not answer and why, in one line. Nodes with a stated trouble come first."""
+    nodes = {node.name: node for node in observed.nodes}
+    found = []
+    for name in names_:
+        node = nodes.get(name)
+        if node is None:
+            found.append((1, f"{name} (absent)"))
+        elif is_intruder(spec, node):
+            found.append((0, f"{name} (another node answers at {node.address}:{node.admin_port})"))
+        elif node.trouble:
+            found.append((0, f"{name} ({node.trouble})"))
+        else:
+            phase = "running, but does not answer yet" if node.phase == "running" else node.phase
+            found.append((1, f"{name} ({phase})"))
+    return names(text for _, text in sorted(found, key=lambda entry: entry[0]))
+
+
+def is_in_trouble(spec: Spec, names_: Iterable[str], observed: Observed) -> bool:
+    """Whether waiting alone may not help: a person should know."""
+    wanted = set(names_)
+    return any(
+        node.name in wanted and (node.trouble or node.phase == "failed" or is_intruder(spec, node))
+        for node in observed.nodes
+    )
+
+
+def pause(spec: Spec) -> float:
+    """Seconds until nodes are asked again: soon, but a thousand nodes are not asked five times a second."""
+    return 0.2 + 0.002 * spec.shards

@@ -1,0 +1,33 @@
+"""Kubernetes quantities (`512Mi`, `500m`) as exact numbers."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+FACTORS = {
+    "m": Fraction(1, 1000),
+    "": Fraction(1),
+    "k": Fraction(10**3),
+    "M": Fraction(10**6),
+    "G": Fraction(10**9),
+    "T": Fraction(10**12),
+    "Ki": Fraction(2**10),
+    "Mi": Fraction(2**20),
+    "Gi": Fraction(2**30),
+    "Ti": Fraction(2**40),
+}
+
+
+def parse_fraction(value: str | int) -> Fraction:
+    """A quantity's exact value; raises `ValueError`."""
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,3})?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?", str(value))
+    if match is None or isinstance(value, bool):
+        raise ValueError(f"{value!r} is no quantity; write bytes, or a number with k, M, G, T, Ki, Mi, Gi or Ti")
+    return Fraction(match[1]) * FACTORS[match[2] or ""]
+
+
+def parse_quantity(value: str | int) -> int:
+    """The same as a whole number (of bytes), rounded up as Kubernetes does; raises `ValueError`."""
+    exact = parse_fraction(value)
+    return -(-exact.numerator // exact.denominator)
