@@ -407,7 +407,8 @@ class CommandReader(Inbox):
         first = self._buffer[self._position : self._position + 1]
         if first[0] != kind:
             # Redis writes this byte as it is, be it part of a character or not, but never a line end.
-            self._fail(f"expected '$', got '{first.replace(CR, b' ').decode('utf-8', 'surrogateescape')}'")
+            got = b" " if first in b"\r\n" else first
+            self._fail(f"expected '$', got '{got.decode('utf-8', 'surrogateescape')}'")
         number = parse_integer(self._buffer[self._position + 1 : end])
         if number is None:
             self._fail("invalid multibulk length" if kind == 42 else "invalid bulk length")
