@@ -31,3 +31,11 @@ def parse_quantity(value: str | int) -> int:
     """The same as a whole number (of bytes), rounded up as Kubernetes does; raises `ValueError`."""
     exact = parse_fraction(value)
     return -(-exact.numerator // exact.denominator)
+
+
+def render_bytes(count: int) -> str:
+    """Bytes as a quantity, in the largest unit that holds them exactly."""
+    for unit in ("Ti", "Gi", "Mi", "Ki"):
+        if count and count % FACTORS[unit] == 0:
+            return f"{count // FACTORS[unit]}{unit}"
+    return str(count)

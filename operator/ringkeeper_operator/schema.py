@@ -74,6 +74,13 @@ LIMIT_RULE = {
 }
 
 
+REQUEST_RULE = {
+    "rule": "!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || "
+    "quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",
+    "message": "resources.requests must not exceed resources.limits; lower the request or raise the limit",
+}
+
+
 def text(description: str, *, longest: int = 253, pattern: str | None = None, **more: Any) -> Schema:
     schema: Schema = {"type": "string", "description": description, "maxLength": longest}
     if pattern is not None:
@@ -113,8 +120,8 @@ def anything(description: str) -> Schema:
     return {"type": "object", "description": description, "x-kubernetes-preserve-unknown-fields": True}
 
 
-LABEL = text("", longest=63, pattern=LABEL_VALUE)
-del LABEL["description"]
+LABEL = {"type": "string", "maxLength": 63, "pattern": LABEL_VALUE}
+AMOUNT = quantity("An amount.")
 
 TOLERATION = fields(
     "A taint that nodes of the cache tolerate.",
@@ -169,12 +176,12 @@ SPEC = fields(
                                "generated in the Secret `NAME-auth`; on a laptop there is no password then.",
                                pattern=DNS_NAME, minLength=1),
         }),
-        "resources": fields("CPU and memory of a node's container. By default memory is requested and limited to "
-                            "1.5 × `memory` + 128Mi, and CPU is not limited.", {
-            "requests": mapping("What is reserved, such as `cpu: 500m`.", quantity("", QUANTITY), 16),
+        "resources": fields("CPU and memory of a node's container. By default as much memory as `memory` is requested, "
+                            "1.5 × `memory` + 128Mi is the limit, and CPU is not limited.", {
+            "requests": mapping("What is reserved, such as `cpu: 500m`.", AMOUNT, 16),
             "limits": mapping("What must not be exceeded; `memory` must be greater than the cluster's `memory`.",
-                              quantity("", QUANTITY), 16),
-        }),
+                              AMOUNT, 16),
+        }, **{"x-kubernetes-validations": [REQUEST_RULE]}),
         "podLabels": mapping("Labels for the pods, beside the operator's own.", LABEL),
         "podAnnotations": mapping("Annotations for the pods.", {"type": "string", "maxLength": 16384}),
         "nodeSelector": mapping("Labels that a Kubernetes node must have.", LABEL),

@@ -21,6 +21,7 @@ from ringkeeper_operator.schema import (
     NAME_LENGTH,
     NAME_RULE,
     PATTERN_MEANINGS,
+    REQUEST_RULE,
     Schema,
 )
 
@@ -37,11 +38,17 @@ def _limit_exceeds_memory(spec: Mapping[str, Any]) -> bool:
     return limit is None or "memory" not in spec or parse_fraction(limit) > parse_fraction(spec["memory"])
 
 
+def _requests_are_within_limits(resources: Mapping[str, Any]) -> bool:
+    requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
+    return all(parse_fraction(requests[name]) <= parse_fraction(limits[name]) for name in requests.keys() & limits)
+
+
 TWINS: dict[str, Callable[[Any], bool]] = {
     NAME_RULE["rule"]: lambda cluster: len(cluster["metadata"]["name"]) <= NAME_LENGTH,
     NAME_FORM_RULE["rule"]: lambda cluster: re.fullmatch(DNS_LABEL, cluster["metadata"]["name"]) is not None,
     MEMORY_RULE["rule"]: _memory_is_in_range,
     LIMIT_RULE["rule"]: _limit_exceeds_memory,
+    REQUEST_RULE["rule"]: _requests_are_within_limits,
 }
 """Every rule but those that compare with the former value: here is no former value."""
 
