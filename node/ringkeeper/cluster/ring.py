@@ -4,7 +4,7 @@ Each shard puts points (virtual nodes) at hashed positions on the circle of 1638
 the shard of the next point clockwise. The plain ring alone is uneven, so loads are bounded: no shard may hold more than
 its ceiling (1.02 times its fair share, or the fair share rounded up) or less than its floor (0.95 times, rounded down).
 
-A new cluster starts from the plain ring, a change from the owners of the previous epoch; `_Mender` then moves the fewest
+A new cluster starts from the plain ring, a change from the owners of the previous epoch; `_Mender` moves the fewest
 slots that bring every load within bounds. Which slots move, and where to, the ring says: a shard in need takes slots of
 its own arcs first, a slot in need goes to the next shard clockwise that has room. Moves that cost at most 4 % on top
 are spent on tighter bounds. Everything is deterministic: the same input gives the same owners on every machine.
