@@ -28,7 +28,7 @@ class Runtime(Protocol):
     async def observe(self, spec: Spec) -> Observed: ...
 
     async def apply(self, spec: Spec, action: Action) -> None:
-        """Carry out one action. Raises `Conflict`, `UncertainCommit`, `Blocked`, or an `OSError` that the loop retries."""
+        """Carry out one action. Raises `Conflict`, `UncertainCommit`, `Blocked`, or an `OSError` (it is retried)."""
 
     async def publish(self, spec: Spec, observed: Observed, action: Action | None) -> None:
         """Write the status that follows from this, if it changed."""

@@ -10,9 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ringkeeper_operator.model import ADMIN_PORT_OFFSET, ObservedNode, Spec, node_name
-
-HASH_ANNOTATION = "ringkeeper.dev/hash"
-CLUSTER_LABEL = "ringkeeper.dev/cluster"
+from ringkeeper_operator.resources.common import CLUSTER_LABEL, HASH_ANNOTATION
 
 MADE_ONCE = frozenset({"Secret"})
 """Kinds that are never written again once they exist: their content was generated."""

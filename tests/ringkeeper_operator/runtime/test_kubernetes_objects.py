@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from ringkeeper_operator.model import Spec
-from ringkeeper_operator.runtime.kubernetes_objects import HASH_ANNOTATION, observed_nodes, piece_state, whose
+from ringkeeper_operator.resources.common import HASH_ANNOTATION
+from ringkeeper_operator.runtime.kubernetes_objects import observed_nodes, piece_state, whose
 
 UID = "11111111-2222-3333-4444-555555555555"
 

@@ -1,0 +1,115 @@
+"""The tests' hands and eyes on the cluster: kubectl, polling with deadlines, and a pod full of clients."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import yaml
+
+Answer = TypeVar("Answer")
+
+SYSTEM_NAMESPACE = "ringkeeper-system"
+OPERATOR = "deployment/ringkeeper"
+CLIENT_NAMESPACE = "clients"
+CLIENT = "client"
+PORT = "6379"
+
+
+class Refused(Exception):
+    """kubectl failed; its words."""
+
+
+def kubectl(*arguments: str, stdin: str | bytes | None = None, timeout: float = 120) -> str:
+    data = stdin.encode() if isinstance(stdin, str) else stdin
+    done = subprocess.run(["kubectl", *arguments], input=data, capture_output=True, timeout=timeout)
+    if done.returncode:
+        raise Refused((done.stderr or done.stdout).decode().strip())
+    return done.stdout.decode()
+
+
+def get(kind: str, *arguments: str, namespace: str) -> Any:
+    return json.loads(kubectl("get", kind, *arguments, "-n", namespace, "-o", "json"))
+
+
+def apply(*documents: dict[str, Any], namespace: str) -> str:
+    return kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(documents))
+
+
+def until(seconds: float, what: str, look: Callable[[], Answer | None]) -> Answer:
+    """What `look` answers as soon as that is true; fails after the deadline with the last exception that it raised."""
+    deadline = time.monotonic() + seconds
+    while True:
+        error = None
+        try:
+            if answer := look():
+                return answer
+        except (Refused, LookupError) as raised:
+            error = raised
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}") from error
+        time.sleep(0.2)
+
+
+def cache_cluster(name: str, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "ringkeeper.dev/v1alpha1",
+        "kind": "CacheCluster",
+        "metadata": {"name": name},
+        "spec": {"memory": "64Mi", **spec},
+    }
+
+
+def condition(cluster: dict[str, Any], kind: str) -> dict[str, Any]:
+    found = [entry for entry in cluster.get("status", {}).get("conditions", []) if entry["type"] == kind]
+    return found[0] if found else {"status": "Unknown", "reason": "", "message": ""}
+
+
+def is_ready(cluster: dict[str, Any]) -> bool:
+    ready = condition(cluster, "Ready")
+    return ready["status"] == "True" and ready["observedGeneration"] == cluster["metadata"]["generation"]
+
+
+def await_ready(name: str, namespace: str, seconds: float = 60) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        cluster: dict[str, Any] = get("cachecluster", name, namespace=namespace)
+        return cluster if is_ready(cluster) else None
+
+    return until(seconds, f"{namespace}/{name} is Ready", look)
+
+
+def pods(cluster: str, namespace: str) -> dict[str, dict[str, Any]]:
+    selector = f"ringkeeper.dev/cluster={cluster}"
+    return {pod["metadata"]["name"]: pod for pod in get("pods", "-l", selector, namespace=namespace)["items"]}
+
+
+def starts(cluster: str, namespace: str) -> dict[str, tuple[str, int]]:
+    """The UID and the restarts of every pod: equal before and after when nothing was restarted."""
+    return {
+        name: (pod["metadata"]["uid"], sum(entry["restartCount"] for entry in pod["status"]["containerStatuses"]))
+        for name, pod in pods(cluster, namespace).items()
+    }
+
+
+def password_of(cluster: str, namespace: str) -> str:
+    secret = get("secret", f"{cluster}-auth", namespace=namespace)
+    return base64.b64decode(secret["data"]["password"]).decode()
+
+
+def in_client(*command: str, stdin: bytes | None = None, timeout: float = 300) -> str:
+    """Run a command in the pod of clients."""
+    return kubectl(
+        "exec", "-i", "-n", CLIENT_NAMESPACE, CLIENT, "--", *command, stdin=stdin if stdin else b"", timeout=timeout
+    )
+
+
+def redis_cli(cluster: str, namespace: str, *arguments: str, host: str = "") -> str:
+    """`redis-cli -c` against the cluster's Service, or one node."""
+    password = password_of(cluster, namespace)
+    host = host or f"{cluster}.{namespace}.svc"
+    answer = in_client("env", f"REDISCLI_AUTH={password}", "redis-cli", "-c", "-h", host, "-p", PORT, *arguments)
+    return answer.strip()

@@ -1,0 +1,139 @@
+"""The operator's process: stands by until it holds the Lease, then leads until it is told to stop or loses it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+import kopf
+
+from ringkeeper_operator import handlers, manifest
+from ringkeeper_operator.model import Spec
+from ringkeeper_operator.runtime import health, kubernetes_api
+from ringkeeper_operator.runtime.clusters import Body, Clusters
+from ringkeeper_operator.runtime.kubernetes import KubernetesRuntime
+from ringkeeper_operator.runtime.kubernetes_api import Api
+from ringkeeper_operator.runtime.kubernetes_status import StatusWriter
+from ringkeeper_operator.runtime.lease import Lease, LeaseLost
+from ringkeeper_operator.schema import DEFAULT_IMAGE
+
+log = logging.getLogger("ringkeeper_operator")
+
+
+class OneLine(logging.Formatter):
+    """A record is one line, its traceback too: what collects logs cuts at line ends."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).replace("\n", " | ")
+
+
+@click.command(context_settings={"auto_envvar_prefix": "RINGKEEPER"})
+@click.option(
+    "--watch-namespaces", default="", help="Look after these namespaces only (comma-separated); all if empty."
+)
+@click.option(
+    "--lease-namespace", default="default", help="Namespace of the Lease by which operators agree on a leader."
+)
+@click.option("--lease-name", default="ringkeeper-operator", show_default=True)
+@click.option("--health-port", default=8080, show_default=True)
+@click.option("--log-level", default="INFO", show_default=True)
+def main(watch_namespaces: str, lease_namespace: str, lease_name: str, health_port: int, log_level: str) -> None:
+    """Run the Ringkeeper operator. Options may come from the environment as RINGKEEPER_WATCH_NAMESPACES and so on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=log_level.upper(), handlers=[handler])
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    namespaces = [part.strip() for part in watch_namespaces.split(",") if part.strip()]
+    sys.exit(asyncio.run(operate(namespaces, lease_namespace, lease_name, health_port)))
+
+
+async def operate(namespaces: list[str], lease_namespace: str, lease_name: str, health_port: int) -> int:
+    """The exit code: 0 when told to stop, 1 when the Lease was lost or kopf ended by itself."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    api = await kubernetes_api.connect()
+    lease = Lease(api, lease_namespace, lease_name, f"{socket.gethostname()}-{secrets.token_hex(4)}")
+    site = await health.serve(health_port, lambda: None)
+    try:
+        if not await _before(stopping, lease.acquire()):
+            return 0
+        return await lead(api, lease, namespaces, stopping)
+    finally:
+        await site.cleanup()
+        await api.close()
+
+
+async def lead(api: Api, lease: Lease, namespaces: list[str], stopping: asyncio.Event) -> int:
+    clusters = Clusters(read_manifest, lambda body: _runtime(api, body), _complain)
+    watching = asyncio.create_task(watch(namespaces, clusters, stopping))
+    holding = asyncio.create_task(lease.hold())
+    await asyncio.wait([watching, holding], return_when=asyncio.FIRST_COMPLETED)
+    if holding.done():
+        # Another may lead from now on: not one more request, not even an orderly stop.
+        log.error("stopping at once: %s", holding.exception())
+        logging.shutdown()
+        os._exit(1)
+    await clusters.stop()
+    holding.cancel()
+    with contextlib.suppress(OSError, asyncio.CancelledError, LeaseLost):
+        await lease.release()
+    if error := watching.exception():
+        log.error("kopf failed: %s", error)
+        return 1
+    return 0
+
+
+async def watch(namespaces: list[str], clusters: Clusters, stopping: asyncio.Event) -> None:
+    """Run kopf until it is told to stop; it needs a flag of its own, and takes the signals over."""
+    await kopf.operator(
+        registry=handlers.registry,
+        settings=handlers.settings(),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        stop_flag=stopping,
+        memo=kopf.Memo(clusters=clusters),
+    )
+
+
+def read_manifest(body: Body) -> Spec:
+    metadata = body["metadata"]
+    return manifest.spec_of(
+        body,
+        uid=metadata["uid"],
+        generation=metadata["generation"],
+        namespace=metadata["namespace"],
+        default_image=os.environ.get("RINGKEEPER_NODE_IMAGE") or DEFAULT_IMAGE,
+    )
+
+
+def _runtime(api: Api, body: Body) -> KubernetesRuntime:
+    return KubernetesRuntime(api, StatusWriter(api, body.get("status") or {}))
+
+
+def _complain(body: Mapping[str, Any], problem: str) -> None:
+    metadata = body["metadata"]
+    log.warning("%s/%s: the manifest cannot be used: %s", metadata["namespace"], metadata["name"], problem)
+
+
+async def _before(stopping: asyncio.Event, work: Any) -> bool:
+    """Whether the work was done before the process was told to stop."""
+    tasks = [asyncio.create_task(work), asyncio.create_task(stopping.wait())]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    return tasks[0] in done and not stopping.is_set()
+
+
+if __name__ == "__main__":
+    main()
