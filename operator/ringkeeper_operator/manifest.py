@@ -219,10 +219,14 @@ def _secret_value(part: str, value: object) -> bytes:
 
 
 def _password_problems(cluster: Mapping[str, Any], secrets: Mapping[str, Mapping[str, bytes]]) -> list[str]:
-    """The named Secret need not be in the file on Kubernetes, but where it is, it must have the password."""
+    """Here no other Secrets are than those of the file."""
     name = ((cluster.get("spec") or {}).get("auth") or {}).get("secretName")
-    if name is None or name not in secrets:
+    if name is None:
         return []
+    if name not in secrets:
+        return [
+            f"spec.auth.secretName: {name} is no Secret of this file; add it as a document with stringData.password"
+        ]
     if not secrets[name].get("password"):
         return [f"Secret {name}: has no key password, which spec.auth.secretName needs; add stringData.password"]
     return []

@@ -30,7 +30,7 @@ Schema: TypeAlias = dict[str, Any]
 DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 DNS_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 QUANTITY = r"^[0-9]+(\.[0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
-MEMORY = r"^[0-9]+(\.[0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?$"
+MEMORY = "^[0-9]+([.][0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?$"
 IMAGE = r"^[^\s]+$"
 LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 
@@ -38,7 +38,6 @@ PATTERN_MEANINGS = {
     DNS_LABEL: "lower-case letters, digits and '-', beginning with a letter and not ending with '-'",
     DNS_NAME: "lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit",
     QUANTITY: "a quantity such as 500m, 2 or 512Mi",
-    MEMORY: "bytes, or a quantity such as 512Mi or 2Gi",
     IMAGE: "an image such as registry.example.com/ringkeeper-node:1.0, without spaces",
     LABEL_VALUE: "letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
 }
@@ -60,14 +59,19 @@ PORT_RULE = {
     "rule": "self == oldSelf",
     "message": "port can't be changed while a cluster runs; create a new cluster, or keep the port",
 }
+_MEMORY_RANGE = f"bytes, or a quantity such as 512Mi or 2Gi, from {MINIMUM_MEMORY} to {MAXIMUM_MEMORY}"
 MEMORY_RULE = {
     "rule": "type(self) == int ? self >= 1048576 && self <= 17592186044416 : "
+    f"self.matches('{MEMORY}') && "
     f"quantity(self).compareTo(quantity('{MINIMUM_MEMORY}')) >= 0 && "
     f"quantity(self).compareTo(quantity('{MAXIMUM_MEMORY}')) <= 0",
-    "message": f"memory must be {MINIMUM_MEMORY} to {MAXIMUM_MEMORY}",
+    "message": f"must be {_MEMORY_RANGE}",
+    "messageExpression": f"string(self) + ' is not allowed; must be {_MEMORY_RANGE}'",
 }
+"""Holds the form as well, since a person cannot read a pattern."""
 LIMIT_RULE = {
     "rule": "!has(self.resources) || !has(self.resources.limits) || !('memory' in self.resources.limits) || "
+    "!isQuantity(string(self.memory)) || "
     "quantity(string(self.resources.limits['memory'])).isGreaterThan(quantity(string(self.memory)))",
     "message": "resources.limits.memory must be greater than memory, or the node is killed before it is full; "
     "leave it out to get 1.5 × memory + 128Mi",
@@ -92,12 +96,11 @@ def integer(description: str, minimum: int, maximum: int, **more: Any) -> Schema
     return {"type": "integer", "description": description, "minimum": minimum, "maximum": maximum, **more}
 
 
-def quantity(description: str, pattern: str = QUANTITY, **more: Any) -> Schema:
+def quantity(description: str, **more: Any) -> Schema:
     return {
         "x-kubernetes-int-or-string": True,
         "anyOf": [{"type": "integer"}, {"type": "string"}],
         "description": description,
-        "pattern": pattern,
         "maxLength": 20,
         **more,
     }
@@ -121,7 +124,7 @@ def anything(description: str) -> Schema:
 
 
 LABEL = {"type": "string", "maxLength": 63, "pattern": LABEL_VALUE}
-AMOUNT = quantity("An amount.")
+AMOUNT = quantity("An amount.", pattern=QUANTITY)
 
 TOLERATION = fields(
     "A taint that nodes of the cache tolerate.",
@@ -161,7 +164,7 @@ SPEC = fields(
                                   "moves of slots only.", 1, 4096, default=1000, format="int32"),
         "memory": quantity("What the keys and values of one node may take (`maxmemory`), from "
                            f"{MINIMUM_MEMORY} to {MAXIMUM_MEMORY}. Takes effect when a node restarts.",
-                           MEMORY, default="256Mi", **{"x-kubernetes-validations": [MEMORY_RULE]}),
+                           default="256Mi", **{"x-kubernetes-validations": [MEMORY_RULE]}),
         "port": integer("The port for clients; the admin port is 10000 above. Can't be changed. On a laptop "
                         "`--base-port` decides.", 1024, 55535, default=6379, format="int32",
                         **{"x-kubernetes-validations": [PORT_RULE]}),

@@ -6,6 +6,7 @@ The CEL rules of the schema have their twins in Python here, found by the rule's
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from ringkeeper_operator.schema import (
     DNS_LABEL,
     LIMIT_RULE,
     MAXIMUM_MEMORY,
+    MEMORY,
     MEMORY_RULE,
     MINIMUM_MEMORY,
     NAME_FORM_RULE,
@@ -25,11 +27,15 @@ from ringkeeper_operator.schema import (
     Schema,
 )
 
+TYPES = {"string": "a text", "object": "fields with values", "array": "a list"}
+
 ASIDE = frozenset({"status"})
 """Not for people to write; not checked."""
 
 
 def _memory_is_in_range(memory: Any) -> bool:
+    if not isinstance(memory, int) and not re.search(MEMORY, memory):
+        return False
     return parse_fraction(MINIMUM_MEMORY) <= parse_fraction(memory) <= parse_fraction(MAXIMUM_MEMORY)
 
 
@@ -84,19 +90,20 @@ def problems_of(value: Any, schema: Schema, path: str = "") -> Iterator[str]:
     for rule in schema.get("x-kubernetes-validations", ()):
         twin = TWINS.get(rule["rule"])
         if twin is not None and not twin(value):
-            shown = "" if isinstance(value, dict) else f"{_shown(value)} is not allowed; "
+            shown = f"{_shown(value)} is not allowed; " if rule["message"].startswith("must ") else ""
             yield f"{path}: {shown}{rule['message']}" if path else rule["message"]
 
 
 def _own_problems(value: Any, schema: Schema, path: str) -> Iterator[str]:
     """At most one: of the type, else of the range."""
     if schema.get("x-kubernetes-int-or-string"):
-        wanted = PATTERN_MEANINGS[schema["pattern"]]
-        if isinstance(value, bool) or not isinstance(value, int | str) or not re.search(schema["pattern"], str(value)):
-            yield f"{path}: {_shown(value)} is not allowed; must be {wanted}"
+        pattern = schema.get("pattern", "")
+        if isinstance(value, bool) or not isinstance(value, int | str) or not re.search(pattern, str(value)):
+            yield f"{path}: {_shown(value)} is not allowed; must be {_wanted(schema)}"
         return
     if not _has_type(value, schema.get("type")):
-        yield f"{path or 'document'}: {_shown(value)} is not allowed; must be {_wanted(schema)}"
+        quote = "; put it in quotes" if schema.get("type") == "string" and not isinstance(value, dict | list) else ""
+        yield f"{path or 'document'}: {_shown(value)} is not allowed; must be {_wanted(schema)}{quote}"
     elif "enum" in schema and value not in schema["enum"]:
         yield f"{path}: {_shown(value)} is not allowed; must be {_wanted(schema)}{_nearest(value, schema['enum'])}"
     elif isinstance(value, int) and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
@@ -151,27 +158,23 @@ def _wanted(schema: Schema) -> str:
     if "enum" in schema:
         *first, last = schema["enum"]
         return f"{', '.join(first)} or {last}" if first else str(last)
-    if schema.get("x-kubernetes-int-or-string") or (schema.get("type") == "string" and "pattern" in schema):
+    if "pattern" in schema:
         return PATTERN_MEANINGS[schema["pattern"]]
     if schema.get("type") == "integer":
         return f"{schema['minimum']} to {schema['maximum']}"
-    return {"string": "a text", "object": "fields with values", "array": "a list"}.get(
-        schema.get("type", ""), "a value"
-    )
+    return TYPES.get(schema.get("type", ""), "a number or a text")
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, str):
-        return f"{value[:57]}…" if len(value) > 60 else repr(value) if not value.strip() else value
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, list):
-        return "a list"
-    return (
-        {None: "null", True: "true", False: "false"}.get(value, str(value))
-        if not isinstance(value, int) or isinstance(value, bool)
-        else str(value)
-    )
+    """As the person wrote it, short."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    shown = str(value)
+    if len(shown) > 60:
+        return f"{shown[:57]}…"
+    return shown if shown.strip() == shown and shown else repr(shown)
 
 
 def _nearest(name: Any, known: Any) -> str:

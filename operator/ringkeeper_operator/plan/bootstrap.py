@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ringkeeper.cluster.ring import place
 from ringkeeper.cluster.topology import Node, Shard, Topology, node_id
 from ringkeeper_operator.model import Action, CommitTopology, NodeReport, Observed, ObservedNode, Spec, Wait
 from ringkeeper_operator.plan.nodes import answering, expected_names, is_in_trouble, pause, why_silent
@@ -32,8 +33,6 @@ def bootstrap(spec: Spec, observed: Observed) -> Action | None:
 
 def first_topology(spec: Spec, nodes: list[tuple[ObservedNode, NodeReport]]) -> Topology:
     """Epoch 1 by leader 1: every node a master in term 1, slots as the ring alone places them."""
-    from ringkeeper.cluster.ring import place
-
     return Topology(
         cluster=spec.name,
         uid=spec.uid,
