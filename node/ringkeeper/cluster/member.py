@@ -53,6 +53,4 @@ def standing(topology: Topology | None, *, id_: str, run_id: str) -> Standing:
     shard = topology.shard(node.shard)
     assert shard is not None
     is_master = node.role == "master" and shard.master == id_
-    return Standing(
-        role="master" if is_master else "replica", shard=node.shard, term=shard.term, serves=is_master
-    )
+    return Standing(role="master" if is_master else "replica", shard=node.shard, term=shard.term, serves=is_master)

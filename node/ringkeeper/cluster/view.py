@@ -1,0 +1,172 @@
+"""What clients are shown of a topology: the replies of the CLUSTER commands, rendered once per epoch and protocol.
+
+There is no gossip bus here. What Redis would know from it is answered as it is: the bus port is the conventional
+port + 10000 (where the admin HTTP listens), link states are `connected`, and every node has the same epoch.
+Shapes: the Redis command pages of CLUSTER SLOTS, CLUSTER SHARDS, CLUSTER NODES and CLUSTER INFO (7.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from ringkeeper.cluster.topology import UNOWNED, Node, Topology
+from ringkeeper.resp.writer import write
+from ringkeeper.store.slot import SLOTS
+
+BUS_OFFSET = 10000
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRange:
+    """Slots `first` to `last`, both included, of one shard."""
+
+    first: int
+    last: int
+    shard: int
+
+
+def slot_ranges(topology: Topology) -> list[SlotRange]:
+    """The owned slots in order, neighbours of the same owner joined."""
+    ranges = []
+    first = 0
+    for shard, run in groupby(topology.owners):
+        length = sum(1 for _ in run)
+        if shard != UNOWNED:
+            ranges.append(SlotRange(first, first + length - 1, shard))
+        first += length
+    return ranges
+
+
+class ClusterView:
+    """One topology as seen by one node; `topology` is None for a node that holds none yet."""
+
+    def __init__(self, topology: Topology | None, *, my_id: str, my_address: str = "", my_port: int = 0) -> None:
+        self.topology = topology
+        self.my_id = my_id
+        self.my_address = my_address
+        self.my_port = my_port
+        self.ranges = slot_ranges(topology) if topology else []
+        self.members: dict[int, list[Node]] = {}
+        """The nodes of each shard, its master first."""
+        if topology:
+            masters = {shard.index: shard.master for shard in topology.shards}
+            self.members = {index: [] for index in sorted(masters)}
+            for node in sorted(topology.nodes, key=lambda node: (node.id != masters[node.shard], node.name)):
+                self.members[node.shard].append(node)
+        self._rendered: dict[tuple[str, int], bytes] = {}
+
+    def slots(self, protocol: int) -> bytes:
+        """The reply of CLUSTER SLOTS, rendered."""
+        return self._render("slots", protocol, self._slots)
+
+    def shards(self, protocol: int) -> bytes:
+        """The reply of CLUSTER SHARDS, rendered."""
+        return self._render("shards", protocol, self._shards)
+
+    def _render(self, name: str, protocol: int, build: Any) -> bytes:
+        rendered = self._rendered.get((name, protocol))
+        if rendered is None:
+            out = bytearray()
+            write(out, build(), protocol)
+            rendered = self._rendered[name, protocol] = bytes(out)
+        return rendered
+
+    def _slots(self) -> list[Any]:
+        nodes = {
+            shard: [
+                [node.address, node.port, node.id, {"hostname": node.hostname} if node.hostname else []]
+                for node in members
+            ]
+            for shard, members in self.members.items()
+        }
+        return [[run.first, run.last, *nodes[run.shard]] for run in self.ranges]
+
+    def _shards(self) -> list[Any]:
+        slots: dict[int, list[int]] = {shard: [] for shard in self.members}
+        for run in self.ranges:
+            slots[run.shard] += (run.first, run.last)
+        return [
+            {"slots": slots[shard], "nodes": [self._shard_node(node, shard) for node in members]}
+            for shard, members in self.members.items()
+        ]
+
+    def _shard_node(self, node: Node, shard: int) -> dict[str, Any]:
+        described: dict[str, Any] = {"id": node.id, "port": node.port, "ip": node.address, "endpoint": node.address}
+        if node.hostname:
+            described["hostname"] = node.hostname
+        role = "master" if node is self.members[shard][0] else "replica"
+        return described | {"role": role, "replication-offset": 0, "health": "online"}
+
+    def nodes(self) -> bytes:
+        """The reply of CLUSTER NODES: a line per node, this one's with the flag `myself`."""
+        if self.topology is None or self.topology.node(self.my_id) is None:
+            address = f"{self.my_address}:{self.my_port}@{self.my_port + BUS_OFFSET}"
+            return "".join([f"{self.my_id} {address} myself,master - 0 0 0 connected\n", *self._lines()]).encode()
+        return "".join(self._lines()).encode()
+
+    def _lines(self) -> list[str]:
+        runs: dict[int, list[str]] = {shard: [] for shard in self.members}
+        for run in self.ranges:
+            runs[run.shard].append(str(run.first) if run.first == run.last else f"{run.first}-{run.last}")
+        return [
+            self._line(node, self.members[shard][0], runs[shard])
+            for shard in self.members
+            for node in self.members[shard]
+        ]
+
+    def _line(self, node: Node, master: Node, runs: list[str]) -> str:
+        assert self.topology is not None
+        shard = self.topology.shard(node.shard)
+        assert shard is not None
+        is_master = node is master
+        flags = ("myself," if node.id == self.my_id else "") + ("master" if is_master else "slave")
+        hostname = f",{node.hostname}" if node.hostname else ""
+        words = [
+            node.id,
+            f"{node.address}:{node.port}@{node.port + BUS_OFFSET}{hostname}",
+            flags,
+            "-" if is_master else master.id,
+            "0 0",
+            str(shard.term),
+            "connected",
+            *(runs if is_master else []),
+        ]
+        return " ".join(words) + "\n"
+
+    def replicas(self, node_id: str) -> list[bytes] | None:
+        """The lines of CLUSTER REPLICAS for a master's id; None for an id that is no master here."""
+        for members in self.members.values():
+            if members and members[0].id == node_id:
+                return [self._line(node, members[0], []).rstrip("\n").encode() for node in members[1:]]
+        return None
+
+    def shard_id(self) -> str:
+        """A stable id of this node's shard: its first node's name hashes to it in the same way as a node's id."""
+        node = self.topology.node(self.my_id) if self.topology else None
+        return self.members[node.shard][0].id if node else self.my_id
+
+    def info(self, *, assigned: bool) -> bytes:
+        """The reply of CLUSTER INFO; `assigned` says whether this process has a role in the topology."""
+        owned = sum(run.last - run.first + 1 for run in self.ranges)
+        masters = len({run.shard for run in self.ranges})
+        epoch = self.topology.epoch if self.topology else 0
+        state = "ok" if assigned and owned == SLOTS else "fail"
+        known = len(self.topology.nodes) if self.topology else 1
+        fields = {
+            "cluster_enabled": 1,
+            "cluster_state": state,
+            "cluster_slots_assigned": owned,
+            "cluster_slots_ok": owned,
+            "cluster_slots_pfail": 0,
+            "cluster_slots_fail": 0,
+            "cluster_known_nodes": known,
+            "cluster_size": masters,
+            "cluster_current_epoch": epoch,
+            "cluster_my_epoch": epoch,
+            "cluster_stats_messages_sent": 0,
+            "cluster_stats_messages_received": 0,
+            "total_cluster_links_buffer_limit_exceeded": 0,
+        }
+        return "".join(f"{name}:{value}\r\n" for name, value in fields.items()).encode()
