@@ -28,6 +28,8 @@ from ringkeeper_operator.schema import DEFAULT_IMAGE
 
 log = logging.getLogger("ringkeeper_operator")
 
+KOPF_END_SECONDS = 8.0
+
 
 class OneLine(logging.Formatter):
     """A record is one line, its traceback too: what collects logs cuts at line ends."""
@@ -53,14 +55,14 @@ def main(watch_namespaces: str, lease_namespace: str, lease_name: str, health_po
     logging.basicConfig(level=log_level.upper(), handlers=[handler])
     logging.getLogger("kopf").setLevel(logging.WARNING)
     namespaces = [part.strip() for part in watch_namespaces.split(",") if part.strip()]
-    sys.exit(asyncio.run(operate(namespaces, lease_namespace, lease_name, health_port)))
+    code = asyncio.run(operate(namespaces, lease_namespace, lease_name, health_port))
+    sys.exit(code)
 
 
 async def operate(namespaces: list[str], lease_namespace: str, lease_name: str, health_port: int) -> int:
     """The exit code: 0 when told to stop, 1 when the Lease was lost or kopf ended by itself."""
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    _stop_on_signals(stopping)
     api = await kubernetes_api.connect()
     lease = Lease(api, lease_namespace, lease_name, f"{socket.gethostname()}-{secrets.token_hex(4)}")
     site = await health.serve(health_port, lambda: None)
@@ -77,7 +79,8 @@ async def lead(api: Api, lease: Lease, namespaces: list[str], stopping: asyncio.
     clusters = Clusters(read_manifest, lambda body: _runtime(api, body), _complain)
     watching = asyncio.create_task(watch(namespaces, clusters, stopping))
     holding = asyncio.create_task(lease.hold())
-    await asyncio.wait([watching, holding], return_when=asyncio.FIRST_COMPLETED)
+    stop = asyncio.create_task(stopping.wait())
+    await asyncio.wait([watching, holding, stop], return_when=asyncio.FIRST_COMPLETED)
     if holding.done():
         # Another may lead from now on: not one more request, not even an orderly stop.
         log.error("stopping at once: %s", holding.exception())
@@ -85,25 +88,40 @@ async def lead(api: Api, lease: Lease, namespaces: list[str], stopping: asyncio.
         os._exit(1)
     await clusters.stop()
     holding.cancel()
-    with contextlib.suppress(OSError, asyncio.CancelledError, LeaseLost):
+    await asyncio.wait([holding])
+    with contextlib.suppress(OSError):
         await lease.release()
-    if error := watching.exception():
-        log.error("kopf failed: %s", error)
+    if not stopping.is_set():
+        log.error("kopf ended: %s", watching.exception())
         return 1
+    # Only now wait for kopf, which takes seconds to end: the standby leads already.
+    await asyncio.wait([watching], timeout=KOPF_END_SECONDS)
     return 0
 
 
 async def watch(namespaces: list[str], clusters: Clusters, stopping: asyncio.Event) -> None:
-    """Run kopf until it is told to stop; it needs a flag of its own, and takes the signals over."""
-    await kopf.operator(
-        registry=handlers.registry,
-        settings=handlers.settings(),
-        standalone=True,
-        clusterwide=not namespaces,
-        namespaces=namespaces,
-        stop_flag=stopping,
-        memo=kopf.Memo(clusters=clusters),
+    """Run kopf, which takes the signals over when it starts; they are taken back, so that the Lease goes first."""
+    ready = asyncio.Event()
+    kopf_task = asyncio.create_task(
+        kopf.operator(
+            registry=handlers.registry,
+            settings=handlers.settings(),
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            ready_flag=ready,
+            stop_flag=stopping,
+            memo=kopf.Memo(clusters=clusters),
+        )
     )
+    await asyncio.wait([kopf_task, asyncio.create_task(ready.wait())], return_when=asyncio.FIRST_COMPLETED)
+    _stop_on_signals(stopping)
+    await kopf_task
+
+
+def _stop_on_signals(stopping: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
 
 def read_manifest(body: Body) -> Spec:
