@@ -12,8 +12,10 @@ Memory is estimated, not measured: `KEY_OVERHEAD` for the table entry and the ob
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
+from random import Random
+
+import cython
 
 from ringkeeper.store.clock import Clock
 from ringkeeper.store.slot import SLOTS, key_slot
@@ -29,12 +31,27 @@ SLOT_BITS = 14
 POSITION_MASK = (1 << 48) - 1
 
 
+@cython.final
+@cython.cclass
 class Keyspace:
     """One database. No method is O(n) in the number of keys unless it says so."""
 
-    def __init__(self, clock: Clock, randomness: random.Random | None = None) -> None:
+    clock = cython.declare(object, visibility="public")
+    random = cython.declare(object, visibility="public")
+    dirty = cython.declare(cython.longlong, visibility="public")
+    hits = cython.declare(cython.longlong, visibility="public")
+    misses = cython.declare(cython.longlong, visibility="public")
+    expired = cython.declare(cython.longlong, visibility="public")
+    used_bytes = cython.declare(cython.longlong, visibility="public")
+    size = cython.declare(cython.longlong, visibility="public")
+    volatile = cython.declare(cython.longlong, visibility="public")
+    tables = cython.declare(list, visibility="public")
+    expiries = cython.declare(list, visibility="public")
+    sweep_slot = cython.declare(cython.Py_ssize_t, visibility="public")
+
+    def __init__(self, clock: Clock, randomness: Random | None = None) -> None:
         self.clock = clock
-        self.random = randomness or random.Random()
+        self.random = randomness or Random()
         self.dirty = 0
         """Grows by one with every change; dispatch compares it before and after a command."""
         self.hits = 0
@@ -45,19 +62,19 @@ class Keyspace:
         self.size = 0
         self.volatile = 0
         """Keys that have an expiry."""
-        self.tables: list[dict[bytes, Value] | None] = [None] * SLOTS
-        self.expiries: list[dict[bytes, int] | None] = [None] * SLOTS
+        self.tables = [None] * SLOTS
+        self.expiries = [None] * SLOTS
         self.sweep_slot = 0
 
     def __len__(self) -> int:
         """Keys, those included whose time has come but that nobody has met yet (as DBSIZE counts)."""
-        return self.size
+        return int(self.size)
 
     # Looking up
 
     def read(self, key: bytes) -> Value | None:
         """The value, for a command that reads; counts a hit or a miss."""
-        value = self.peek(key)
+        value: Value | None = self._find(key, key_slot(key))
         if value is None:
             self.misses += 1
         else:
@@ -66,11 +83,15 @@ class Keyspace:
 
     def peek(self, key: bytes) -> Value | None:
         """The value, for a command that writes or inspects; counts nothing."""
-        slot = key_slot(key)
-        table = self.tables[slot]
+        value: Value | None = self._find(key, key_slot(key))
+        return value
+
+    @cython.cfunc
+    def _find(self, key: bytes, slot: cython.Py_ssize_t) -> Value | None:
+        table: dict[bytes, Value] | None = self.tables[slot]
         if table is None:
             return None
-        value = table.get(key)
+        value: Value | None = table.get(key)
         if value is None:
             return None
         if self.volatile:
@@ -132,7 +153,7 @@ class Keyspace:
 
     def flush(self) -> int:
         """Drop every key; how many there were."""
-        dropped = self.size
+        dropped = int(self.size)
         self.tables = [None] * SLOTS
         self.expiries = [None] * SLOTS
         self.size = self.volatile = self.used_bytes = 0
@@ -212,7 +233,7 @@ class Keyspace:
                     break
                 index -= len(table)
             assert table is not None
-            key = list(table)[index]
+            key: bytes = list(table)[index]
             if self.peek(key) is not None:
                 return key
         return next(self.keys(), None)
@@ -253,8 +274,9 @@ class Keyspace:
 
     # The three places that touch the dictionaries
 
-    def _store(self, key: bytes, slot: int, value: Value) -> None:
-        table = self.tables[slot]
+    @cython.cfunc
+    def _store(self, key: bytes, slot: cython.Py_ssize_t, value: Value) -> None:
+        table: dict[bytes, Value] | None = self.tables[slot]
         if table is None:
             table = self.tables[slot] = {}
         old = table.get(key)
@@ -265,7 +287,8 @@ class Keyspace:
             self.used_bytes += len(value) - len(old)
         table[key] = value
 
-    def _drop(self, key: bytes, slot: int) -> None:
+    @cython.cfunc
+    def _drop(self, key: bytes, slot: cython.Py_ssize_t) -> None:
         table = self.tables[slot]
         assert table is not None
         value = table.pop(key)
@@ -275,7 +298,8 @@ class Keyspace:
         if not table:
             self.tables[slot] = None
 
-    def _set_expiry(self, key: bytes, slot: int, expires_at: int) -> None:
+    @cython.cfunc
+    def _set_expiry(self, key: bytes, slot: cython.Py_ssize_t, expires_at: int) -> None:
         expiries = self.expiries[slot]
         if expiries is None:
             expiries = self.expiries[slot] = {}
@@ -284,7 +308,8 @@ class Keyspace:
             self.used_bytes += EXPIRY_OVERHEAD
         expiries[key] = expires_at
 
-    def _clear_expiry(self, key: bytes, slot: int) -> bool:
+    @cython.cfunc
+    def _clear_expiry(self, key: bytes, slot: cython.Py_ssize_t) -> bool:
         expiries = self.expiries[slot]
         if expiries is None or key not in expiries:
             return False
