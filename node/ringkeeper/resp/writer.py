@@ -9,6 +9,10 @@ import cython
 
 from ringkeeper.resp.values import NullArray, Push, Raw, ReplyError, SetReply, Simple, Verbatim
 
+if cython.compiled:
+    from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_Resize
+    from cython.cimports.libc.string import memcpy
+
 CRLF: Final = b"\r\n"
 CACHED: Final = 1024
 BULK_HEADERS: Final = tuple(b"$%d\r\n" % length for length in range(CACHED))
@@ -45,13 +49,13 @@ def _write(out: bytearray, value: object, protocol: cython.int) -> None:
     elif kind is Simple:
         _write_simple(out, value)
     elif value is None:
-        out += b"$-1\r\n" if protocol == 2 else b"_\r\n"
+        _append(out, b"$-1" if protocol == 2 else b"_", b"", CRLF)
     elif kind is list or kind is tuple:
         _write_collection(out, b"*", value, protocol)
     elif kind is str:
         _write_bulk(out, str(value).encode())
     elif kind is bytearray:
-        _write_bulk(out, value)
+        _write_buffer(out, value)
     else:
         _write_rare(out, value, protocol)
 
@@ -91,7 +95,7 @@ def _write_rare(out: bytearray, value: object, protocol: cython.int) -> None:
     elif isinstance(value, (list, tuple)):
         _write_collection(out, b"*", value, protocol)
     elif isinstance(value, (bytes, bytearray)):
-        _write_bulk(out, value)
+        _write_buffer(out, value)
     elif isinstance(value, int):
         _write_integer(out, int(value), protocol)
     elif isinstance(value, str):
@@ -103,30 +107,50 @@ def _write_rare(out: bytearray, value: object, protocol: cython.int) -> None:
 
 
 @cython.cfunc
-def _write_bulk(out: bytearray, text: bytes | bytearray) -> None:
+def _write_bulk(out: bytearray, text: bytes) -> None:
     length: cython.Py_ssize_t = len(text)
-    if length < CACHED:
-        out += BULK_HEADERS[length]
-    else:
-        out += b"$%d\r\n" % length
-    out += text
-    out += CRLF
+    _append(out, BULK_HEADERS[length] if length < CACHED else b"$%d\r\n" % length, text, CRLF)
+
+
+@cython.cfunc
+def _write_buffer(out: bytearray, text: bytes | bytearray) -> None:
+    _write_bulk(out, bytes(text))
 
 
 @cython.cfunc
 def _write_simple(out: bytearray, value: Simple) -> None:
-    out += b"+"
-    out += value.text
-    out += CRLF
+    _append(out, b"+", value.text, CRLF)
+
+
+@cython.cfunc
+@cython.locals(target=cython.p_char, source=cython.p_char)
+def _append(out: bytearray, head: bytes, body: bytes, tail: bytes) -> None:
+    """Three pieces at once: in C, growing the array costs more than copying short strings."""
+    if not cython.compiled:
+        out += head
+        out += body
+        out += tail
+        return
+    size: cython.Py_ssize_t = len(out)
+    middle: cython.Py_ssize_t = size + len(head)
+    end: cython.Py_ssize_t = middle + len(body)
+    PyByteArray_Resize(out, end + len(tail))
+    target = PyByteArray_AS_STRING(out)
+    source = head
+    memcpy(target + size, source, len(head))
+    source = body
+    memcpy(target + middle, source, len(body))
+    source = tail
+    memcpy(target + end, source, len(tail))
 
 
 @cython.cfunc
 def _write_integer(out: bytearray, value: int, protocol: cython.int) -> None:
     """Numbers beyond 64 bits go as RESP3's big numbers, as bulk strings in RESP2."""
     if 0 <= value < CACHED:
-        out += INTEGERS[value]
+        _append(out, INTEGERS[value], b"", b"")
     elif -(1 << 63) <= value < (1 << 63):
-        out += b":%d\r\n" % value
+        _append(out, b":", str(value).encode(), CRLF)
     elif protocol == 2:
         _write_bulk(out, b"%d" % value)
     else:
