@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ringkeeper.commands.connection import SYNTAX, integer, text_of
+from ringkeeper.commands.connection import text_of
 from ringkeeper.commands.context import Context
 from ringkeeper.commands.help import help_reply
+from ringkeeper.commands.numbers import SYNTAX, integer, parse_integer
 from ringkeeper.commands.table import Arguments, Reply, command
 from ringkeeper.resp.values import OK, Raw, ReplyError, Simple, Verbatim
 from ringkeeper.store.keyspace import EXPIRY_OVERHEAD, KEY_OVERHEAD, NO_EXPIRY
@@ -220,10 +221,10 @@ command(
 def slowlog_get(context: Context, args: Arguments) -> Reply:
     if len(args) > 3:
         raise ReplyError("ERR wrong number of arguments for 'slowlog|get' command")
-    text = "count should be greater than or equal to -1"
+    text = "ERR count should be greater than or equal to -1"
     count = integer(args[2], text) if len(args) == 3 else 10
     if count < -1:
-        raise ReplyError(f"ERR {text}")
+        raise ReplyError(text)
     entries = context.node.slow_commands()
     return [
         [entry.id, entry.unix_seconds, entry.microseconds, entry.args, entry.address, entry.client_name]
@@ -403,11 +404,9 @@ def debug_object(context: Context, key: bytes) -> Reply:
 def encoding(value: bytes | bytearray) -> str:
     if isinstance(value, bytearray):
         return "raw"
-    try:
-        integer(value)
-    except ReplyError:
-        return "embstr" if len(value) <= 44 else "raw"
-    return "int"
+    if parse_integer(value) is not None:
+        return "int"
+    return "embstr" if len(value) <= 44 else "raw"
 
 
 DEBUG_HELP = """

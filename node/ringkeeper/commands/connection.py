@@ -6,28 +6,17 @@ from collections.abc import Callable
 
 from ringkeeper.commands.context import Client, Context
 from ringkeeper.commands.help import help_reply
+from ringkeeper.commands.numbers import SYNTAX, integer
 from ringkeeper.commands.table import Arguments, Reply, command
 from ringkeeper.resp.values import OK, PONG, ReplyError, Simple, Verbatim
 
 COMPATIBLE_VERSION = "7.2.0"
 """The Redis version whose commands this node speaks; clients choose what they use by it."""
 
-SYNTAX = "ERR syntax error"
 WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
 CONNECTION = "noscript loading stale fast"
 OPEN = "noscript loading stale fast no_auth allow_busy"
 CLIENT = "noscript loading stale"
-
-
-def integer(word: bytes, text: str = "value is not an integer or out of range") -> int:
-    """A signed 64-bit number as Redis reads it: no sign but `-`, no leading zeros, no spaces."""
-    try:
-        number = int(word)
-    except ValueError:
-        raise ReplyError(f"ERR {text}") from None
-    if b"%d" % number != word or not -(2**63) <= number < 2**63:
-        raise ReplyError(f"ERR {text}")
-    return number
 
 
 def text_of(word: bytes) -> str:
@@ -139,7 +128,7 @@ def hello(context: Context, args: Arguments) -> Reply:
     client = context.client
     protocol = client.protocol
     if len(args) > 1:
-        protocol = integer(args[1], "Protocol version is not an integer or out of range")
+        protocol = integer(args[1], "ERR Protocol version is not an integer or out of range")
         if protocol not in (2, 3):
             raise ReplyError("NOPROTO unsupported protocol version")
     name = None
@@ -241,7 +230,7 @@ def client_list(context: Context, args: Arguments) -> Reply:
         check_type(args[3])
         clients = clients if args[3].lower() == b"normal" else []
     elif len(args) > 3 and args[2].lower() == b"id":
-        ids = {integer(word, "Invalid client ID") for word in args[3:]}
+        ids = {integer(word, "ERR Invalid client ID") for word in args[3:]}
         clients = [client for client in clients if client.id in ids]
     elif len(args) != 2:
         raise ReplyError(SYNTAX)
@@ -300,7 +289,7 @@ def kill_filter(option: bytes, value: bytes) -> Callable[[Client], bool]:
     text = text_of(value)
     match option:
         case b"id":
-            id_ = integer(value, "client-id should be greater than 0")
+            id_ = integer(value, "ERR client-id should be greater than 0")
             if id_ < 1:
                 raise ReplyError("ERR client-id should be greater than 0")
             return lambda client: client.id == id_
@@ -444,7 +433,7 @@ def client_pause(context: Context, args: Arguments) -> Reply:
             raise ReplyError("ERR CLIENT PAUSE mode must be WRITE or ALL")
         writes_only = args[3].lower() == b"write"
     now = context.keyspace.clock.now_ms
-    milliseconds = integer(args[2], "timeout is not an integer or out of range")
+    milliseconds = integer(args[2], "ERR timeout is not an integer or out of range")
     if milliseconds < 0:
         raise ReplyError("ERR timeout is negative")
     if now + milliseconds >= 2**63:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ringkeeper.commands.connection import SYNTAX, text_of
+from ringkeeper.commands.connection import text_of
 from ringkeeper.commands.context import Context
 from ringkeeper.commands.help import help_reply
+from ringkeeper.commands.numbers import SYNTAX
 from ringkeeper.commands.table import COMMANDS, Arguments, Command, Reply, command
 from ringkeeper.resp.values import NULL_ARRAY, ReplyError, SetReply, Simple
 

@@ -160,6 +160,16 @@ class Keyspace:
         self.dirty += dropped or 1
         return dropped
 
+    def swap(self, other: Keyspace) -> None:
+        """Exchange all the data with another database."""
+        self.tables, other.tables = other.tables, self.tables
+        self.expiries, other.expiries = other.expiries, self.expiries
+        self.size, other.size = other.size, self.size
+        self.volatile, other.volatile = other.volatile, self.volatile
+        self.used_bytes, other.used_bytes = other.used_bytes, self.used_bytes
+        self.dirty += 1
+        other.dirty += 1
+
     def drop_slot(self, slot: int) -> int:
         """Drop every key of a slot (it is owned elsewhere now); how many there were."""
         keys = self.slot_keys(slot)

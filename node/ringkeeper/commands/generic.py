@@ -1,0 +1,415 @@
+"""The generic group: keys whatever they hold; and DBSIZE, FLUSHALL and SWAPDB, which Redis counts to the server."""
+
+from __future__ import annotations
+
+from ringkeeper.commands.context import Context
+from ringkeeper.commands.glob import compile_glob
+from ringkeeper.commands.help import help_reply
+from ringkeeper.commands.numbers import SYNTAX, integer, parse_integer
+from ringkeeper.commands.table import Arguments, Reply, command
+from ringkeeper.resp.values import OK, ReplyError, Simple
+from ringkeeper.store.keyspace import Keyspace, Value
+
+NO_SUCH_KEY = "ERR no such key"
+DB_RANGE = "ERR DB index is out of range"
+EMBEDDED = 44
+"""The longest string whose encoding Redis calls `embstr`."""
+
+
+def database(context: Context, word: bytes, not_a_number: str) -> Keyspace:
+    index = integer(word, not_a_number)
+    if not 0 <= index < len(context.databases):
+        raise ReplyError(DB_RANGE)
+    return context.databases[index]
+
+
+def _delete(context: Context, args: Arguments) -> Reply:
+    return sum(context.keyspace.delete(key) for key in args[1:])
+
+
+command(
+    "DEL",
+    arity=-2,
+    flags="write",
+    keys=(1, -1, 1),
+    group="generic",
+    since="1.0.0",
+    complexity="O(N) where N is the number of keys that will be removed.",
+    summary="Deletes one or more keys.",
+)(_delete)
+command(
+    "UNLINK",
+    arity=-2,
+    flags="write fast",
+    keys=(1, -1, 1),
+    group="generic",
+    since="4.0.0",
+    complexity="O(1) for each key removed.",
+    summary="Asynchronously deletes one or more keys.",
+)(_delete)
+
+
+def _exists(context: Context, args: Arguments) -> Reply:
+    return sum(context.keyspace.read(key) is not None for key in args[1:])
+
+
+command(
+    "EXISTS",
+    arity=-2,
+    flags="readonly fast",
+    keys=(1, -1, 1),
+    group="generic",
+    since="1.0.0",
+    complexity="O(N) where N is the number of keys to check.",
+    summary="Determines whether one or more keys exist.",
+)(_exists)
+command(
+    "TOUCH",
+    arity=-2,
+    flags="readonly fast",
+    keys=(1, -1, 1),
+    group="generic",
+    since="3.2.1",
+    complexity="O(N) where N is the number of keys that will be touched.",
+    summary="Returns the number of existing keys out of those specified after updating the time they were last accessed.",
+)(_exists)
+
+
+@command(
+    "TYPE",
+    arity=2,
+    flags="readonly fast",
+    keys=(1, 1, 1),
+    group="generic",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Determines the type of value stored at a key.",
+)
+def type_(context: Context, args: Arguments) -> Reply:
+    return Simple(b"none" if context.keyspace.peek(args[1]) is None else b"string")
+
+
+def _rename(context: Context, args: Arguments, *, only_new: bool) -> bool:
+    keyspace = context.keyspace
+    source, target = args[1], args[2]
+    value = keyspace.peek(source)
+    if value is None:
+        raise ReplyError(NO_SUCH_KEY)
+    if source == target:
+        return not only_new
+    if only_new and keyspace.peek(target) is not None:
+        return False
+    expires_at = keyspace.expiry(source)
+    keyspace.delete(source)
+    keyspace.set(target, value, expires_at)
+    return True
+
+
+@command(
+    "RENAME",
+    arity=3,
+    flags="write",
+    keys=(1, 2, 1),
+    group="generic",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Renames a key and overwrites the destination.",
+)
+def rename(context: Context, args: Arguments) -> Reply:
+    _rename(context, args, only_new=False)
+    return OK
+
+
+@command(
+    "RENAMENX",
+    arity=3,
+    flags="write fast",
+    keys=(1, 2, 1),
+    group="generic",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Renames a key only when the target key name doesn't exist.",
+)
+def renamenx(context: Context, args: Arguments) -> Reply:
+    return int(_rename(context, args, only_new=True))
+
+
+@command(
+    "COPY",
+    arity=-3,
+    flags="write denyoom",
+    keys=(1, 2, 1),
+    group="generic",
+    since="6.2.0",
+    complexity="O(N) worst case for collections, where N is the number of nested items. O(1) for string values.",
+    summary="Copies the value of a key to a new key.",
+)
+def copy(context: Context, args: Arguments) -> Reply:
+    source, target = args[1], args[2]
+    destination = context.keyspace
+    replace = False
+    index = 3
+    while index < len(args):
+        word = args[index].lower()
+        if word == b"replace":
+            replace = True
+        elif word == b"db" and index + 1 < len(args):
+            index += 1
+            destination = database(context, args[index], "ERR value is not an integer or out of range")
+        else:
+            raise ReplyError(SYNTAX)
+        index += 1
+    if destination is context.keyspace and source == target:
+        raise ReplyError("ERR source and destination objects are the same")
+    value = context.keyspace.read(source)
+    if value is None or (not replace and destination.peek(target) is not None):
+        return 0
+    duplicate = bytearray(value) if isinstance(value, bytearray) else value
+    destination.set(target, duplicate, context.keyspace.expiry(source))
+    return 1
+
+
+@command(
+    "MOVE",
+    arity=3,
+    flags="write fast",
+    keys=(1, 1, 1),
+    group="generic",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Moves a key to another database.",
+)
+def move(context: Context, args: Arguments) -> Reply:
+    if context.cluster.enabled:
+        raise ReplyError("ERR MOVE is not allowed in cluster mode")
+    index = parse_integer(args[2])
+    if index is None:
+        raise ReplyError("ERR value is not an integer or out of range")
+    destination = database(context, args[2], DB_RANGE)
+    if destination is context.keyspace:
+        raise ReplyError("ERR source and destination objects are the same")
+    value = context.keyspace.peek(args[1])
+    if value is None or destination.peek(args[1]) is not None:
+        return 0
+    destination.set(args[1], value, context.keyspace.expiry(args[1]))
+    context.keyspace.delete(args[1])
+    return 1
+
+
+@command(
+    "KEYS",
+    arity=2,
+    flags="readonly",
+    group="generic",
+    since="1.0.0",
+    complexity="O(N) with N being the number of keys in the database.",
+    summary="Returns all key names that match a pattern.",
+    categories="dangerous keyspace read",
+)
+def keys(context: Context, args: Arguments) -> Reply:
+    if args[1] == b"*":
+        return list(context.keyspace.keys())
+    match = compile_glob(args[1]).match
+    return [key for key in context.keyspace.keys() if match(key)]  # noqa: SIM118
+
+
+@command(
+    "SCAN",
+    arity=-2,
+    flags="readonly",
+    group="generic",
+    since="2.8.0",
+    complexity="O(1) for every call. O(N) for a complete iteration.",
+    summary="Iterates over the key names in the database.",
+    categories="keyspace read",
+)
+def scan(context: Context, args: Arguments) -> Reply:
+    if not args[1].isdigit() or int(args[1]) >= 2**64:
+        raise ReplyError("ERR invalid cursor")
+    count, pattern, kind = 10, b"*", b""
+    index = 2
+    while index < len(args):
+        word = args[index].lower()
+        if index + 1 >= len(args) or word not in (b"match", b"count", b"type"):
+            raise ReplyError(SYNTAX)
+        value = args[index + 1]
+        if word == b"match":
+            pattern = value
+        elif word == b"type":
+            kind = value.lower()
+        else:
+            count = integer(value)
+            if count < 1:
+                raise ReplyError(SYNTAX)
+        index += 2
+    cursor, found = context.keyspace.scan(int(args[1]), count)
+    if pattern != b"*":
+        match = compile_glob(pattern).match
+        found = [key for key in found if match(key)]
+    if kind not in (b"", b"string"):
+        found = []
+    if context.keyspace.volatile:
+        found = [key for key in found if context.keyspace.peek(key) is not None]
+    return [b"%d" % cursor, found]
+
+
+@command(
+    "RANDOMKEY",
+    arity=1,
+    flags="readonly",
+    group="generic",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Returns a random key name from the database.",
+    categories="keyspace read",
+)
+def randomkey(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
+    return context.keyspace.random_key()
+
+
+@command(
+    "DBSIZE",
+    arity=1,
+    flags="readonly fast",
+    group="server",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Returns the number of keys in the database.",
+    categories="keyspace read",
+)
+def dbsize(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
+    return len(context.keyspace)
+
+
+def check_flush_mode(args: Arguments) -> None:
+    if len(args) > 2 or (len(args) == 2 and args[1].lower() not in (b"async", b"sync")):
+        raise ReplyError(SYNTAX)
+
+
+@command(
+    "FLUSHDB",
+    arity=-1,
+    flags="write",
+    group="server",
+    since="1.0.0",
+    complexity="O(N) where N is the number of keys in the selected database",
+    summary="Removes all keys from the current database.",
+    categories="keyspace dangerous",
+)
+def flushdb(context: Context, args: Arguments) -> Reply:
+    check_flush_mode(args)
+    context.keyspace.flush()
+    return OK
+
+
+@command(
+    "FLUSHALL",
+    arity=-1,
+    flags="write",
+    group="server",
+    since="1.0.0",
+    complexity="O(N) where N is the total number of keys in all databases",
+    summary="Removes all keys from all databases.",
+    categories="keyspace dangerous",
+)
+def flushall(context: Context, args: Arguments) -> Reply:
+    check_flush_mode(args)
+    for keyspace in context.databases:
+        keyspace.flush()
+    return OK
+
+
+@command(
+    "SWAPDB",
+    arity=3,
+    flags="write fast",
+    group="server",
+    since="4.0.0",
+    complexity="O(N) where N is the count of clients watching or blocking on keys from both databases.",
+    summary="Swaps two Redis databases.",
+    categories="keyspace dangerous",
+)
+def swapdb(context: Context, args: Arguments) -> Reply:
+    if context.cluster.enabled:
+        raise ReplyError("ERR SWAPDB is not allowed in cluster mode")
+    first = integer(args[1], "ERR invalid first DB index")
+    second = integer(args[2], "ERR invalid second DB index")
+    if not (0 <= first < len(context.databases) and 0 <= second < len(context.databases)):
+        raise ReplyError(DB_RANGE)
+    if first != second:
+        context.databases[first].swap(context.databases[second])
+    return OK
+
+
+def encoding_of(value: Value) -> bytes:
+    """What Redis calls the encoding of such a string."""
+    if isinstance(value, bytearray):
+        return b"raw"
+    if parse_integer(value) is not None:
+        return b"int"
+    return b"embstr" if len(value) <= EMBEDDED else b"raw"
+
+
+@command(
+    "OBJECT",
+    arity=-2,
+    flags="",
+    group="generic",
+    since="2.2.3",
+    complexity="Depends on subcommand.",
+    summary="A container for object introspection commands.",
+)
+def object_(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
+    raise ReplyError("ERR wrong number of arguments for 'object' command")
+
+
+@command(
+    "OBJECT|ENCODING",
+    arity=3,
+    flags="readonly",
+    keys=(2, 2, 1),
+    group="generic",
+    since="2.2.3",
+    complexity="O(1)",
+    summary="Returns the internal encoding of a Redis object.",
+)
+def object_encoding(context: Context, args: Arguments) -> Reply:
+    value = context.keyspace.peek(args[2])
+    return None if value is None else encoding_of(value)
+
+
+@command(
+    "OBJECT|REFCOUNT",
+    arity=3,
+    flags="readonly",
+    keys=(2, 2, 1),
+    group="generic",
+    since="2.2.3",
+    complexity="O(1)",
+    summary="Returns the reference count of a value of a key.",
+)
+def object_refcount(context: Context, args: Arguments) -> Reply:
+    return None if context.keyspace.peek(args[2]) is None else 1
+
+
+@command(
+    "OBJECT|HELP",
+    arity=2,
+    flags="loading stale",
+    group="generic",
+    since="6.2.0",
+    complexity="O(1)",
+    summary="Returns helpful text about the different subcommands.",
+)
+def object_help(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
+    return help_reply(
+        "OBJECT",
+        """
+ENCODING <key>
+    Return the kind of internal representation used in order to store the value
+    associated with a <key>.
+REFCOUNT <key>
+    Return the number of references of the value associated with the specified
+    <key>.
+""",
+    )

@@ -1,0 +1,557 @@
+"""The string group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ringkeeper.commands.context import Context
+from ringkeeper.commands.lcs import longest_common_subsequence
+from ringkeeper.commands.numbers import (
+    INT64_MAX,
+    INT64_MIN,
+    SYNTAX,
+    add,
+    format_number,
+    integer,
+    number_of,
+)
+from ringkeeper.commands.table import Arguments, Reply, command
+from ringkeeper.resp.values import OK, ReplyError
+from ringkeeper.store.keyspace import NO_EXPIRY
+
+MAX_STRING = 512 * 1024 * 1024
+TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+
+
+def check_length(length: int) -> None:
+    if length > MAX_STRING:
+        raise ReplyError(TOO_LONG)
+
+
+def expiry_at(context: Context, word: bytes, *, unit_ms: int, absolute: bool, name: str) -> int:
+    """The Unix time in milliseconds that EX, PX, EXAT or PXAT (or SETEX, …) names; `name` is for the error."""
+    number = integer(word)
+    invalid = ReplyError(f"ERR invalid expire time in '{name}' command")
+    if number <= 0 or number > INT64_MAX // unit_ms:
+        raise invalid
+    at = number * unit_ms + (0 if absolute else context.keyspace.clock.now_ms)
+    if at > INT64_MAX:
+        raise invalid
+    return at
+
+
+EXPIRY_OPTIONS = {b"ex": (1000, False), b"px": (1, False), b"exat": (1000, True), b"pxat": (1, True)}
+
+
+@dataclass(slots=True)
+class SetOptions:
+    """SET's and GETEX's options behind the key (and value)."""
+
+    expiry: tuple[bytes, int, bool] | None = None
+    """The word, its unit in milliseconds, and whether it is absolute."""
+    keep_ttl: bool = False
+    persist: bool = False
+    only_if: str = ""
+    """`nx`, `xx` or nothing."""
+    get: bool = False
+
+
+def parse_options(args: Arguments, start: int, *, is_set: bool) -> SetOptions:
+    options = SetOptions()
+    index = start
+    while index < len(args):
+        word = args[index].lower()
+        timed = options.expiry is not None or options.keep_ttl or options.persist
+        if is_set and word in (b"nx", b"xx") and options.only_if in ("", word.decode()):
+            options.only_if = word.decode()
+        elif is_set and word == b"get":
+            options.get = True
+        elif is_set and word == b"keepttl" and options.expiry is None:
+            options.keep_ttl = True
+        elif not is_set and word == b"persist" and options.expiry is None:
+            options.persist = True
+        elif word in EXPIRY_OPTIONS and not timed and index + 1 < len(args):
+            index += 1
+            options.expiry = (args[index], *EXPIRY_OPTIONS[word])
+        else:
+            raise ReplyError(SYNTAX)
+        index += 1
+    return options
+
+
+@command(
+    "SET",
+    arity=-3,
+    flags="write denyoom",
+    keys=(1, 1, 1),
+    group="string",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.",
+)
+def set_(context: Context, args: Arguments) -> Reply:
+    key, value = args[1], args[2]
+    keyspace = context.keyspace
+    if len(args) == 3:
+        keyspace.set(key, value)
+        return OK
+    options = parse_options(args, 3, is_set=True)
+    expires_at = NO_EXPIRY
+    if options.expiry is not None:
+        word, unit_ms, absolute = options.expiry
+        expires_at = expiry_at(context, word, unit_ms=unit_ms, absolute=absolute, name="set")
+    old = keyspace.read(key) if options.get else keyspace.peek(key)
+    if (options.only_if == "nx" and old is not None) or (options.only_if == "xx" and old is None):
+        return old if options.get else None
+    reply = (bytes(old) if old is not None else None) if options.get else OK
+    if options.keep_ttl and old is not None:
+        keyspace.update(key, value)
+    else:
+        store(context, key, value, expires_at)
+    return reply
+
+
+def store(context: Context, key: bytes, value: bytes, expires_at: int) -> None:
+    """SET with an expiry; one that has passed leaves no key."""
+    context.keyspace.set(key, value, expires_at)
+    if expires_at != NO_EXPIRY and expires_at <= context.keyspace.clock.now_ms:
+        context.keyspace.expire(key, expires_at)
+
+
+@command(
+    "SETNX",
+    arity=3,
+    flags="write denyoom fast",
+    keys=(1, 1, 1),
+    group="string",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Set the string value of a key only when the key doesn't exist.",
+)
+def setnx(context: Context, args: Arguments) -> Reply:
+    if context.keyspace.peek(args[1]) is not None:
+        return 0
+    context.keyspace.set(args[1], args[2])
+    return 1
+
+
+def _setex(name: str, unit_ms: int) -> Callable[[Context, Arguments], Reply]:
+    def run(context: Context, args: Arguments) -> Reply:
+        expires_at = expiry_at(context, args[2], unit_ms=unit_ms, absolute=False, name=name)
+        store(context, args[1], args[3], expires_at)
+        return OK
+
+    return run
+
+
+command(
+    "SETEX",
+    arity=4,
+    flags="write denyoom",
+    keys=(1, 1, 1),
+    group="string",
+    since="2.0.0",
+    complexity="O(1)",
+    summary="Sets the string value and expiration time of a key. Creates the key if it doesn't exist.",
+)(_setex("setex", 1000))
+command(
+    "PSETEX",
+    arity=4,
+    flags="write denyoom",
+    keys=(1, 1, 1),
+    group="string",
+    since="2.6.0",
+    complexity="O(1)",
+    summary="Sets both string value and expiration time in milliseconds of a key.",
+)(_setex("psetex", 1))
+
+
+@command(
+    "GET",
+    arity=2,
+    flags="readonly fast",
+    keys=(1, 1, 1),
+    group="string",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Returns the string value of a key.",
+)
+def get(context: Context, args: Arguments) -> Reply:
+    return context.keyspace.read(args[1])
+
+
+@command(
+    "GETDEL",
+    arity=2,
+    flags="write fast",
+    keys=(1, 1, 1),
+    group="string",
+    since="6.2.0",
+    complexity="O(1)",
+    summary="Returns the string value of a key after deleting the key.",
+)
+def getdel(context: Context, args: Arguments) -> Reply:
+    value = context.keyspace.read(args[1])
+    if value is not None:
+        context.keyspace.delete(args[1])
+    return value
+
+
+@command(
+    "GETEX",
+    arity=-2,
+    flags="write fast",
+    keys=(1, 1, 1),
+    group="string",
+    since="6.2.0",
+    complexity="O(1)",
+    summary="Returns the string value of a key after setting its expiration time.",
+)
+def getex(context: Context, args: Arguments) -> Reply:
+    options = parse_options(args, 2, is_set=False)
+    value = context.keyspace.read(args[1])
+    if value is None:
+        return None
+    if options.persist:
+        context.keyspace.persist(args[1])
+    elif options.expiry is not None:
+        word, unit_ms, absolute = options.expiry
+        context.keyspace.expire(args[1], expiry_at(context, word, unit_ms=unit_ms, absolute=absolute, name="getex"))
+    return value
+
+
+@command(
+    "GETSET",
+    arity=3,
+    flags="write denyoom fast",
+    keys=(1, 1, 1),
+    group="string",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Returns the previous string value of a key after setting it to a new value.",
+)
+def getset(context: Context, args: Arguments) -> Reply:
+    old = context.keyspace.read(args[1])
+    context.keyspace.set(args[1], args[2])
+    return old
+
+
+@command(
+    "MGET",
+    arity=-2,
+    flags="readonly fast",
+    keys=(1, -1, 1),
+    group="string",
+    since="1.0.0",
+    complexity="O(N) where N is the number of keys to retrieve.",
+    summary="Atomically returns the string values of one or more keys.",
+)
+def mget(context: Context, args: Arguments) -> Reply:
+    return [context.keyspace.read(key) for key in args[1:]]
+
+
+def pairs(args: Arguments, name: str) -> list[tuple[bytes, bytes]]:
+    if len(args) % 2 == 0:
+        raise ReplyError(f"ERR wrong number of arguments for '{name}' command")
+    return list(zip(args[1::2], args[2::2], strict=True))
+
+
+@command(
+    "MSET",
+    arity=-3,
+    flags="write denyoom",
+    keys=(1, -1, 2),
+    group="string",
+    since="1.0.1",
+    complexity="O(N) where N is the number of keys to set.",
+    summary="Atomically creates or modifies the string values of one or more keys.",
+)
+def mset(context: Context, args: Arguments) -> Reply:
+    for key, value in pairs(args, "mset"):
+        context.keyspace.set(key, value)
+    return OK
+
+
+@command(
+    "MSETNX",
+    arity=-3,
+    flags="write denyoom",
+    keys=(1, -1, 2),
+    group="string",
+    since="1.0.1",
+    complexity="O(N) where N is the number of keys to set.",
+    summary="Atomically modifies the string values of one or more keys only when all keys don't exist.",
+)
+def msetnx(context: Context, args: Arguments) -> Reply:
+    wanted = pairs(args, "msetnx")
+    if any(context.keyspace.peek(key) is not None for key, _ in wanted):
+        return 0
+    for key, value in wanted:
+        context.keyspace.set(key, value)
+    return 1
+
+
+@command(
+    "APPEND",
+    arity=3,
+    flags="write denyoom fast",
+    keys=(1, 1, 1),
+    group="string",
+    since="2.0.0",
+    complexity="O(1)",
+    summary="Appends a string to the value of a key. Creates the key if it doesn't exist.",
+)
+def append(context: Context, args: Arguments) -> Reply:
+    key, tail = args[1], args[2]
+    value = context.keyspace.peek(key)
+    if value is None:
+        context.keyspace.set(key, tail)
+        return len(tail)
+    check_length(len(value) + len(tail))
+    edit(context, key, lambda buffer: buffer.extend(tail))
+    return len(value) if isinstance(value, bytearray) else len(value) + len(tail)
+
+
+def edit(context: Context, key: bytes, change: Callable[[bytearray], object]) -> None:
+    """Change the value of a key that exists in place; from then on it is a `bytearray`."""
+    value = context.keyspace.peek(key)
+    assert value is not None
+    before = len(value)
+    if isinstance(value, bytearray):
+        change(value)
+        context.keyspace.update(key, value, len(value) - before)
+    else:
+        buffer = bytearray(value)
+        change(buffer)
+        context.keyspace.update(key, buffer)
+
+
+@command(
+    "STRLEN",
+    arity=2,
+    flags="readonly fast",
+    keys=(1, 1, 1),
+    group="string",
+    since="2.2.0",
+    complexity="O(1)",
+    summary="Returns the length of a string value.",
+)
+def strlen(context: Context, args: Arguments) -> Reply:
+    value = context.keyspace.read(args[1])
+    return 0 if value is None else len(value)
+
+
+@command(
+    "SETRANGE",
+    arity=4,
+    flags="write denyoom",
+    keys=(1, 1, 1),
+    group="string",
+    since="2.2.0",
+    complexity="O(1), not counting the time taken to copy the new string in place.",
+    summary="Overwrites a part of a string value with another by an offset. Creates the key if it doesn't exist.",
+)
+def setrange(context: Context, args: Arguments) -> Reply:
+    key, part = args[1], args[3]
+    offset = integer(args[2])
+    if offset < 0:
+        raise ReplyError("ERR offset is out of range")
+    value = context.keyspace.peek(key)
+    if not part:
+        return 0 if value is None else len(value)
+    end = offset + len(part)
+    check_length(end)
+
+    def overwrite(buffer: bytearray) -> None:
+        if len(buffer) < end:
+            buffer.extend(bytes(end - len(buffer)))
+        buffer[offset:end] = part
+
+    if value is None:
+        fresh = bytearray()
+        overwrite(fresh)
+        context.keyspace.set(key, fresh)
+        return end
+    length = max(len(value), end)
+    edit(context, key, overwrite)
+    return length
+
+
+def _getrange(context: Context, args: Arguments) -> Reply:
+    start, end = integer(args[2]), integer(args[3])
+    value = context.keyspace.read(args[1])
+    if value is None:
+        return b""
+    length = len(value)
+    if start < 0 and end < 0 and start > end:
+        return b""
+    start = max(start + length, 0) if start < 0 else start
+    end = max(end + length, 0) if end < 0 else min(end, length - 1)
+    return bytes(value[start : end + 1]) if start <= end and length else b""
+
+
+command(
+    "GETRANGE",
+    arity=4,
+    flags="readonly",
+    keys=(1, 1, 1),
+    group="string",
+    since="2.4.0",
+    complexity="O(N) where N is the length of the returned string.",
+    summary="Returns a substring of the string stored at a key.",
+)(_getrange)
+command(
+    "SUBSTR",
+    arity=4,
+    flags="readonly",
+    keys=(1, 1, 1),
+    group="string",
+    since="1.0.0",
+    complexity="O(N) where N is the length of the returned string.",
+    summary="Returns a substring from a string value.",
+)(_getrange)
+
+
+def increment(context: Context, key: bytes, by: int) -> int:
+    value = context.keyspace.peek(key)
+    number = 0 if value is None else integer(value)
+    number += by
+    if not INT64_MIN <= number <= INT64_MAX:
+        raise ReplyError("ERR increment or decrement would overflow")
+    text = b"%d" % number
+    if value is None:
+        context.keyspace.set(key, text)
+    else:
+        context.keyspace.update(key, text)
+    return number
+
+
+@command(
+    "INCR",
+    arity=2,
+    flags="write denyoom fast",
+    keys=(1, 1, 1),
+    group="string",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
+)
+def incr(context: Context, args: Arguments) -> Reply:
+    return increment(context, args[1], 1)
+
+
+@command(
+    "DECR",
+    arity=2,
+    flags="write denyoom fast",
+    keys=(1, 1, 1),
+    group="string",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Decrements the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
+)
+def decr(context: Context, args: Arguments) -> Reply:
+    return increment(context, args[1], -1)
+
+
+@command(
+    "INCRBY",
+    arity=3,
+    flags="write denyoom fast",
+    keys=(1, 1, 1),
+    group="string",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Increments the integer value of a key by a number. Uses 0 as initial value if the key doesn't exist.",
+)
+def incrby(context: Context, args: Arguments) -> Reply:
+    return increment(context, args[1], integer(args[2]))
+
+
+@command(
+    "DECRBY",
+    arity=3,
+    flags="write denyoom fast",
+    keys=(1, 1, 1),
+    group="string",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Decrements a number from the integer value of a key. Uses 0 as initial value if the key doesn't exist.",
+)
+def decrby(context: Context, args: Arguments) -> Reply:
+    by = integer(args[2])
+    if by == INT64_MIN:
+        raise ReplyError("ERR decrement would overflow")
+    return increment(context, args[1], -by)
+
+
+@command(
+    "INCRBYFLOAT",
+    arity=3,
+    flags="write denyoom fast",
+    keys=(1, 1, 1),
+    group="string",
+    since="2.6.0",
+    complexity="O(1)",
+    summary="Increment the floating point value of a key by a number. Uses 0 as initial value if it doesn't exist.",
+)
+def incrbyfloat(context: Context, args: Arguments) -> Reply:
+    key = args[1]
+    value = context.keyspace.peek(key)
+    number = number_of(b"0" if value is None else value)
+    total = add(number, number_of(args[2]))
+    if not total.is_finite():
+        raise ReplyError("ERR increment would produce NaN or Infinity")
+    text = format_number(total)
+    if value is None:
+        context.keyspace.set(key, text)
+    else:
+        context.keyspace.update(key, text)
+    return text
+
+
+@command(
+    "LCS",
+    arity=-3,
+    flags="readonly",
+    keys=(1, 2, 1),
+    group="string",
+    since="7.0.0",
+    complexity="O(N*M) where N and M are the lengths of s1 and s2, respectively",
+    summary="Finds the longest common substring.",
+)
+def lcs(context: Context, args: Arguments) -> Reply:
+    want_length = want_positions = with_lengths = False
+    least = 0
+    index = 3
+    while index < len(args):
+        word = args[index].lower()
+        if word == b"len":
+            want_length = True
+        elif word == b"idx":
+            want_positions = True
+        elif word == b"withmatchlen":
+            with_lengths = True
+        elif word == b"minmatchlen" and index + 1 < len(args):
+            index += 1
+            least = max(0, integer(args[index]))
+        else:
+            raise ReplyError(SYNTAX)
+        index += 1
+    if want_length and want_positions:
+        raise ReplyError("ERR If you want both the length and indexes, please just use IDX.")
+    left, right = (context.keyspace.read(key) or b"" for key in args[1:3])
+    if (len(left) + 1) * (len(right) + 1) * 4 > MAX_STRING:
+        raise ReplyError("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
+    common, matches = longest_common_subsequence(bytes(left), bytes(right))
+    if want_length:
+        return len(common)
+    if not want_positions:
+        return common
+    shown = [
+        [[a, a + length - 1], [b, b + length - 1], *([length] if with_lengths else [])]
+        for a, b, length in matches
+        if length >= least
+    ]
+    return {b"matches": shown, b"len": len(common)}
