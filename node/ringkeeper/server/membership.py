@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ringkeeper.cluster import member
 from ringkeeper.cluster.topology import Node as Peer
 from ringkeeper.cluster.topology import Topology, TopologyError, decode, encode, node_id
+from ringkeeper.cluster.view import ClusterView
+from ringkeeper.server.cluster_services import ClusterReplies
 from ringkeeper.server.config import ConfigError
 from ringkeeper.server.routes import Routes
 from ringkeeper.store.slot import SLOTS
@@ -49,7 +51,8 @@ class Membership:
         self.standing = member.UNASSIGNED
         self.routes = Routes()
         self.token = read_token(node.config.text("admin-token-file"))
-        self.services: Any = NoCluster()
+        self.services: Any = ClusterReplies(self) if self.enabled else NoCluster()
+        self.view = ClusterView(None, my_id=self.id)
         self.lock = asyncio.Lock()
         self.sweeper: asyncio.Task[None] | None = None
         self.exchange: asyncio.Task[None] | None = None
@@ -130,6 +133,7 @@ class Membership:
         """Be what the topology says from this moment on."""
         self.topology = topology
         self.document = document
+        self.view = ClusterView(topology, my_id=self.id)
         before = self.standing
         self.standing = member.standing(topology, id_=self.id, run_id=self.node.run_id)
         self.routes.update(topology, self.standing)
@@ -145,11 +149,14 @@ class Membership:
         self.sweeper = asyncio.create_task(self.drop_lost_slots())
 
     async def drop_lost_slots(self) -> None:
-        """Remove the keys of slots that this process does not answer for."""
+        """Remove the keys of slots that another shard owns; a node without a role keeps what it has."""
+        shard = self.standing.shard
+        if self.topology is None or not self.routes.assigned:
+            return
         keyspace = self.node.databases[0]
         dropped = since_pause = 0
-        for slot, mine in enumerate(self.routes.served):
-            if not mine and keyspace.slot_count(slot):
+        for slot, owner in enumerate(self.topology.owners):
+            if owner != shard and keyspace.slot_count(slot):
                 count = keyspace.drop_slot(slot)
                 dropped += count
                 since_pause += count
