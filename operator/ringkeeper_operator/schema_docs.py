@@ -51,8 +51,8 @@ MIDDLE = """
 ## What applies when
 
 Pods are never restarted because a manifest changed: `image`, `memory`, `resources`, pod labels and scheduling take
-effect when a pod is made anew, for instance by `kubectl delete pod`. Deleting a pod empties its node, since data is held
-in memory only.
+effect when a pod is made anew, for instance by `kubectl delete pod`. Deleting a pod empties its node, since data is
+held in memory only.
 """
 
 

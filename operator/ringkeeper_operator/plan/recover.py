@@ -1,8 +1,9 @@
 """The committed topology is lost, or older than what a node holds: rebuild it from the nodes.
 
-The nodes' newest document is taken over as it is, 1000 epochs above the highest one seen, so that whatever was
-committed in between and is lost cannot be mistaken for the newer. A shard whose appointed run does not answer may have
-had later terms that nobody here has heard of, so its term jumps as well: no term ever has two masters.
+The nodes' newest document is taken over as it is, 1000 epochs and leader numbers above the highest ones seen, so that
+whatever was committed in between and is lost cannot be mistaken for the newer. A shard whose appointed run does not
+answer may have had later terms that nobody here has heard of, so its term jumps as well: no term ever has two masters.
+All this holds while fewer than 1000 epochs are lost at once.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def rebuild_lost_topology(spec: Spec, observed: Observed) -> Action | None:
     rebuilt = replace(
         held,
         epoch=max(epochs) + SAFE_DISTANCE,
-        leader=max(leaders) + 1,
+        leader=max(leaders) + SAFE_DISTANCE,
         shards=_safe_terms(spec, observed, held).shards,
     )
     what = "was lost" if committed is None else f"was older (epoch {committed.epoch}) than what nodes hold"
