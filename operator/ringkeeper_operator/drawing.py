@@ -1,0 +1,134 @@
+"""The picture of a cluster in a terminal: its ring, its shards, its nodes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from ringkeeper.store.slot import SLOTS
+
+if TYPE_CHECKING:
+    from ringkeeper_operator.cli_status import Look
+
+COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_red", "bright_cyan", "bright_magenta")
+STATES = {
+    "online": "green",
+    "starting": "yellow",
+    "loading": "yellow",
+    "fenced": "red",
+    "failed": "red",
+    "stopped": "red",
+}
+ROWS, WIDTH = 11, 25
+"""Of the ring, in characters; about a circle, since a character is twice as high as wide."""
+BAR = 32
+
+
+def console() -> Console:
+    return Console(highlight=False)
+
+
+def colour(shard: int) -> str:
+    return COLOURS[shard % len(COLOURS)] if shard >= 0 else "red"
+
+
+def draw(look: Look, screen: Console) -> RenderableType:
+    """The whole picture; in a narrow terminal the parts stand below each other."""
+    plain = not (screen.encoding or "").lower().startswith("utf")
+    seen = look.summary
+    state = Text("Ready", style="bold green") if seen.ready else Text("Not ready", style="bold red")
+    head = Text.assemble(
+        (look.spec.name, "bold"),
+        "  ",
+        state,
+        f"  epoch {seen.epoch}  {seen.slots_served} of {SLOTS} slots served  {seen.nodes_ready}/{seen.nodes} nodes",
+    )
+    if look.supervisor is None:
+        head.append("  no supervisor: nobody restarts nodes; run `ringkeeper up` again", style="yellow")
+    return Group(head, Columns([_ring(look, plain), Group(_shards(look, plain), _nodes(look))], padding=(0, 2)))
+
+
+def _ring(look: Look, plain: bool) -> RenderableType:
+    """The circle of slots, slot 0 at the top, clockwise; each mark has the colour of most slots around it."""
+    topology = look.observed.topology
+    owners = topology.owners if topology else (-1,) * SLOTS
+    serving = {shard.index for shard in look.summary.shards if shard.state == "online"}
+    full, hollow = ("#", "o") if plain else ("●", "○")
+    cells: dict[tuple[int, int], Text] = {}
+    marks = 64
+    for mark in range(marks):
+        angle = 2 * math.pi * mark / marks
+        row = round((ROWS - 1) / 2 * (1 - math.cos(angle)))
+        column = round((WIDTH - 1) / 2 * (1 + math.sin(angle)))
+        around = Counter(owners[SLOTS * mark // marks : SLOTS * (mark + 1) // marks])
+        owner = around.most_common(1)[0][0]
+        cells[row, column] = Text(full if owner in serving else hollow, style=colour(owner))
+    middle = {ROWS // 2: f"{look.summary.slots_served}", ROWS // 2 + 1: "slots served"}
+    lines = []
+    for row in range(ROWS):
+        line = Text()
+        words = middle.get(row, "")
+        start = (WIDTH - len(words)) // 2
+        for column in range(WIDTH):
+            if words and start <= column < start + len(words):
+                line.append(words[column - start])
+            else:
+                line.append_text(cells.get((row, column), Text(" ")))
+        lines.append(line)
+    return Panel(Group(*lines), title="ring", expand=False, safe_box=plain)
+
+
+def _shards(look: Look, plain: bool) -> RenderableType:
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
+    for heading in ("shard", "slots", "", "keys", "term", "state"):
+        table.add_column(heading, justify="right" if heading in ("slots", "keys", "term") else "left")
+    largest = max((shard.slots for shard in look.summary.shards), default=1) or 1
+    for shard in look.summary.shards:
+        length = max(1, round(BAR * shard.slots / largest))
+        bar = Text(("#" if plain else "█") * length, style=colour(shard.index))
+        style = "green" if shard.state == "online" else "red"
+        table.add_row(
+            Text(str(shard.index), style=colour(shard.index)),
+            str(shard.slots),
+            bar,
+            f"{shard.keys:,}",
+            str(shard.term),
+            Text(shard.state, style=style),
+        )
+    return table
+
+
+def _nodes(look: Look) -> RenderableType:
+    from ringkeeper_operator.cli_status import state_of
+
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
+    for heading in ("node", "role", "state", "address", "pid", "memory", "id"):
+        table.add_column(heading, justify="right" if heading in ("pid", "memory") else "left", no_wrap=True)
+    ids = look.ids()
+    for node in look.observed.nodes:
+        state = state_of(node)
+        table.add_row(
+            Text(node.name, style=colour(node.shard)),
+            node.report.role if node.report else "-",
+            Text(f"{state} {node.trouble}".strip(), style=STATES.get(state, "red")),
+            f"{node.address}:{node.port}",
+            str(node.pid or "-"),
+            size(node.report.used_memory) if node.report else "-",
+            Text(ids[node.name][:8], style="dim"),
+        )
+    return table
+
+
+def size(amount: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
