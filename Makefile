@@ -1,0 +1,70 @@
+# `make help` lists the targets. Set-up happens by itself: scripts/setup installs what is missing and costs nothing when nothing is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+PURE := RINGKEEPER_DISABLE_COMPILED=1
+COMPILED := RINGKEEPER_REQUIRE_COMPILED=1
+SOAK_COMMANDS ?= 1000000
+SOAK_STREAMS ?= 1000000
+
+.PHONY: help setup build up down status test test-unit test-all lint generate bench fuzz soak e2e e2e-full clean
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## prepare .venv and the compiled modules; install by apt-get what is missing
+	@scripts/setup dev
+
+build: ## compile the hot modules in place
+	@scripts/setup build
+
+up: ## start examples/quickstart.yaml on this machine, from nothing
+	@scripts/setup run
+	@.venv/bin/ringkeeper up -f examples/quickstart.yaml --detach
+
+status: ## show the cluster that `make up` started
+	@.venv/bin/ringkeeper status --name quickstart
+
+down: ## stop it and leave nothing
+	@.venv/bin/ringkeeper down --name quickstart
+
+test: setup test-pure test-compiled ## run the tests, hot modules in both forms
+
+test-pure: # the suites whose subjects have two forms, in the pure one
+	$(PURE) $(PYTHON) -m pytest tests/resp tests/store tests/commands tests/cluster tests/repo
+
+test-compiled: # everything, compiled
+	$(COMPILED) $(PYTHON) -m pytest tests
+
+lint: setup ## ruff, mypy --strict, import layers
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+generate: setup ## write the files that are made from code: CRD, chart, reference pages
+	@scripts/generate
+
+bench: setup ## compare with Redis and Valkey in the same run
+	$(COMPILED) $(PYTHON) bench/compare.py
+
+fuzz: setup ## feed the parsers mutated streams, in both forms
+	$(PURE) $(PYTHON) tests/resp/fuzz.py --streams 50000 --seed 1
+	$(COMPILED) $(PYTHON) tests/resp/fuzz.py --streams 50000 --seed 1
+
+soak: setup ## the long runs: a million fuzzed streams in each form, a million commands beside Redis
+	$(COMPILED) $(PYTHON) tests/resp/fuzz.py --streams $(SOAK_STREAMS) --seed 0
+	$(PURE) $(PYTHON) tests/resp/fuzz.py --streams $(SOAK_STREAMS) --seed 0
+	$(COMPILED) $(PYTHON) tests/differential/run.py --commands $(SOAK_COMMANDS) --seed 0
+
+e2e: setup ## a real Kubernetes (kind): images, chart, quickstart, faults; from nothing, and deleted again
+	e2e/run
+
+e2e-full: setup ## the same with everything
+	e2e/run --full
+
+clean: ## remove what building and testing left (not .venv)
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find node operator tests -name __pycache__ -prune -exec rm -rf {} +
+	find node -name '*.so' -delete
+	rm -f node/ringkeeper/_compiled.json
