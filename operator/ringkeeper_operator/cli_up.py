@@ -128,7 +128,7 @@ def password_of(loaded: Manifest, spec: Spec) -> str | None:
 def start_detached(folder: ClusterFolder, spec: Spec) -> None:
     with open(folder.supervisor_log, "ab") as log:
         supervisor = subprocess.Popen(
-            [sys.executable, "-m", "ringkeeper_operator.cli", "supervise", "--name", folder.name,
+            [sys.executable, "-P", "-m", "ringkeeper_operator.cli", "supervise", "--name", folder.name,
              "--data", str(folder.path)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
         )  # fmt: skip

@@ -88,7 +88,7 @@ class NodeProcess:
         self.attempts.started_at = now
         with open(self.log, "ab") as log:
             self.child = subprocess.Popen(
-                [sys.executable, "-m", "ringkeeper.server", str(self.folder / "node.conf")],
+                [sys.executable, "-P", "-m", "ringkeeper.server", str(self.folder / "node.conf")],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

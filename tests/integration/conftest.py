@@ -1,0 +1,24 @@
+"""Fixtures: a command line with a state home of its own, and a running quickstart."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from laptop import ROOT, Cli, free_base_port
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Iterator[Cli]:
+    runner = Cli(tmp_path)
+    yield runner
+    runner.stop_all()
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cli, int]]:
+    """The quickstart, up, and its base port."""
+    runner = Cli(tmp_path_factory.mktemp("state"))
+    port = free_base_port()
+    runner("up", "-f", str(ROOT / "examples/quickstart.yaml"), "--base-port", str(port), "--detach")
+    yield runner, port
+    runner.stop_all()

@@ -1,0 +1,142 @@
+"""`ringkeeper up` and what a person does with it, good and bad."""
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+import redis
+from laptop import ROOT, Cli, eventually, free_base_port
+
+MANIFEST = """
+apiVersion: ringkeeper.dev/v1alpha1
+kind: CacheCluster
+metadata: {{name: {name}}}
+spec: {{shards: {shards}, memory: 64Mi}}
+"""
+
+
+def write(folder: Path, text: str) -> str:
+    (folder / "cluster.yaml").write_text(text)
+    return str(folder / "cluster.yaml")
+
+
+def test_a_cluster_comes_up_serves_and_leaves_nothing(cli: Cli, tmp_path: Path) -> None:
+    port = free_base_port()
+    shown = cli("up", "-f", str(ROOT / "examples/quickstart.yaml"), "--base-port", str(port), "--detach").stdout
+    command = next(line for line in shown.splitlines() if "redis-cli" in line).partition("use it:")[2].split()
+    assert subprocess.run([*command, "set", "k", "v"], capture_output=True, text=True).stdout == "OK\n"
+    status = cli.status()
+    assert (status["name"], status["password"], status["slotsServed"]) == ("quickstart", None, 16384)
+    assert [node["port"] for node in status["nodes"]] == [port, port + 1, port + 2]
+    assert {(node["role"], node["state"], node["host"]) for node in status["nodes"]} == {
+        ("master", "online", "127.0.0.1")
+    }
+    pids = [node["pid"] for node in status["nodes"]]
+    cli("down")
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert not (tmp_path / "ringkeeper").exists()
+    cli("down", code=2)
+
+
+def test_a_killed_node_returns_with_its_id_and_its_slots_in_the_next_term(cli: Cli, tmp_path: Path) -> None:
+    cli("up", "-f", write(tmp_path, MANIFEST.format(name="c", shards=2)), "--base-port", str(free_base_port()), "-d")
+    before = {node["name"]: node for node in cli.status()["nodes"]}
+    cli("kill", before["c-1-0"]["id"][:12])
+
+    def healed() -> bool:
+        status = cli.status()
+        node = status["nodes"][1]
+        return status["slotsServed"] == 16384 and node["pid"] != before["c-1-0"]["pid"] and node["term"] == 2
+
+    eventually(healed, "the node serves again")
+    after = {node["name"]: node for node in cli.status()["nodes"]}
+    assert after["c-1-0"]["id"] == before["c-1-0"]["id"]
+    assert after["c-1-0"]["slots"] == before["c-1-0"]["slots"]
+    assert after["c-0-0"]["pid"] == before["c-0-0"]["pid"]
+    assert "Ready to accept connections" in cli("logs", "1-0").stdout
+
+
+def test_nodes_outlive_a_killed_supervisor_and_the_next_up_takes_them_over(cli: Cli, tmp_path: Path) -> None:
+    port = str(free_base_port())
+    manifest = write(tmp_path, MANIFEST.format(name="c", shards=2))
+    cli("up", "-f", manifest, "--base-port", port, "-d")
+    client = redis.RedisCluster(host="127.0.0.1", port=int(port))
+    client.set("k", "v")
+    before = cli.status()
+    os.kill(before["supervisor"], signal.SIGKILL)
+    eventually(lambda: cli.status()["supervisor"] is None, "the supervisor is gone")
+    assert client.get("k") == b"v"
+    cli("up", "-f", manifest, "--base-port", port, "-d")
+    after = cli.status()
+    assert [node["pid"] for node in after["nodes"]] == [node["pid"] for node in before["nodes"]]
+    assert {node["term"] for node in after["nodes"]} == {1}
+    assert after["epoch"] > before["epoch"], "the new supervisor took a leader number of its own"
+    assert client.get("k") == b"v"
+    client.close()
+
+
+def test_the_password_of_the_manifests_secret_is_asked_for(cli: Cli) -> None:
+    port = free_base_port()
+    shown = cli("up", "-f", str(ROOT / "examples/with-password.yaml"), "--base-port", str(port), "-d", "-n", "p").stdout
+    command = next(line for line in shown.splitlines() if "redis-cli" in line).partition("use it:")[2].split()
+    assert subprocess.run([*command, "set", "k", "v"], capture_output=True, text=True).stdout == "OK\n"
+    assert cli.status()["password"] == "change-me"
+    with pytest.raises(redis.AuthenticationError):
+        redis.Redis(port=port).ping()
+    assert redis.RedisCluster(host="127.0.0.1", port=port, password="change-me").get("k") == b"v"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (MANIFEST.format(name="c", shards=0), "spec.shards: 0 is not allowed; must be 1 to 1000"),
+        (MANIFEST.format(name="c", shards=1).replace("memory", "memroy"), "did you mean memory?"),
+        (MANIFEST.format(name="c", shards=1).replace("64Mi", "lots"), "spec.memory: lots"),
+        ("kind: [", "cluster.yaml:"),
+        ("", "must be exactly one"),
+    ],
+)
+def test_a_bad_manifest_names_field_value_and_range_and_starts_nothing(
+    cli: Cli, tmp_path: Path, text: str, complaint: str
+) -> None:
+    done = cli("up", "-f", write(tmp_path, text), "-d", code=2)
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "ringkeeper").exists()
+
+
+def test_other_bad_input_ends_with_one_sentence_and_the_way_out(cli: Cli, tmp_path: Path) -> None:
+    manifest = write(tmp_path, MANIFEST.format(name="c", shards=1))
+    assert "No such file" in cli("up", "-f", "nowhere.yaml", code=2).stderr
+    assert "--base-port" in cli("up", "-f", manifest, "--base-port", "60000", code=2).stderr
+    port = free_base_port()
+    with socket.create_server(("127.0.0.1", port + 10000)):
+        done = cli("up", "-f", manifest, "--base-port", str(port), "-d", code=1)
+    assert f"port {port + 10000}" in done.stderr
+    assert "--base-port" in done.stderr
+    assert "cannot write" in cli("up", "-f", manifest, "--data", "/proc/nowhere", "-d", code=1).stderr
+    cli("up", "-f", manifest, "--base-port", str(port), "-d")
+    assert "up already" in cli("up", "-f", manifest, "--base-port", str(port), "-d", code=1).stderr
+    assert "there is no node 7-7; there are 0-0" in cli("kill", "7-7", code=2).stderr
+    assert "there is no cluster x here; there is: c" in cli("status", "--name", "x", code=2).stderr
+
+
+def test_a_data_folder_of_ones_own_holds_a_folder_per_node(cli: Cli, tmp_path: Path) -> None:
+    manifest = write(tmp_path, MANIFEST.format(name="c", shards=1) + "  \n")
+    data = tmp_path / "data"
+    cli("up", "-f", manifest, "--base-port", str(free_base_port()), "--data", str(data), "-d", "--name", "mine")
+    assert (data / "mine-0-0").is_dir()
+    assert cli.status("--name", "mine")["data"] == str(data)
+    cli("down", "--data", str(data))
+    assert not data.exists()
+
+
+def test_status_draws_ring_nodes_and_slots(quickstart: tuple[Cli, int]) -> None:
+    runner, port = quickstart
+    shown = runner("status").stdout
+    assert "quickstart" in shown
+    assert "16384 of 16384 slots served" in shown
+    assert f"127.0.0.1:{port}" in shown

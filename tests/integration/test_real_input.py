@@ -1,0 +1,40 @@
+"""Tens of thousands of keys of real text: the descriptions of every package that apt knows."""
+
+import subprocess
+
+import redis
+from laptop import Cli
+
+
+def package_records() -> dict[str, bytes]:
+    """Package name and version -> its whole record, from `apt-cache dumpavail`."""
+    dump = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, check=True, timeout=60).stdout
+    records = {}
+    for record in dump.split(b"\n\n"):
+        fields = dict(line.split(b": ", 1) for line in record.split(b"\n") if b": " in line and line[:1] != b" ")
+        if b"Package" in fields:
+            records[f"{fields[b'Package'].decode()}={fields.get(b'Version', b'').decode()}"] = record
+    return records
+
+
+def test_every_package_record_reads_back_equal(quickstart: tuple[Cli, int]) -> None:
+    records = package_records()
+    if len(records) < 10_000:  # a machine whose package lists were never fetched
+        subprocess.run(["apt-get", "update", "-qq"], check=True, timeout=110)
+        records = package_records()
+    assert len(records) > 10_000
+    runner, port = quickstart
+    names = sorted(records)
+    with redis.RedisCluster(host="127.0.0.1", port=port) as client:
+        for start in range(0, len(names), 1000):
+            with client.pipeline() as pipeline:
+                for name in names[start : start + 1000]:
+                    pipeline.set(name, records[name])
+                pipeline.execute()
+        for start in range(0, len(names), 1000):
+            batch = names[start : start + 1000]
+            with client.pipeline() as pipeline:
+                for name in batch:
+                    pipeline.get(name)
+                assert pipeline.execute() == [records[name] for name in batch]
+    assert sum(node["keys"] for node in runner.status()["nodes"]) >= len(names)
