@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -29,6 +28,8 @@ STATES = {
 ROWS, WIDTH = 11, 25
 """Of the ring, in characters; about a circle, since a character is twice as high as wide."""
 BAR = 32
+SIDE_BY_SIDE = 110
+"""Columns from which the tables stand beside the ring."""
 
 
 def console() -> Console:
@@ -52,7 +53,12 @@ def draw(look: Look, screen: Console) -> RenderableType:
     )
     if look.supervisor is None:
         head.append("  no supervisor: nobody restarts nodes; run `ringkeeper up` again", style="yellow")
-    return Group(head, Columns([_ring(look, plain), Group(_shards(look, plain), _nodes(look))], padding=(0, 2)))
+    tables = Group(_shards(look, plain), Text(), _nodes(look))
+    if screen.width < SIDE_BY_SIDE:
+        return Group(head, _ring(look, plain), tables)
+    grid = Table.grid(padding=(0, 3))
+    grid.add_row(_ring(look, plain), tables)
+    return Group(head, grid)
 
 
 def _ring(look: Look, plain: bool) -> RenderableType:
