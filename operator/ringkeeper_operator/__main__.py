@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 import kopf
+from kopf._core.engines.peering import Identity
 
 from ringkeeper_operator import handlers, manifest
 from ringkeeper_operator.model import Spec
@@ -23,7 +24,7 @@ from ringkeeper_operator.runtime.clusters import Body, Clusters
 from ringkeeper_operator.runtime.kubernetes import KubernetesRuntime
 from ringkeeper_operator.runtime.kubernetes_api import Api
 from ringkeeper_operator.runtime.kubernetes_status import StatusWriter
-from ringkeeper_operator.runtime.lease import Lease, LeaseLost
+from ringkeeper_operator.runtime.lease import Lease
 from ringkeeper_operator.schema import DEFAULT_IMAGE
 
 log = logging.getLogger("ringkeeper_operator")
@@ -107,6 +108,7 @@ async def watch(namespaces: list[str], clusters: Clusters, stopping: asyncio.Eve
             registry=handlers.registry,
             settings=handlers.settings(),
             standalone=True,
+            identity=Identity(socket.gethostname()),
             clusterwide=not namespaces,
             namespaces=namespaces,
             ready_flag=ready,

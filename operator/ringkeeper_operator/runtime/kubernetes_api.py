@@ -92,7 +92,7 @@ class Api:
     async def list_metadata(self, path: str, selector: str) -> list[dict[str, Any]]:
         """The objects' metadata alone: the API server sends neither spec nor data."""
         answer = await self._call("GET", path, {"labelSelector": selector}, accept=METADATA_ONLY)
-        return list(answer["items"])
+        return list(answer["items"] or [])  # an empty list of metadata comes as null
 
     async def list_objects(self, path: str, selector: str) -> list[dict[str, Any]]:
         return list((await self.get(path, labelSelector=selector))["items"])
