@@ -19,6 +19,8 @@ PLURAL = "cacheclusters"
 
 DEFAULT_IMAGE = f"ringkeeper-node:{__version__}"
 """The node's image when neither the manifest nor the operator's installation names one."""
+LARGEST = 2**53 - 1
+"""An API server compares a maximum as a double: 2**63 - 1 would overflow and refuse everything."""
 
 NAME_LENGTH = 40
 """Room for `-SHARD` and the hash that a StatefulSet appends, in the 63 characters of a label."""
@@ -210,7 +212,7 @@ CONDITION = fields(
         "reason": text("Why, in one CamelCase word.", longest=1024),
         "message": text("Why, for people.", longest=32768),
         "lastTransitionTime": {"type": "string", "format": "date-time", "description": "Since when."},
-        "observedGeneration": integer("Of the spec that it speaks of.", 0, 2**63 - 1, format="int64"),
+        "observedGeneration": integer("Of the spec that it speaks of.", 0, LARGEST, format="int64"),
     },
     required=["type", "status", "reason", "message", "lastTransitionTime"],
 )
@@ -220,9 +222,9 @@ SHARD_STATUS = fields(
     {
         "index": integer("Its number.", 0, 999, format="int32"),
         "master": text("The name of its master."),
-        "term": integer("How many masters were appointed to it.", 0, 2**63 - 1, format="int64"),
+        "term": integer("How many masters were appointed to it.", 0, LARGEST, format="int64"),
         "slots": integer("Slots that it owns.", 0, 16384, format="int32"),
-        "keys": integer("Keys that its master holds.", 0, 2**63 - 1, format="int64"),
+        "keys": integer("Keys that its master holds.", 0, LARGEST, format="int64"),
         "state": text("`online` when its slots are served; else what its master does instead.", longest=64),
     },
 )
@@ -230,10 +232,10 @@ SHARD_STATUS = fields(
 STATUS = fields(
     "What is there, as the operator saw it last.",
     {
-        "observedGeneration": integer("Of the spec that was last acted on.", 0, 2**63 - 1, format="int64"),
+        "observedGeneration": integer("Of the spec that was last acted on.", 0, LARGEST, format="int64"),
         "conditions": items("`Ready`, `Progressing`, `Degraded`, `ConfigurationWarning`.", CONDITION, 16)
         | {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-        "epoch": integer("Version of the committed topology.", 0, 2**63 - 1, format="int64"),
+        "epoch": integer("Version of the committed topology.", 0, LARGEST, format="int64"),
         "shards": integer("Number of shards in the topology.", 0, 1000, format="int32"),
         "readyNodes": text("Nodes that serve, of those that should.", longest=16),
         "slotsServed": integer("Slots whose master serves them; 16384 when all is well.", 0, 16384, format="int32"),
