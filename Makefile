@@ -61,7 +61,7 @@ e2e: setup ## a real Kubernetes (kind): images, chart, quickstart, faults; from 
 	e2e/run
 
 e2e-full: setup ## the same with everything
-	e2e/run --full
+	e2e/run
 
 clean: ## remove what building and testing left (not .venv)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,41 @@
+"""The API server refuses what `ringkeeper up` refuses, and says which field, value and range."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes_cluster import Refused, apply, await_ready, cache_cluster, kubectl
+
+from ringkeeper_operator.manifest import ManifestError, load
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"shards": 0}, "spec.shards"),
+    ({"shards": 1001}, "spec.shards"),
+    ({"shards": "three"}, "spec.shards"),
+    ({"memory": "lots"}, "spec.memory"),
+    ({"port": 80}, "spec.port"),
+    ({"vnodesPerShard": 0}, "spec.vnodesPerShard"),
+    ({"memroy": "1Gi"}, "spec.memroy"),
+    ({"auth": {"secretNam": "x"}}, "spec.auth.secretNam"),
+]
+
+
+@pytest.mark.parametrize(("spec", "field"), BAD, ids=[str(spec) for spec, _ in BAD])
+def test_a_bad_manifest_is_refused_by_both(namespace: str, spec: dict[str, Any], field: str) -> None:
+    document = cache_cluster("bad", **spec)
+    with pytest.raises(Refused) as refused:
+        apply(document, namespace=namespace)
+    assert field in str(refused.value)
+    with pytest.raises(ManifestError) as problems:
+        load(yaml.safe_dump(document), "bad.yaml")
+    assert field in str(problems.value)
+
+
+def test_a_changed_number_of_shards_is_refused_with_the_way_out(namespace: str) -> None:
+    apply(cache_cluster("fixed", shards=1), namespace=namespace)
+    await_ready("fixed", namespace)
+    with pytest.raises(Refused, match="shards"):
+        apply(cache_cluster("fixed", shards=2), namespace=namespace)
+    kubectl("delete", "cc", "fixed", "-n", namespace)
