@@ -52,6 +52,7 @@ TABLE = (
     Directive("admin-token-file", "text", "", "file with the token for the admin port's /control/", mutable=False),
     Directive("dir", "text", ".", "working directory: node id and topology are kept here", protected=True),
     Directive("requirepass", "text", "", "password of the default user", secret=True),
+    Directive("requirepass-file", "text", "", "file with the password, if requirepass names none", mutable=False),
     Directive("protected-mode", "yes-no", "yes", "without a password, serve the loopback interface only"),
     Directive("cluster-enabled", "yes-no", "no", "take part in a cluster, by a topology", mutable=False),
     Directive("cluster-announce-hostname", "text", "", "stable DNS name of this node"),
