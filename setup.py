@@ -33,8 +33,10 @@ class BuildExtensions(build_ext):
             if pathlib.Path(self.get_ext_fullpath(extension.name)).exists()
         }
         if missing := sorted({extension.name for extension in self.extensions} - built.keys()):
-            print(f"ringkeeper: no C compiler, so these stay in the slow pure form: {', '.join(missing)}. "
-                  "Install one (apt-get install gcc python3-dev) and build again.")
+            print(
+                f"ringkeeper: no C compiler, so these stay in the slow pure form: {', '.join(missing)}. "
+                "Install one (apt-get install gcc python3-dev) and build again."
+            )
         folder = HERE / PACKAGE if self.inplace else pathlib.Path(self.build_lib, "ringkeeper")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "_compiled.json").write_text(json.dumps(built, indent=1, sort_keys=True) + "\n")

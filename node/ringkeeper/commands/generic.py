@@ -71,7 +71,7 @@ command(
     group="generic",
     since="3.2.1",
     complexity="O(N) where N is the number of keys that will be touched.",
-    summary="Returns the number of existing keys out of those specified after updating the time they were last accessed.",
+    summary="Returns the number of existing keys out of those given, after updating the time of their last access.",
 )(_exists)
 
 

@@ -32,7 +32,7 @@ def compile_glob(pattern: bytes) -> re.Pattern[bytes]:
 
 
 def _atomic(pieces: list[bytes]) -> bytes:
-    """All but the last star may take the shortest match for good, which is enough for a glob: no star backtracks twice."""
+    """All but the last star may take the shortest match for good, which is enough for a glob."""
     stars = [i for i, piece in enumerate(pieces) if piece == b".*?"]
     if not stars:
         return b"".join(pieces) + b"\\Z"

@@ -1,4 +1,4 @@
-"""Who may come in: the default user, with the password of `requirepass` or of the file that `requirepass-file` names."""
+"""Who may come in: the default user, with the password of `requirepass` or of `requirepass-file`."""
 
 from __future__ import annotations
 
