@@ -6,8 +6,9 @@ its ceiling (1.02 times its fair share, or the fair share rounded up) or less th
 
 A new cluster starts from the plain ring, a change from the owners of the previous epoch; `_Mender` moves the fewest
 slots that bring every load within bounds. Which slots move, and where to, the ring says: a shard in need takes slots of
-its own arcs first, a slot in need goes to the next shard clockwise that has room. Moves that cost at most 4 % on top
-are spent on tighter bounds. Everything is deterministic: the same input gives the same owners on every machine.
+its own arcs first, a slot in need goes to the next shard clockwise that has room. A few moves beyond the fewest are
+spent on tighter bounds (`SPARE_MOVES`, `FRESH_MOVES`). Everything is deterministic: the same input gives the same
+owners on every machine.
 
 Sources: Karger et al., "Consistent hashing and random trees" (1997); Mirrokni, Thorup and Zadimoghaddam, "Consistent
 hashing with bounded loads" (2018), whose walk to the next bin with room is used here.
@@ -28,7 +29,10 @@ FLOOR = 0.95
 POINTS = 4096
 """Points on the whole circle at most: more would only make CLUSTER SLOTS longer."""
 SPARE_MOVES = 0.04
-"""The share of the least moves that may be spent on a tighter balance."""
+"""The share of the least moves that a change may spend on a tighter balance."""
+FRESH_MOVES = 0.05
+"""The share of all slots that a new cluster may put elsewhere than the plain ring does. The evener the shards are, the
+more freely the next change can choose: a newcomer then gets its own arcs, not whatever the fullest shards must shed."""
 NOBODY = -1
 
 _Test = Callable[[int], bool]
@@ -57,6 +61,8 @@ def place(
     members = list(range(shards)) if isinstance(shards, int) else sorted(shards)
     if not 1 <= len(set(members)) == len(members) <= SLOTS:
         raise ValueError(f"{len(members)} shards can't share {SLOTS} slots: 1 to {SLOTS} different ones can")
+    if members[0] < 0:
+        raise ValueError(f"shard {members[0]}: an index starts from 0")
     if vnodes_per_shard < 1:
         raise ValueError(f"vnodes_per_shard is {vnodes_per_shard}, must be at least 1")
     ring = Ring(members, vnodes_per_shard, weights)
@@ -68,10 +74,14 @@ def place(
         if len(start) != SLOTS:
             raise ValueError(f"previous has {len(start)} owners, must have {SLOTS}")
     fairs = fair_shares(members, weights)
-    bounds = _tightest(start, fairs)
-    if bounds is None:
+    promised = {member: bounds_of(fair) for member, fair in fairs.items()}
+    least = least_moves(start, promised)
+    if previous is not None and least == 0:
         return tuple(start)
-    return tuple(_Mender(start, ring, bounds).mend())
+    allowed = least + int(SPARE_MOVES * least)
+    if previous is None:
+        allowed = max(allowed, int(FRESH_MOVES * SLOTS))
+    return tuple(_Mender(start, ring, _tightest(start, fairs, promised, allowed)).mend())
 
 
 def fair_shares(members: Sequence[int], weights: Mapping[int, float] | None = None) -> dict[int, float]:
@@ -111,13 +121,10 @@ def _weights(members: Sequence[int], weights: Mapping[int, float] | None) -> dic
     return chosen
 
 
-def _tightest(start: Sequence[int], fairs: Mapping[int, float]) -> dict[int, Bounds] | None:
-    """The tightest bounds that cost hardly more moves than the promised ones; None when nothing has to move."""
-    promised = {member: bounds_of(fair) for member, fair in fairs.items()}
-    least = least_moves(start, promised)
-    if least == 0:
-        return None
-    allowed = least + int(SPARE_MOVES * least)
+def _tightest(
+    start: Sequence[int], fairs: Mapping[int, float], promised: dict[int, Bounds], allowed: int
+) -> dict[int, Bounds]:
+    """The tightest bounds, from the promised ones down to the fair share itself, that cost at most `allowed` moves."""
     best = promised
     for step in range(1, 11):
         tighter = {

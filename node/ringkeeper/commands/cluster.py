@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ringkeeper.commands.connection import integer
 from ringkeeper.commands.context import ClusterServices, Context
 from ringkeeper.commands.help import help_reply
+from ringkeeper.commands.numbers import integer
 from ringkeeper.commands.table import Arguments, Reply, command
 from ringkeeper.resp.values import OK, Raw, ReplyError, Verbatim
 from ringkeeper.store.slot import SLOTS, key_slot
@@ -36,7 +36,7 @@ def enabled(context: Context) -> ClusterServices:
 
 
 def slot_number(word: bytes) -> int:
-    slot = integer(word, "Invalid or out of range slot")
+    slot = integer(word)
     if not 0 <= slot < SLOTS:
         raise ReplyError("ERR Invalid slot")
     return slot
@@ -209,7 +209,7 @@ def count_keys_in_slot(context: Context, args: Arguments) -> Reply:
 )
 def get_keys_in_slot(context: Context, args: Arguments) -> Reply:
     enabled(context)
-    slot, count = integer(args[2], "Invalid or out of range slot"), integer(args[3])
+    slot, count = integer(args[2]), integer(args[3])
     if not 0 <= slot < SLOTS or count < 0:
         raise ReplyError("ERR Invalid slot or number of keys")
     return context.keyspace.slot_keys(slot, count)
@@ -245,6 +245,7 @@ for _name in OPERATORS:
     summary="Returns helpful text about the different subcommands.",
 )
 def cluster_help(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
+    enabled(context)
     return help_reply(
         "CLUSTER",
         """
