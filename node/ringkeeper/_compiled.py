@@ -27,6 +27,8 @@ MODULES = (
     "ringkeeper.store.keyspace",
     "ringkeeper.resp.reader",
     "ringkeeper.resp.writer",
+    "ringkeeper.server.dispatch",
+    "ringkeeper.server.session",
 )
 """Every compiled module, for the build, for the tests that run both forms and for `ringkeeper-server --version`."""
 

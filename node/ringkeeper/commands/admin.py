@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ringkeeper.commands.connection import text_of
 from ringkeeper.commands.context import Context
+from ringkeeper.commands.generic import encoding_of
+from ringkeeper.commands.glob import compile_glob
 from ringkeeper.commands.help import help_reply
-from ringkeeper.commands.numbers import SYNTAX, integer, parse_integer
+from ringkeeper.commands.numbers import SYNTAX, integer
 from ringkeeper.commands.table import Arguments, Reply, command
 from ringkeeper.resp.values import OK, Raw, ReplyError, Simple, Verbatim
 from ringkeeper.store.keyspace import EXPIRY_OVERHEAD, KEY_OVERHEAD, NO_EXPIRY
@@ -377,6 +379,8 @@ def debug(context: Context, args: Arguments) -> Reply:
         case (b"set-active-expire", 3):
             context.node.set_active_expiry(integer(args[2]) != 0)
             return OK
+        case (b"stringmatch-len", 4):
+            return 1 if compile_glob(args[3]).match(b"a" * min(integer(args[2]), LONGEST_MATCHED)) else 0
         case (b"object", 3):
             return debug_object(context, args[2])
         case (b"error", 3):
@@ -384,6 +388,10 @@ def debug(context: Context, args: Arguments) -> Reply:
     raise ReplyError(
         f"ERR unknown subcommand or wrong number of arguments for '{text_of(args[1][:128])}'. Try DEBUG HELP."
     )
+
+
+LONGEST_MATCHED = 1 << 20
+"""Bytes that DEBUG STRINGMATCH-LEN builds at most."""
 
 
 def sleep_seconds(word: bytes) -> float:
@@ -397,16 +405,8 @@ def debug_object(context: Context, key: bytes) -> Reply:
     value = context.keyspace.peek(key)
     if value is None:
         raise ReplyError("ERR no such key")
-    text = f"Value at:0x{id(value):x} refcount:1 encoding:{encoding(value)} serializedlength:{len(value)}"
+    text = f"Value at:0x{id(value):x} refcount:1 encoding:{encoding_of(value).decode()} serializedlength:{len(value)}"
     return Simple(f"{text} lru:0 lru_seconds_idle:0".encode())
-
-
-def encoding(value: bytes | bytearray) -> str:
-    if isinstance(value, bytearray):
-        return "raw"
-    if parse_integer(value) is not None:
-        return "int"
-    return "embstr" if len(value) <= 44 else "raw"
 
 
 DEBUG_HELP = """

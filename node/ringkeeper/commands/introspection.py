@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ringkeeper.commands.connection import text_of
 from ringkeeper.commands.context import Context
+from ringkeeper.commands.glob import compile_glob
 from ringkeeper.commands.help import help_reply
 from ringkeeper.commands.numbers import SYNTAX
 from ringkeeper.commands.table import COMMANDS, Arguments, Command, Reply, command
@@ -98,6 +99,9 @@ def filtered(kind: bytes, value: bytes) -> Iterable[Command]:
     every = [each for entry in COMMANDS.values() for each in (entry, *entry.subcommands.values())]
     if kind == b"aclcat":
         return [entry for entry in every if text_of(value).lower() in entry.categories]
+    if kind == b"pattern":
+        match = compile_glob(value.lower()).match
+        return [entry for entry in every if match(entry.name.encode())]
     raise ReplyError(SYNTAX)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringkeeper.commands.context import Client, Context
 from ringkeeper.commands.table import Arguments
+from ringkeeper.resp.reader import CommandReader
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.server.dispatch import Dispatcher
 from ringkeeper.server.session import Session
@@ -47,6 +48,8 @@ class ClientRegistry:
         self.loop = loop
         self.sessions: dict[int, Session] = {}
         self.next_id = 1
+        self.current = 0
+        """The id of the session whose commands run, or 0."""
         self.connections_received = 0
         self.rejected_connections = 0
         self.bytes_in = 0
@@ -56,6 +59,7 @@ class ClientRegistry:
         # From the configuration
         self.max_clients = 10_000
         self.query_buffer_limit = 1 << 30
+        self.longest_bulk = 512 * 1024**2
         self.output_hard_limit = 0
         """Bytes that wait for a client at which it is closed; 0 means that it is only held back."""
         self.keepalive_seconds = 300
@@ -71,6 +75,11 @@ class ClientRegistry:
     def new_session(self) -> Any:
         """The protocol factory of the data port."""
         return Session(self)
+
+    def make_reader(self) -> CommandReader:
+        reader = CommandReader()
+        reader.proto_max_bulk_len = self.longest_bulk
+        return reader
 
     def admit(self, session: Session) -> bytes | None:
         """Take a new connection in, or say why not (the bytes to send before it closes)."""
@@ -103,8 +112,9 @@ class ClientRegistry:
         if self.sessions:
             await self.farewell.wait()
 
-    def start_batch(self) -> int:
-        """Set the clocks that a batch of commands goes by; returns the monotonic one."""
+    def start_batch(self, session_id: int) -> int:
+        """Set the clocks that a batch of commands goes by; returns the monotonic one, in nanoseconds."""
+        self.current = session_id
         self.clock.now_ms = time_ns() // 1_000_000
         self.dispatcher.mark = now = monotonic_ns()
         return now
@@ -145,21 +155,17 @@ class ClientRegistry:
             self.pause_timer = None
         self.paused = False
         for session in self.sessions.values():
-            if session.held is not None:
+            if session.held:
                 self.loop.call_soon(session.go_on)
 
-    def holds_back(self, session: Session, args: Arguments) -> bool:
-        """Whether a command waits for the end of CLIENT PAUSE; the session keeps it meanwhile."""
-        if not args:
+    def holds_back(self, args: Arguments) -> bool:
+        """Whether a command waits for the end of CLIENT PAUSE."""
+        if not self.pause_writes_only:
+            return True
+        try:
+            return bool(self.dispatcher.find(args).command.write)
+        except ReplyError:
             return False
-        if self.pause_writes_only:
-            try:
-                if not self.dispatcher.find(args).command.write:
-                    return False
-            except ReplyError:
-                return False
-        session.held = args
-        return True
 
 
 def format_address(address: Any) -> str:

@@ -9,13 +9,13 @@ kept as their canonical text (`100mb` as `104857600`), which is what CONFIG GET 
 from __future__ import annotations
 
 import difflib
-import fnmatch
 import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ringkeeper.commands.glob import compile_glob
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.server.directives import DIRECTIVES, Directive
 
@@ -63,11 +63,11 @@ class Config:
     # commands.context.Settings
 
     def get(self, patterns: Sequence[str]) -> Mapping[str, str]:
-        lowered = [pattern.lower() for pattern in patterns]
+        wanted = [compile_glob(pattern.lower().encode()) for pattern in patterns]
         found = {
             name: value
             for name, value in self.values.items()
-            if any(fnmatch.fnmatchcase(name, pattern) for pattern in lowered)
+            if any(pattern.match(name.encode()) for pattern in wanted)
         }
         if "dir" in found:
             found["dir"] = str(Path(found["dir"]).resolve())

@@ -49,6 +49,7 @@ class Cron:
         self.longest_delay_seconds = max(self.longest_delay_seconds, self.delay_seconds)
         self.node.clock.now_ms = time.time_ns() // 1_000_000
         self.rounds += 1
+        self.node.peak_bytes = max(self.node.peak_bytes, self.node.used_bytes)
         if self.active_expiry and not self.node.clients.paused:
             self.expire()
         if loop.time() - self.sampled_at >= 1:

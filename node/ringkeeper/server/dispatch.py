@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
+import cython
+
 from ringkeeper.commands.table import Arguments, Command
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.resp.writer import write
@@ -27,56 +29,84 @@ Gate = Callable[["Session", Command, Arguments], ReplyError | None]
 Choice = Callable[[Command], tuple[Gate, ...]]
 """The gates of a command on this node, as it is configured at present."""
 
+ENDLESS = 2**62
+"""More words than any command has."""
 ERROR_KINDS = 128
 """Redis stops to count errors by code beyond this many codes, since a client can make them up."""
 
 
+@cython.final
+@cython.cclass
 class Entry:
     """A command on this node. Times are nanoseconds, from the end of the command before to the reply's last byte."""
 
-    __slots__ = ("calls", "command", "failed", "function", "gates", "nanoseconds", "rejected", "subentries")
+    command = cython.declare(object, visibility="readonly")
+    function = cython.declare(object, visibility="public")
+    gates = cython.declare(tuple, visibility="public")
+    subentries = cython.declare(object, visibility="public")
+    least: cython.Py_ssize_t
+    most: cython.Py_ssize_t
+    calls = cython.declare(cython.longlong, visibility="public")
+    nanoseconds = cython.declare(cython.longlong, visibility="public")
+    rejected = cython.declare(cython.longlong, visibility="public")
+    failed = cython.declare(cython.longlong, visibility="public")
 
     def __init__(self, command: Command) -> None:
         self.command = command
         self.function = command.function
-        self.gates: tuple[Gate, ...] = ()
-        self.subentries: dict[bytes, Entry] | None = None
+        self.gates = ()
+        self.subentries = None
+        self.least = abs(command.arity)
+        self.most = command.arity if command.arity >= 0 else ENDLESS
         self.reset()
 
     def reset(self) -> None:
         self.calls = 0
         self.nanoseconds = 0
         self.rejected = 0
-        """Refused by a gate."""
+        """Refused before it ran."""
         self.failed = 0
         """Answered with an error by the command itself."""
 
 
+@cython.final
+@cython.cclass
 class Dispatcher:
     """One a node. `mark` is when the previous command ended; a session sets it before a batch."""
 
-    __slots__ = ("changed", "commands", "entries", "errors", "mark", "processed", "reported", "slow_log", "slower_than")
+    commands = cython.declare(dict, visibility="readonly")
+    entries: dict[bytes, Entry]
+    errors = cython.declare(dict, visibility="readonly")
+    slow_log = cython.declare(object, visibility="readonly")
+    slower_than = cython.declare(cython.longlong, visibility="public")
+    mark = cython.declare(cython.longlong, visibility="public")
+    processed = cython.declare(cython.longlong, visibility="readonly")
+    writes = cython.declare(cython.longlong, visibility="readonly")
+    last = cython.declare(object, visibility="readonly")
+    reported: set[tuple[str, int]]
 
-    def __init__(self, commands: dict[bytes, Command], slow_log: SlowLog, changed: Callable[[], None]) -> None:
-        self.commands: dict[bytes, Entry] = {}
+    def __init__(self, commands: dict[bytes, Command], slow_log: SlowLog) -> None:
+        self.commands = {}
         """By lower-case name."""
-        self.entries: dict[bytes, Entry] = {}
+        self.entries = {}
         """By the name as clients write it: lower and upper case; any other case takes the slow way."""
         for name, command in commands.items():
             entry = self.commands[name] = Entry(command)
             if command.subcommands:
                 entry.subentries = {word: Entry(subcommand) for word, subcommand in command.subcommands.items()}
             self.entries[name] = self.entries[name.upper()] = entry
-        self.changed = changed
-        """Called behind every command that changed data."""
         self.slow_log = slow_log
         self.slower_than = -1
         """Nanoseconds from which a command is slow; negative means that none is."""
         self.mark = 0
         self.processed = 0
-        self.errors: dict[str, int] = {}
+        self.writes = 0
+        """Commands that changed data."""
+        self.last = None
+        """The command that runs, or ran last."""
+        self.errors = {}
         """Error replies by their code."""
-        self.reported: set[tuple[str, int]] = set()
+        self.reported = set()
         """Where commands failed that should not: each place is logged once."""
 
     def all(self) -> Iterable[Entry]:
@@ -97,21 +127,26 @@ class Dispatcher:
 
     def execute(self, session: Session, args: Arguments, out: bytearray) -> None:
         """Run one command (at least one word) and put its reply behind `out`, in the session's protocol."""
-        entry = self.entries.get(args[0])
+        entry: Entry | None = self.entries.get(args[0])
         if entry is None or entry.subentries is not None:
             try:
                 entry = self.find(args)
             except ReplyError as error:
                 self.refuse(session, error, out)
                 return
-        session.last_command = entry.command
+        self.last = entry.command
+        count: cython.Py_ssize_t = len(args)
+        if count < entry.least or count > entry.most:
+            entry.rejected += 1
+            self.refuse(session, ReplyError(f"ERR wrong number of arguments for '{entry.command.name}' command"), out)
+            return
         for gate in entry.gates:
             refusal = gate(session, entry.command, args)
             if refusal is not None:
                 entry.rejected += 1
                 self.refuse(session, refusal, out)
                 return
-        start = len(out)
+        length: cython.Py_ssize_t = len(out)
         context = session.context
         keyspace = context.keyspace
         dirty = keyspace.dirty
@@ -126,28 +161,33 @@ class Dispatcher:
             self.count(error)
             write(out, error, session.protocol)
         except Exception as error:
-            del out[start:]
+            del out[length:]
             entry.failed += 1
             write(out, self.internal_error(entry.command, error), session.protocol)
         if keyspace.dirty != dirty:
-            self.changed()
+            self.after_write()
         entry.calls += 1
         self.processed += 1
-        now = monotonic_ns()
-        spent = now - self.mark
+        now: cython.longlong = monotonic_ns()
+        spent: cython.longlong = now - self.mark
         self.mark = now
         entry.nanoseconds += spent
         if 0 <= self.slower_than <= spent:
             self.slow_log.add(session, entry.command, args, spent // 1000)
 
+    @cython.cfunc
+    def after_write(self) -> cython.void:
+        """Everything that a change of data entails."""
+        self.writes += 1
+
     def find(self, args: Arguments) -> Entry:
         """The entry of a command written in any case, or of a container's subcommand; raises `ReplyError`."""
-        entry = self.commands.get(args[0].lower())
+        entry: Entry | None = self.commands.get(args[0].lower())
         if entry is None:
             raise ReplyError(unknown_command(args))
         if entry.subentries is None or len(args) == 1:
             return entry
-        subentry = entry.subentries.get(args[1].lower())
+        subentry: Entry | None = entry.subentries.get(args[1].lower())
         if subentry is None:
             name = entry.command.name.upper()
             raise ReplyError(f"ERR unknown subcommand '{printable(args[1][:128])}'. Try {name} HELP.")

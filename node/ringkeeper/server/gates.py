@@ -1,10 +1,11 @@
 """What may stand between a command and its function, in the order in which it is asked.
 
-    arity -> debug -> auth -> slot -> lease -> memory
+    (arity) -> debug -> auth -> slot -> lease -> memory
 
-A gate sees the session, the command and its words, and returns the error that ends the command, or None. `Gatehouse`
-knows which of them a command needs on this node as it is configured now; the others cost nothing, because they are
-not there: a node that runs alone has no slot gate, and a command without keys has none anywhere.
+A command's arity is checked first, by the dispatcher itself: it holds on every node, and the gates rely on it. A gate
+sees the session, the command and its words, and returns the error that ends the command, or None. `Gatehouse` knows
+which of them a command needs on this node as it is configured now; the others cost nothing, because they are not
+there: a node that runs alone has no slot gate, and a command without keys has none anywhere.
 """
 
 from __future__ import annotations
@@ -44,13 +45,6 @@ class Routes(Protocol):
         """For a slot that is not served here: where to go, or why nowhere. None lets a replica answer a read."""
 
 
-def arity(session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG001
-    count = len(args)
-    if count == command.arity or (command.arity < 0 and count >= -command.arity):
-        return None
-    return ReplyError(f"ERR wrong number of arguments for '{command.name}' command")
-
-
 def auth(session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG001
     return None if session.authenticated else NO_AUTH
 
@@ -69,7 +63,7 @@ class Gatehouse:
         """None on a node that runs alone."""
 
     def choose(self, command: Command) -> tuple[Gate, ...]:
-        gates: list[Gate] = [arity]
+        gates: list[Gate] = []
         if command.name.partition("|")[0] == "debug" and self.debug != "yes":
             gates.append(self.debugging)
         if self.password_needed and "no_auth" not in command.flags:

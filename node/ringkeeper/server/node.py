@@ -64,7 +64,7 @@ class Node:
         self.slow_log = SlowLog()
         self.access = PasswordAccess(config)
         self.gatehouse = Gatehouse(self.databases)
-        self.dispatcher = Dispatcher(commands.load(), self.slow_log, self.data_changed)
+        self.dispatcher = Dispatcher(commands.load(), self.slow_log)
         self.clients = ClientRegistry(
             dispatcher=self.dispatcher, clock=self.clock, make_context=self.make_context, loop=loop
         )
@@ -100,6 +100,10 @@ class Node:
         clients.idle_seconds = config.number("timeout")
         clients.keepalive_seconds = config.number("tcp-keepalive")
         clients.query_buffer_limit = config.number("client-query-buffer-limit")
+        if "proto-max-bulk-len" in changed:
+            clients.longest_bulk = config.number("proto-max-bulk-len")
+            for session in clients.all():
+                session.reader.proto_max_bulk_len = clients.longest_bulk
         clients.output_hard_limit = int(config.text("client-output-buffer-limit").split()[1])
         clients.only_local = config.flag("protected-mode") and not self.access.password_needed
         threshold = config.number("slowlog-log-slower-than")
@@ -154,12 +158,6 @@ class Node:
             await self.admin.cleanup()
 
     # What commands reach
-
-    def data_changed(self) -> None:
-        """Behind every command that changed data."""
-        used = self.used_bytes
-        if used > self.peak_bytes:
-            self.peak_bytes = used
 
     @property
     def used_bytes(self) -> int:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 from asyncio import Transport
 from time import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from ringkeeper.commands.context import Context
+import cython
+
 from ringkeeper.commands.table import Arguments, Command
-from ringkeeper.resp.reader import CommandReader
 from ringkeeper.resp.values import ProtocolError, ReplyError
 from ringkeeper.resp.writer import write
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+COMMANDS_AT_ONCE = 256
+"""Cut from the input in one go."""
 COMMANDS_PER_TURN = 1000
 NANOSECONDS_PER_TURN = 5_000_000
 """A batch that takes longer lets the other clients run before it goes on."""
@@ -33,62 +35,71 @@ LOW_WATER = 256 * 1024
 """Bytes in the transport's buffer at which a session stops to execute, and at which it goes on."""
 
 
+@cython.final
+@cython.cclass
 class Session:
     """An asyncio protocol, and the `Client` that commands see."""
 
-    __slots__ = (
-        "address",
-        "asking",
-        "authenticated",
-        "clients",
-        "closing",
-        "connected_at",
-        "context",
-        "dispatcher",
-        "held",
-        "id",
-        "is_local",
-        "last_active",
-        "last_command",
-        "library_name",
-        "library_version",
-        "local_address",
-        "name",
-        "no_evict",
-        "no_touch",
-        "out",
-        "protocol",
-        "read_only",
-        "reader",
-        "reading_paused",
-        "reply_mode",
-        "scheduled",
-        "transport",
-        "user",
-        "writing_paused",
-    )
+    clients = cython.declare(object, visibility="readonly")
+    dispatcher = cython.declare(object, visibility="readonly")
+    context = cython.declare(object, visibility="readonly")
+    transport = cython.declare(object, visibility="readonly")
+    reader = cython.declare(object, visibility="readonly")
+    out: bytearray
+    batch: list[Arguments]
+    position: cython.Py_ssize_t
+    closing = cython.declare(cython.bint, visibility="public")
+    writing_paused: cython.bint
+    reading_paused: cython.bint
+    scheduled: cython.bint
+    held = cython.declare(cython.bint, visibility="readonly")
+    connected_at = cython.declare(cython.longlong, visibility="readonly")
+    last_active = cython.declare(cython.longlong, visibility="readonly")
+    last_command: Command | None
+
+    id = cython.declare(object, visibility="public")
+    address = cython.declare(object, visibility="public")
+    local_address = cython.declare(object, visibility="public")
+    is_local = cython.declare(cython.bint, visibility="public")
+    trusted: cython.bint
+    authenticated = cython.declare(cython.bint, visibility="public")
+    user = cython.declare(object, visibility="public")
+    name = cython.declare(object, visibility="public")
+    library_name = cython.declare(object, visibility="public")
+    library_version = cython.declare(object, visibility="public")
+    protocol = cython.declare(object, visibility="public")
+    read_only = cython.declare(cython.bint, visibility="public")
+    asking = cython.declare(cython.bint, visibility="public")
+    reply_mode = cython.declare(object, visibility="public")
+    no_evict = cython.declare(cython.bint, visibility="public")
+    no_touch = cython.declare(cython.bint, visibility="public")
 
     def __init__(self, clients: ClientRegistry) -> None:
         self.clients = clients
         self.dispatcher = clients.dispatcher
-        self.context: Context = clients.make_context(self)
+        self.context = clients.make_context(self)
+        self.transport = None
         self.id = 0
         self.address = ""
         self.local_address = ""
         self.is_local = False
-        self.reader = CommandReader(authenticated=True)
+        self.reader = clients.make_reader()
         self.out = bytearray()
+        self.batch = []
+        """Commands that were read, of which those from `position` on wait to be executed."""
+        self.position = 0
         self.closing = False
         self.writing_paused = False
+        """The client does not take what it was sent."""
         self.reading_paused = False
         self.scheduled = False
-        self.held: Arguments | None = None
-        """A command that CLIENT PAUSE holds back."""
+        """Its turn was over before its commands were; it goes on soon."""
+        self.held = False
+        """CLIENT PAUSE holds back the next command."""
         self.connected_at = self.last_active = clients.clock.now_ms
-        self.last_command: Command | None = None
+        self.last_command = None
         self.library_name = b""
         self.library_version = b""
-        self.reply_mode: str = "on"
         self.reset()
 
     # asyncio.Protocol
@@ -99,11 +110,11 @@ class Session:
         if refusal := self.clients.admit(self):
             transport.write(refusal)
             self.close()
-        self.reader.authenticated = self.authenticated
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
         self.closing = True
-        self.held = None
+        self.batch = []
+        self.position = 0
         self.clients.forget(self)
 
     def eof_received(self) -> bool:
@@ -134,48 +145,61 @@ class Session:
 
     def run(self) -> None:
         """Execute what has been read, until nothing whole is left or something says wait; then answer."""
-        dispatcher = self.dispatcher
-        started = self.clients.start_batch()
+        started: cython.longlong = self.clients.start_batch(self.id)
         self.last_active = self.clients.clock.now_ms
-        reader = self.reader
+        self.held = False
         try:
-            for _ in range(COMMANDS_PER_TURN):
-                args = reader.next() if self.held is None else self.held
-                if args is None:
-                    break
-                if self.clients.paused and self.clients.holds_back(self, args):
-                    break
-                self.held = None
-                if not args:
-                    continue
-                length = len(self.out)
-                if self.reply_mode == "skip":
-                    self.reply_mode = "skipping"
-                dispatcher.execute(self, args, self.out)
-                if self.reply_mode != "on":
-                    del self.out[length:]
-                    if self.reply_mode == "skipping":
-                        self.reply_mode = "on"
-                if self.closing:
-                    break
-                if not reader.authenticated and (self.authenticated or not self.context.access.password_needed):
-                    reader.authenticated = True
-                if len(self.out) >= FLUSH_BYTES:
-                    self.flush()
-                    if self.writing_paused:
-                        break
-                if dispatcher.mark - started > NANOSECONDS_PER_TURN:
-                    self.yield_turn()
-                    break
-            else:
-                self.yield_turn()
+            self.execute_batch(started)
         except ProtocolError as error:
             self.refuse(error)
+        self.last_command = self.dispatcher.last
+        self.clients.current = 0
         self.flush()
         if self.closing:
             self.transport.close()
         else:
             self.steer_reading()
+
+    @cython.cfunc
+    def execute_batch(self, started: cython.longlong) -> cython.void:
+        """Raises `ProtocolError` behind the commands before the fault."""
+        dispatcher = self.dispatcher
+        clients = self.clients
+        executed: cython.int = 0
+        while not self.closing:
+            if self.position == len(self.batch):
+                self.batch = self.reader.take(COMMANDS_AT_ONCE)
+                self.position = 0
+                if not self.batch:
+                    return
+            args: list[bytes] = self.batch[self.position]
+            if clients.paused and clients.holds_back(args):
+                self.held = True
+                return
+            self.position += 1
+            length: cython.Py_ssize_t = len(self.out)
+            if self.reply_mode == "skip":
+                self.reply_mode = "skipping"
+            dispatcher.execute(self, args, self.out)
+            if self.reply_mode != "on":
+                del self.out[length:]
+                if self.reply_mode == "skipping":
+                    self.reply_mode = "on"
+            if len(self.out) >= FLUSH_BYTES:
+                self.flush()
+                if self.writing_paused:
+                    return
+            executed += 1
+            if executed == COMMANDS_PER_TURN or dispatcher.mark - started > NANOSECONDS_PER_TURN:
+                self.yield_turn()
+                return
+            if not self.trusted:
+                self.trust()
+
+    def trust(self) -> None:
+        """Lift the reader's limits on strangers, if this client is none any more."""
+        self.trusted = self.authenticated or not self.context.access.password_needed
+        self.reader.authenticated = self.trusted
 
     def yield_turn(self) -> None:
         self.scheduled = True
@@ -183,7 +207,7 @@ class Session:
 
     def steer_reading(self) -> None:
         """Read from the socket only what can be executed soon, and no more than the query buffer may hold."""
-        stop = self.writing_paused or self.scheduled or self.held is not None
+        stop: cython.bint = self.writing_paused or self.scheduled or self.held
         if stop != self.reading_paused:
             self.reading_paused = stop
             if stop:
@@ -228,7 +252,7 @@ class Session:
     def reset(self) -> None:
         access = self.context.access
         self.authenticated = not access.password_needed
-        self.reader.authenticated = self.authenticated
+        self.trust()
         self.user = "default"
         self.name = b""
         self.protocol = 2
@@ -245,7 +269,7 @@ class Session:
         now = time() * 1000
         buffered = 0 if self.closing else self.transport.get_write_buffer_size()
         flags = ("r" if self.read_only else "") + ("e" if self.no_evict else "") + ("T" if self.no_touch else "")
-        command = self.last_command.name if self.last_command else "NULL"
+        command = self.dispatcher.last if self.id == self.clients.current else self.last_command
         return (
             f"id={self.id} addr={self.address} laddr={self.local_address} fd={self.file_descriptor()}"
             f" name={self.name.decode('utf-8', 'replace')} age={int(now - self.connected_at) // 1000}"
@@ -253,8 +277,8 @@ class Session:
             f" sub=0 psub=0 ssub=0 multi=-1 qbuf={self.reader.buffered} qbuf-free=0 argv-mem=0 multi-mem=0"
             f" rbs=0 rbp=0 obl={len(self.out)} oll={1 if buffered else 0} omem={buffered}"
             f" tot-mem={self.reader.buffered + len(self.out) + buffered}"
-            f" events={'r' if not self.writing_paused else 'w'} cmd={command} user={self.user} redir=-1"
-            f" resp={self.protocol} lib-name={self.library_name.decode('utf-8', 'replace')}"
+            f" events={'r' if not self.writing_paused else 'w'} cmd={command.name if command else 'NULL'}"
+            f" user={self.user} redir=-1 resp={self.protocol} lib-name={self.library_name.decode('utf-8', 'replace')}"
             f" lib-ver={self.library_version.decode('utf-8', 'replace')}"
         )
 
@@ -265,4 +289,4 @@ class Session:
 
     def file_descriptor(self) -> int:
         sock = self.transport.get_extra_info("socket")
-        return cast(int, sock.fileno()) if sock is not None else -1
+        return int(sock.fileno()) if sock is not None else -1
