@@ -1,0 +1,200 @@
+"""A node alone and in a cluster, as clients and the operator meet it."""
+
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from laptop import eventually
+from server_process import Server, serving
+
+from ringkeeper.cluster.ring import place
+from ringkeeper.cluster.topology import Node, Shard, Topology, encode, node_id
+
+
+def http(server: Server, path: str, *, token: str | None = None, body: Any = None, method: str = "GET") -> Any:
+    """Status and body of a request to the admin port."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.admin_port}{path}", data=data, headers=headers, method=method
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_redis_py_works_by_either_protocol(tmp_path: Path, protocol: int) -> None:
+    with serving(tmp_path) as server:
+        client = server.client(protocol=protocol)
+        assert client.set("k", "v", ex=100)
+        assert client.get("k") == b"v"
+        assert 0 < client.ttl("k") <= 100
+        assert client.info()["redis_version"].startswith("7.2")
+        assert client.config_get("maxmemory") == {"maxmemory": "0"}
+        assert client.client_setname("me")
+        assert client.client_list()[0]["name"] == "me"
+        assert client.command_count() >= 70
+        with pytest.raises(redis.ResponseError, match="unknown command 'HSET'"):
+            client.hset("h", "f", "v")
+
+
+def test_without_the_password_nothing_is_told(tmp_path: Path) -> None:
+    with serving(tmp_path, "--requirepass", "secret") as server:
+        with pytest.raises(redis.AuthenticationError):
+            server.client().get("k")
+        with pytest.raises(redis.AuthenticationError, match="invalid username-password"):
+            server.client(password="wrong").ping()
+        assert server.client(password="secret").ping()
+        assert server.client(password="secret", protocol=3).ping()
+
+
+def test_a_full_node_refuses_writes_and_serves_reads(tmp_path: Path) -> None:
+    with serving(tmp_path, "--maxmemory", "1mb") as server:
+        client = server.client()
+        while client.info("memory")["used_memory_dataset"] <= 1024 * 1024 and client.dbsize() < 100:
+            client.set(f"k{client.dbsize()}", b"x" * 50_000)
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            client.set("more", b"x")
+        assert client.get("k0") == b"x" * 50_000
+        assert client.delete("k0") == 1
+
+
+def test_more_clients_than_allowed_are_turned_away(tmp_path: Path) -> None:
+    with serving(tmp_path, "--maxclients", "2") as server:
+        first, second = server.client(), server.client()
+        assert first.ping()
+        assert second.ping()
+        with pytest.raises(redis.ConnectionError, match="max number of clients reached"):
+            server.client().ping()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--prot", "1"], "did you mean"),
+        (["--port", "many"], "port"),
+        (["--maxmemory-policy", "allkeys-lru"], "only noeviction works"),
+        (["--appendonly", "yes"], "persistence does not exist yet"),
+        (["/nowhere/node.conf"], "/nowhere/node.conf"),
+    ],
+)
+def test_a_bad_directive_ends_in_one_clear_sentence(tmp_path: Path, arguments: list[str], complaint: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ringkeeper.server", *arguments], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode in (1, 2)
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_taken_port_is_named_with_the_way_out(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        done = subprocess.run(
+            [sys.executable, "-m", "ringkeeper.server", "--port", str(server.port), "--bind", "127.0.0.1"],
+            capture_output=True, text=True, cwd=tmp_path,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert str(server.port) in done.stderr
+    assert "--port" in done.stderr
+
+
+def test_health_and_metrics_are_open_and_control_is_not(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.client().set("k", "v")
+        assert http(server, "/healthz")[0] == 200
+        assert http(server, "/readyz")[0] == 200
+        status, text = http(server, "/metrics")
+        assert status == 200
+        assert "ringkeeper_" in text
+        assert http(server, "/control/state")[0] == 403
+
+
+class Pair:
+    """Two nodes of one cluster and the documents that an operator would write for them."""
+
+    def __init__(self, servers: list[Server]) -> None:
+        self.servers = servers
+
+    def state(self, index: int) -> dict[str, Any]:
+        status, text = http(self.servers[index], "/control/state", token="token")
+        assert status == 200
+        return dict(json.loads(text))
+
+    def topology(self, epoch: int, **changes: Any) -> Topology:
+        nodes = tuple(
+            Node(node_id("uid", f"c-{i}-0"), f"c-{i}-0", i, "", "127.0.0.1", server.port, server.admin_port, "master",
+                 str(self.state(i)["runId"]))
+            for i, server in enumerate(self.servers)
+        )  # fmt: skip
+        fields = {
+            "cluster": "c", "uid": "uid", "epoch": epoch, "leader": 1, "vnodes_per_shard": 100, "nodes": nodes,
+            "shards": tuple(Shard(i, 1, node.id) for i, node in enumerate(nodes)), "owners": place(2, 100),
+        }  # fmt: skip
+        return Topology(**(fields | changes))
+
+    def push(self, index: int, topology: Topology) -> Any:
+        return http(self.servers[index], "/control/topology", token="token", body=encode(topology), method="PUT")
+
+
+def member(folder: Path, index: int) -> list[str]:
+    (folder / "token").write_text("token")
+    return [
+        "--cluster-enabled", "yes", "--cluster-uid", "uid", "--node-name", f"c-{index}-0",
+        "--admin-token-file", str(folder / "token"), "--topology-exchange-interval", "50",
+    ]  # fmt: skip
+
+
+def test_nodes_take_keep_and_hand_on_a_topology_and_redirect_by_it(tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    with serving(folders[0], *member(folders[0], 0)) as a, serving(folders[1], *member(folders[1], 1)) as b:
+        pair = Pair([a, b])
+        with pytest.raises(redis.exceptions.ClusterDownError):
+            a.client().get("k")
+        assert http(a, "/readyz")[0] == 503
+        assert http(a, "/control/topology", token="wrong")[0] in (401, 403)
+
+        first = pair.topology(5)
+        assert pair.push(0, first)[0] == pair.push(1, first)[0] == 200
+        key = next(f"k{i}" for i in range(100) if first.owners[a.client().cluster("KEYSLOT", f"k{i}")] == 1)
+        with pytest.raises(redis.exceptions.MovedError) as moved:
+            a.client().get(key)
+        assert f"127.0.0.1:{b.port}" in str(moved.value) or moved.value.port == b.port
+        assert b.client().set(key, "v")
+        with redis.RedisCluster(host="127.0.0.1", port=a.port) as cluster:
+            assert cluster.get(key) == b"v"
+
+        assert pair.push(0, pair.topology(4))[0] == 409, "an older epoch"
+        assert pair.push(0, pair.topology(6, uid="other"))[0] == 409, "another cluster's"
+        assert http(a, "/control/topology", token="token", body=b"{}", method="PUT")[0] == 400
+
+        newer = pair.topology(6)
+        assert pair.push(0, newer)[0] == 200
+        eventually(lambda: pair.state(1)["epoch"] == 6, "the other node was handed the newer topology")
+
+
+def test_a_restarted_node_remembers_the_topology_but_serves_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path, *member(tmp_path, 0)) as node:
+        only = Pair([node])
+        topology = only.topology(3, shards=(), owners=())
+        alone = Topology("c", "uid", 3, 1, 100, topology.nodes, (Shard(0, 1, topology.nodes[0].id),), (0,) * 16384)
+        assert only.push(0, alone)[0] == 200
+        assert node.client().set("k", "v")
+        before = only.state(0)
+    with serving(tmp_path, *member(tmp_path, 0)) as node:
+        after = Pair([node]).state(0)
+        assert (after["epoch"], after["id"]) == (3, before["id"])
+        assert after["runId"] != before["runId"]
+        assert after["role"] == "unassigned"
+        with pytest.raises(redis.exceptions.ClusterDownError):
+            node.client().get("k")

@@ -1,0 +1,79 @@
+"""A real node as a process, for the tests: started on a free port, polled until it answers, stopped by its id."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+
+DEADLINE = 30.0
+
+
+class Server:
+    """A running `ringkeeper-server`."""
+
+    def __init__(self, folder: Path, *directives: str) -> None:
+        self.folder = folder
+        self.port, self.admin_port = free_ports(2)
+        self.log = folder / f"{self.port}.log"
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "ringkeeper.server", "--port", str(self.port), "--admin-port",
+                 str(self.admin_port), "--bind", "127.0.0.1", "--dir", str(folder), *directives],
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        deadline = time.monotonic() + DEADLINE
+        while "Ready to accept connections" not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.02)
+
+    def client(self, **options: object) -> redis.Redis:
+        return redis.Redis(port=self.port, **options)
+
+    def connect(self) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port))
+        connection.settimeout(DEADLINE)
+        return connection
+
+    def memory(self) -> int:
+        """Resident bytes."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE)
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *directives: str) -> Iterator[Server]:
+    server = Server(folder, *directives)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in sockets]
+    for probe in sockets:
+        probe.close()
+    return ports
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    """Everything that the server still sends before it closes."""
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while data := connection.recv(65536):
+            received += data
+    return received
