@@ -114,15 +114,7 @@ def decode(document: object) -> Topology:
     nodes = tuple(_node(entry, f"nodes[{i}]") for i, entry in enumerate(_list(fields, "nodes", "topology")))
     shards = tuple(_shard(entry, f"shards[{i}]") for i, entry in enumerate(_list(fields, "shards", "topology")))
     indexes = {shard.index for shard in shards}
-    ids = {node.id for node in nodes}
-    if len(ids) != len(nodes) or len(indexes) != len(shards):
-        raise TopologyError("topology: a node id or a shard index stands twice")
-    for node in nodes:
-        if node.shard not in indexes:
-            raise TopologyError(f"topology: node {node.name} is of shard {node.shard}, which is not listed")
-    for shard in shards:
-        if shard.master not in ids:
-            raise TopologyError(f"topology: the master of shard {shard.index}, {shard.master!r}, is not listed")
+    _check_roles(nodes, shards)
     return Topology(
         cluster=_text(fields, "cluster", "topology"),
         uid=_text(fields, "uid", "topology"),
@@ -135,24 +127,48 @@ def decode(document: object) -> Topology:
     )
 
 
+def _check_roles(nodes: tuple[Node, ...], shards: tuple[Shard, ...]) -> None:
+    """Every node is of a listed shard; every shard has one master, its own, and voters of its own."""
+    by_id = {node.id: node for node in nodes}
+    by_index = {shard.index: shard for shard in shards}
+    if len(by_id) != len(nodes) or len(by_index) != len(shards):
+        raise TopologyError("topology: a node id or a shard index stands twice")
+    for shard in shards:
+        for what, id_ in [("master", shard.master), *(("voter", voter) for voter in shard.voters)]:
+            if id_ not in by_id:
+                raise TopologyError(f"topology: the {what} of shard {shard.index}, {id_!r:.60}, is not listed")
+            if by_id[id_].shard != shard.index:
+                raise TopologyError(
+                    f"topology: the {what} of shard {shard.index}, {by_id[id_].name}, is of shard {by_id[id_].shard}"
+                )
+    for node in nodes:
+        if node.shard not in by_index:
+            raise TopologyError(f"topology: node {node.name} is of shard {node.shard}, which is not listed")
+        if (node.role == "master") != (by_index[node.shard].master == node.id):
+            raise TopologyError(
+                f"topology: node {node.name} is called {node.role}, "
+                f"but the master of shard {node.shard} is {by_id[by_index[node.shard].master].name}"
+            )
+
+
 def _node(entry: object, where: str) -> Node:
     fields = _mapping(entry, where)
     role = _text(fields, "role", where)
     if role not in ("master", "replica"):
-        raise TopologyError(f"{where}.role: {role!r}, must be master or replica")
+        raise TopologyError(f"{where}.role: {role!r:.60}, must be master or replica")
     id_ = _text(fields, "id", where)
     if len(id_) != 40 or not set(id_) <= set("0123456789abcdef"):
-        raise TopologyError(f"{where}.id: {id_!r}, must be 40 hexadecimal digits")
+        raise TopologyError(f"{where}.id: {id_!r:.60}, must be 40 hexadecimal digits")
     return Node(
         id=id_,
-        name=_text(fields, "name", where),
+        name=_word(fields, "name", where),
         shard=_count(fields, "shard", where),
-        hostname=_text(fields, "hostname", where),
-        address=_text(fields, "address", where),
-        port=_count(fields, "port", where),
-        admin_port=_count(fields, "adminPort", where),
+        hostname=_word(fields, "hostname", where),
+        address=_word(fields, "address", where),
+        port=_port(fields, "port", where),
+        admin_port=_port(fields, "adminPort", where),
         role=role,
-        run_id=_text(fields, "runId", where),
+        run_id=_word(fields, "runId", where),
     )
 
 
@@ -202,6 +218,18 @@ def _text(fields: Mapping[str, Any], name: str, where: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str):
         raise TopologyError(f"{where}.{name}: must be a text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise TopologyError(f"{where}.{name}: {value!r:.60}, must be text that UTF-8 can write") from None
+    return value
+
+
+def _word(fields: Mapping[str, Any], name: str, where: str) -> str:
+    """A text that stands between spaces and commas in lines for clients (CLUSTER NODES, MOVED)."""
+    value = _text(fields, name, where)
+    if not all("!" <= character <= "~" and character != "," for character in value):
+        raise TopologyError(f"{where}.{name}: {value!r:.60}, must be ASCII without spaces and commas")
     return value
 
 
@@ -209,4 +237,11 @@ def _count(fields: Mapping[str, Any], name: str, where: str) -> int:
     value = fields.get(name)
     if type(value) is not int or not 0 <= value < 2**63:
         raise TopologyError(f"{where}.{name}: {value!r:.60}, must be a whole number from 0")
+    return value
+
+
+def _port(fields: Mapping[str, Any], name: str, where: str) -> int:
+    value = _count(fields, name, where)
+    if value > 65535:
+        raise TopologyError(f"{where}.{name}: {value}, must be a port from 0 to 65535")
     return value
