@@ -18,15 +18,18 @@ class Weights(click.ParamType[dict[int, float]]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> dict[int, float]:
         if isinstance(value, dict):
             return value
-        weights = {}
+        weights: dict[int, float] = {}
         for part in str(value).split(","):
             shard, _, weight = part.partition("=")
             try:
-                weights[int(shard)] = float(weight)
+                index, number = int(shard), float(weight)
             except ValueError:
                 self.fail(f"{part!r} is not SHARD=WEIGHT; write for example 0=2,3=0.5", param, ctx)
-            if not 0 < weights[int(shard)] <= 100 or int(shard) < 0:
-                self.fail(f"{part!r}: a weight must be above 0 and at most 100, a shard an index from 0", param, ctx)
+            if not 0.01 <= number <= 100 or index < 0:
+                self.fail(f"{part!r}: a weight must be 0.01 to 100, a shard an index from 0", param, ctx)
+            if index in weights:
+                self.fail(f"shard {index} has two weights, {weights[index]:g} and {number:g}", param, ctx)
+            weights[index] = number
         return weights
 
 
@@ -38,9 +41,10 @@ class Weights(click.ParamType[dict[int, float]]):
 @click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def ring_command(start: int | None, to: int, vnodes: int, weights: dict[int, float] | None, output: str) -> None:
     """Show how even a ring would be, and how many slots a change of the number of shards would move."""
-    if weights and max(weights) >= to:
+    known = max(start or 0, to)
+    if weights and max(weights) >= known:
         raise click.BadParameter(
-            f"shard {max(weights)} is not among the {to} planned (0 to {to - 1})", param_hint="--weights"
+            f"shard {max(weights)} is not among the {known} of this plan (0 to {known - 1})", param_hint="--weights"
         )
     found = report(start, to, vnodes=vnodes, weights=weights)
     click.echo(json.dumps(as_json(found), indent=2) if output == "json" else as_text(found))

@@ -29,7 +29,7 @@ class RingReport:
     """The fewest moves that bring every shard within its bounds."""
     moved_over_least: float
     ideal_moves: int
-    """What perfectly even sharing would have to move."""
+    """The fewest moves to perfectly even shares: each the fair share, rounded down or up."""
     moved_over_ideal: float
     moves_to_own_arcs_share: float
     """Of the moves, those to the slot's plain ring successor."""
@@ -50,7 +50,8 @@ def report(start: int | None, to: int, *, vnodes: int = 1000, weights: Mapping[i
     moved = [slot for slot in range(SLOTS) if before is not None and before[slot] != after[slot]]
     bounds = {member: bounds_of(fair) for member, fair in fairs.items()}
     least = least_moves(before, bounds) if before is not None else 0
-    ideal = _ideal(before, fairs) if before is not None else 0
+    even = {member: bounds_of(fair, floor=1, ceiling=1) for member, fair in fairs.items()}
+    ideal = least_moves(before, even) if before is not None else 0
     at_successor = sum(after[slot] == ring.successors[slot] for slot in range(SLOTS))
     view = ClusterView(_example(after, to, vnodes), my_id="")
     return RingReport(
@@ -76,12 +77,6 @@ def report(start: int | None, to: int, *, vnodes: int = 1000, weights: Mapping[i
 
 def _of(weights: Mapping[int, float] | None, shards: int) -> dict[int, float]:
     return {shard: weight for shard, weight in (weights or {}).items() if shard < shards}
-
-
-def _ideal(before: tuple[int, ...], fairs: Mapping[int, float]) -> int:
-    """Slots that must change hands for every shard to hold its fair share exactly."""
-    loads = Counter(before)
-    return round(sum(max(0.0, fair - loads[member]) for member, fair in fairs.items()))
 
 
 def _example(owners: tuple[int, ...], shards: int, vnodes: int) -> Topology:
