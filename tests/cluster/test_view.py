@@ -41,6 +41,7 @@ def test_cluster_slots_names_the_master_first_and_the_hostname_as_metadata() -> 
     assert first[3][2] == replica.id.encode()
     assert parsed(view.slots(3))[0][2][3] == {b"hostname": b"pod.svc"}
     assert parsed(ClusterView(topology(), my_id="").slots(2))[0][2][3] == []
+    assert parsed(ClusterView(topology(), my_id="").slots(3))[0][2][3] == {}
 
 
 def test_cluster_shards_lists_each_shard_with_its_slots_and_nodes() -> None:
@@ -76,6 +77,35 @@ def test_the_cluster_is_ok_only_with_every_slot_owned_and_a_role_for_this_node()
 
 
 def test_a_reply_is_rendered_once_an_epoch() -> None:
-    view = ClusterView(topology(owners=place(2, 1000)), my_id="")
+    view = ClusterView(topology("pod.svc", owners=place(2, 1000)), my_id="")
     assert view.slots(2) is view.slots(2)
-    assert view.slots(2) != view.slots(3) or b"%" not in view.slots(3)
+    assert view.shards(3) is view.shards(3)
+    assert view.slots(2) != view.slots(3), "the metadata is an array there and a map here"
+
+
+def test_clients_are_told_every_slot_with_its_owner() -> None:
+    shown = topology(owners=place(2, 1000))
+    told = [
+        master[2].decode() for first, last, master, _ in parsed(ClusterView(shown, my_id="").slots(2))
+        for _ in range(first, last + 1)
+    ]  # fmt: skip
+    assert told == [shown.shards[owner].master for owner in shown.owners]
+
+
+def test_a_shards_id_outlives_its_masters() -> None:
+    before = topology()
+    promoted = replace(before, shards=(replace(before.shards[0], master=before.nodes[0].id), before.shards[1]))
+    ids = {ClusterView(shown, my_id=node.id).shard_id() for shown in (before, promoted) for node in before.nodes[:2]}
+    assert len(ids) == 1
+    assert len(ids.pop()) == 40
+    assert ClusterView(before, my_id=before.nodes[2].id).shard_id() not in ids
+    assert ClusterView(None, my_id="a" * 40).shard_id() == "a" * 40
+
+
+def test_replicas_are_told_of_masters_only() -> None:
+    shown = topology()
+    view = ClusterView(shown, my_id="")
+    (line,) = view.replicas(shown.nodes[1].id)
+    assert line.decode().split()[:4] == [shown.nodes[0].id, "10.0.0.0:6379@16379", "slave", shown.nodes[1].id]
+    assert view.replicas(shown.nodes[0].id) is None
+    assert view.replicas("0" * 40) is None

@@ -147,7 +147,7 @@ def links(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
 
 
 def _replicas(context: Context, args: Arguments) -> Reply:
-    return enabled(context).replicas(args[2].decode("utf-8", "replace"))
+    return enabled(context).replicas(args[2].decode("utf-8", "surrogateescape"))
 
 
 command(
