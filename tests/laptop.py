@@ -8,10 +8,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).parents[1]
 DEADLINE = 60.0
+COMMAND = (sys.executable, "-P", "-m", "ringkeeper_operator.cli")
 
 
 def eventually(check: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:
@@ -23,6 +24,14 @@ def eventually(check: Callable[[], Any], what: str, deadline: float = DEADLINE) 
             return found
         assert time.monotonic() < end, f"not within {deadline:.0f} s: {what}"
         time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that ended and that nobody has asked about does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def free_base_port(count: int = 4) -> int:
@@ -49,14 +58,26 @@ class Cli:
     def __init__(self, home: Path) -> None:
         self.environment = os.environ | {"XDG_STATE_HOME": str(home), "COLUMNS": "120"}
         self.home = home
+        self.started: list[subprocess.Popen[str]] = []
 
-    def __call__(self, *arguments: str, code: int = 0, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    def __call__(
+        self, *arguments: str, code: int = 0, text: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, which must be `code`; `text` is its standard input."""
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "ringkeeper_operator.cli", *arguments],
-            env=self.environment, input=text, capture_output=True, text=True, timeout=120, cwd=self.home,
+            [*COMMAND, *arguments],
+            env=self.environment | environment, input=text, capture_output=True, text=True, timeout=120, cwd=self.home,
         )  # fmt: skip
         assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
         return done
+
+    def start(self, *arguments: str, stdout: IO[str]) -> subprocess.Popen[str]:
+        """Run a command in the background; it is killed at the end if it still runs."""
+        started = subprocess.Popen(
+            [*COMMAND, *arguments], env=self.environment, stdout=stdout, stderr=stdout, text=True, cwd=self.home
+        )
+        self.started.append(started)
+        return started
 
     def status(self, *arguments: str) -> dict[str, Any]:
         return dict(json.loads(self("status", "--output", "json", *arguments).stdout))
@@ -64,3 +85,6 @@ class Cli:
     def stop_all(self) -> None:
         for entry in (self.home / "ringkeeper").glob("*.json"):
             self("down", "--name", entry.stem)
+        for process in self.started:
+            process.kill()
+            process.wait()

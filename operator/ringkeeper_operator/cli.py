@@ -7,12 +7,14 @@ import sys
 import click
 
 from ringkeeper import __version__
+from ringkeeper_operator.cli_common import Sentences
+from ringkeeper_operator.cli_down import down
 from ringkeeper_operator.cli_ring import ring_command
 from ringkeeper_operator.cli_status import kill, logs, status
-from ringkeeper_operator.cli_up import down, supervise_command, up
+from ringkeeper_operator.cli_up import supervise_command, up
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Sentences, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, message="ringkeeper %(version)s")
 def main() -> None:
     """A distributed cache that any Redis Cluster client can use.

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from ringkeeper_operator import manifest
+from ringkeeper_operator.manifest import ManifestError
 from ringkeeper_operator.model import ObservedNode, Spec
-from ringkeeper_operator.runtime.local_folder import ClusterFolder, find, known_clusters
+from ringkeeper_operator.runtime.local_folder import (
+    ClusterFolder,
+    FolderError,
+    known_clusters,
+    owner_of,
+    registered,
+)
 
 BAD_INPUT = 2
 FAILED = 1
@@ -27,44 +35,73 @@ def fail(message: str, code: int = FAILED) -> NoReturn:
     sys.exit(code)
 
 
+class Sentences(click.Group):
+    """A group of commands whose failures are sentences, not tracebacks."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except FolderError as error:
+            fail(str(error))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            fail(f"{where}{error.strerror or error}")
+
+
+class NoCluster(Exception):
+    """No such cluster is here; the text says what there is instead."""
+
+
 def find_cluster(name: str | None, data: str | None) -> ClusterFolder:
     """The cluster meant, or the end of the program with what there is instead."""
-    if name is None:
-        name = only_cluster(data)
-    folder = find(name, data)
-    if folder is None or not folder.exists():
-        there = ", ".join(known_clusters())
-        fail(
-            f"there is no cluster {name} here; "
-            + (f"there is: {there}" if there else "`ringkeeper up -f FILE` starts one"),
-            BAD_INPUT,
+    try:
+        folder = locate(name, data)
+    except NoCluster as error:
+        fail(str(error), BAD_INPUT)
+    if not folder.exists():
+        raise FolderError(
+            f"the folder of {folder.name}, {folder.path}, is gone; `ringkeeper down --name {folder.name}` ends what "
+            "may still run and forgets it"
         )
     return folder
 
 
-def only_cluster(data: str | None) -> str:
+def locate(name: str | None, data: str | None) -> ClusterFolder:
+    """The cluster meant, even if its folder is gone; raises `NoCluster`."""
     if data is not None:
-        import json
-        from pathlib import Path
-
-        try:
-            return str(json.loads((Path(data) / "cluster.json").read_bytes())["name"])
-        except (OSError, ValueError, KeyError):
-            fail(
-                f"{data} is not the folder of a cluster; `ringkeeper up -f FILE --data {data}` makes it one", BAD_INPUT
-            )
+        return _in_folder(name, Path(data).absolute())
     names = known_clusters()
-    if not names:
-        fail("no cluster is up; `ringkeeper up -f FILE` starts one", BAD_INPUT)
-    if len(names) > 1:
-        fail(f"there are several clusters ({', '.join(names)}); say which with --name", BAD_INPUT)
-    return names[0]
+    if name is None:
+        if not names:
+            raise NoCluster("no cluster is up; `ringkeeper up -f FILE` starts one")
+        if len(names) > 1:
+            fail(f"there are several clusters ({', '.join(names)}); say which with --name", BAD_INPUT)
+        name = names[0]
+    folder = registered(name)
+    if folder is None:
+        there = f"there is: {', '.join(names)}" if names else "`ringkeeper up -f FILE` starts one"
+        raise NoCluster(f"there is no cluster {name} here; {there}")
+    return folder
+
+
+def _in_folder(name: str | None, path: Path) -> ClusterFolder:
+    owner = owner_of(path)
+    if owner is None:
+        raise NoCluster(f"{path} is not the folder of a cluster; `ringkeeper up -f FILE --data {path}` makes it one")
+    if name not in (None, owner):
+        raise NoCluster(f"{path} is the folder of the cluster {owner}, not of {name}")
+    return ClusterFolder(owner, path)
 
 
 def spec_of(folder: ClusterFolder) -> Spec:
-    """The spec that the cluster was started with."""
-    loaded = manifest.load(folder.manifest, str(folder.path / "manifest.yaml"))
-    return manifest.spec_of(named(loaded.cluster, folder.name), uid=folder.uid)
+    """The spec that the cluster was started with; raises `FolderError`."""
+    try:
+        loaded = manifest.load(folder.manifest, str(folder.path / "manifest.yaml"))
+        return manifest.spec_of(named(loaded.cluster, folder.name), uid=folder.uid)
+    except ManifestError as error:
+        raise folder.damaged("manifest.yaml", error) from None
 
 
 def named(cluster: dict[str, object], name: str) -> dict[str, object]:

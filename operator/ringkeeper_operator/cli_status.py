@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,8 @@ import click
 from ringkeeper.cluster.topology import node_id
 from ringkeeper_operator.cli_common import choose_node, data_option, fail, find_cluster, name_option, spec_of
 from ringkeeper_operator.model import Observed, ObservedNode, Spec
-from ringkeeper_operator.runtime.local import LocalRuntime
 from ringkeeper_operator.runtime.local_folder import ClusterFolder
+from ringkeeper_operator.runtime.local_process import NodeProcess
 from ringkeeper_operator.status import Summary, build_status, summary
 
 WATCH_SECONDS = 1.0
@@ -39,6 +40,8 @@ class Look:
 
 
 async def look_at(folder: ClusterFolder) -> Look:
+    from ringkeeper_operator.runtime.local import LocalRuntime
+
     spec = spec_of(folder)
     runtime = LocalRuntime(folder)
     try:
@@ -103,23 +106,29 @@ def status(name: str | None, data: str | None, watch: bool, output: str) -> None
     """Show a cluster's ring, nodes and slots, as its nodes tell them."""
     folder = find_cluster(name, data)
     if output == "json":
-        while True:
-            click.echo(json.dumps(as_json(asyncio.run(look_at(folder))), indent=None if watch else 2))
-            if not watch:
-                return
-            time.sleep(WATCH_SECONDS)
+        show(folder, watch, lambda look: click.echo(json.dumps(as_json(look), indent=None if watch else 2)))
+        return
     from ringkeeper_operator.drawing import console, draw
 
     screen = console()
-    if not watch:
-        screen.print(draw(asyncio.run(look_at(folder)), screen))
+    if not (watch and screen.is_terminal):
+        show(folder, watch, lambda look: screen.print(draw(look, screen)))
         return
     from rich.live import Live
 
-    with contextlib.suppress(KeyboardInterrupt), Live(console=screen, auto_refresh=False, screen=False) as live:
-        while folder.exists():
-            live.update(draw(asyncio.run(look_at(folder)), screen), refresh=True)
+    with Live(console=screen, auto_refresh=False) as live:
+        show(folder, watch, lambda look: live.update(draw(look, screen), refresh=True))
+
+
+def show(folder: ClusterFolder, watch: bool, once: Callable[[Look], None]) -> None:
+    """Look and show, again and again if asked, until Ctrl-C or `down`."""
+    with contextlib.suppress(KeyboardInterrupt):
+        once(asyncio.run(look_at(folder)))
+        while watch:
             time.sleep(WATCH_SECONDS)
+            if not folder.exists():
+                return
+            once(asyncio.run(look_at(folder)))
 
 
 @click.command()
@@ -151,11 +160,13 @@ def logs(node: str, name: str | None, data: str | None, lines: int, follow: bool
     """Show a node's log. NODE is as for `kill`."""
     look = asyncio.run(look_at(find_cluster(name, data)))
     chosen = choose_node(node, look.observed.nodes, look.ids())
-    process = LocalRuntime(look.folder).process(chosen.name)
+    process = NodeProcess(chosen.name, look.folder.node(chosen.name))
     for line in process.tail(lines):
         click.echo(line)
     if not follow:
         return
+    if not process.log.exists():
+        fail(f"{chosen.name} has written no log yet")
     with contextlib.suppress(KeyboardInterrupt), open(process.log, encoding="utf-8", errors="replace") as log:
         log.seek(0, os.SEEK_END)
         while process.folder.exists():

@@ -1,4 +1,4 @@
-"""`ringkeeper up` and `ringkeeper down`: a cluster of processes on this machine."""
+"""`ringkeeper up`: a cluster of processes on this machine."""
 
 from __future__ import annotations
 
@@ -8,26 +8,24 @@ import json
 import logging
 import os
 import shlex
-import signal
-import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import click
 
 from ringkeeper_operator import manifest
-from ringkeeper_operator.cli_common import BAD_INPUT, data_option, fail, find_cluster, name_option, named, spec_of
+from ringkeeper_operator.cli_common import BAD_INPUT, fail, name_option, named, spec_of
+from ringkeeper_operator.cli_preflight import check_ports, check_running, place_for
 from ringkeeper_operator.manifest import Manifest, ManifestError
-from ringkeeper_operator.model import ADMIN_PORT_OFFSET, Action, Spec, node_name
-from ringkeeper_operator.runtime.local import HOST, LocalRuntime
-from ringkeeper_operator.runtime.local_folder import ClusterFolder, FolderError, find
-from ringkeeper_operator.supervisor import supervise
+from ringkeeper_operator.model import Action, Spec
+from ringkeeper_operator.runtime.local_folder import ClusterFolder
 
 READY_SECONDS = 60.0
-STOP_SECONDS = 20.0
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.02
 
 
 @click.command()
@@ -43,26 +41,38 @@ def up(file: str, name: str | None, base_port: int, data: str | None, detach: bo
     Ctrl-C.
     """
     text, source = read(file)
-    try:
-        loaded = manifest.load(text, source)
-        cluster_name = name or str(loaded.cluster["metadata"]["name"])
-        folder = place_for(cluster_name, data)
-        spec = manifest.spec_of(named(loaded.cluster, cluster_name), uid=folder.uid)
-    except ManifestError as error:
-        fail("\n".join(error.problems), BAD_INPUT)
+    loaded, cluster_name = load(text, source, name)
+    folder = place_for(cluster_name, data)
+    spec = manifest.spec_of(named(loaded.cluster, cluster_name), uid=folder.uid)
+    password = password_of(loaded, spec)
     check_ports(folder, spec, base_port)
+    check_running(folder, spec, base_port, password)
     for field in manifest.ignored_on_laptop(loaded.cluster):
         click.echo(f"{field} has no meaning on this machine and is ignored", err=True)
-    try:
-        folder = ClusterFolder.create(cluster_name, data, base_port, text)
-        folder.set_password(password_of(loaded, spec))
-        (folder.path / "status.json").unlink(missing_ok=True)
-    except OSError as error:
-        fail(f"cannot write {error.filename}: {error.strerror}; name a folder that you may write to with --data")
-    if detach:
-        start_detached(folder, spec)
-    else:
-        run_here(folder, spec)
+    with taken(folder, base_port, text, password) as lock:
+        if detach:
+            start_detached(folder, spec, lock)
+        else:
+            run_here(folder, spec)
+
+
+@contextlib.contextmanager
+def taken(folder: ClusterFolder, base_port: int, text: str, password: str | None) -> Iterator[IO[str]]:
+    """The folder, locked and written to; ends the program, leaving nothing new, where that is not possible."""
+    existed = folder.path.exists()
+    with contextlib.ExitStack() as stack:
+        try:
+            lock = stack.enter_context(folder.supervised())
+            folder.enter(base_port, text, password)
+            folder.make_admin_token()
+        except OSError as error:
+            if not existed:
+                folder.remove()
+            fail(
+                f"cannot write {error.filename or folder.path}: {error.strerror}; name a folder that you may write to "
+                "with --data"
+            )
+        yield lock
 
 
 def read(file: str) -> tuple[str, str]:
@@ -75,63 +85,46 @@ def read(file: str) -> tuple[str, str]:
         fail(f"cannot read {file}: {reason}", BAD_INPUT)
 
 
-def place_for(name: str, data: str | None) -> ClusterFolder:
-    """Where the cluster will be; ends the program if it is up already."""
-    folder = find(name) or ClusterFolder.default(name)
-    if folder.supervisor_pid() is not None:
-        fail(folder.already_up())
-    return folder if data is None else ClusterFolder(name, Path(data).absolute())
-
-
-def check_ports(folder: ClusterFolder, spec: Spec, base_port: int) -> None:
-    """Every port must be free, but for those of this cluster's own nodes, which are adopted."""
-    last = base_port + spec.shards - 1
-    if base_port < 1 or last + ADMIN_PORT_OFFSET > 65535:
-        fail(
-            f"--base-port {base_port}: the {spec.shards} nodes need the ports up to {last}, and each the one "
-            f"{ADMIN_PORT_OFFSET} above it; must be 1 to {65535 - ADMIN_PORT_OFFSET - spec.shards + 1}",
-            BAD_INPUT,
-        )
-    if folder.exists():
-        runtime = LocalRuntime(folder)
-        running = [node_name(spec.name, i, 0) for i in range(spec.shards)]
-        if any(runtime.process(name).pid() is not None for name in running):
-            if folder.base_port != base_port:
-                fail(
-                    f"nodes of {spec.name} still run from port {folder.base_port} on; give --base-port "
-                    f"{folder.base_port} to take them over, or `ringkeeper down --name {spec.name}` first"
-                )
-            return
-    for port in range(base_port, last + 1):
-        for number in (port, port + ADMIN_PORT_OFFSET):
-            if not is_free(number):
-                what = "" if number == port else f" (the admin port of the node on {port})"
-                fail(f"port {number}{what} is taken by another program; choose others with --base-port")
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+def load(text: str, source: str, name: str | None) -> tuple[Manifest, str]:
+    """The manifest and the cluster's name, both checked."""
+    try:
+        loaded = manifest.load(text, source)
+    except ManifestError as error:
+        fail("\n".join(error.problems), BAD_INPUT)
+    if name is None:
+        return loaded, str(loaded.cluster["metadata"]["name"])
+    try:
+        manifest.spec_of(named(loaded.cluster, name), uid="")
+    except ManifestError as error:
+        fail("\n".join(f"--name {name}: {problem}" for problem in error.problems), BAD_INPUT)
+    return loaded, name
 
 
 def password_of(loaded: Manifest, spec: Spec) -> str | None:
     if spec.auth_secret is None:
         return None
-    return loaded.secrets[spec.auth_secret]["password"].decode()
+    try:
+        return loaded.secrets[spec.auth_secret]["password"].decode()
+    except UnicodeDecodeError:
+        fail(f"Secret {spec.auth_secret}: password: must be UTF-8 text", BAD_INPUT)
 
 
-def start_detached(folder: ClusterFolder, spec: Spec) -> None:
+def start_detached(folder: ClusterFolder, spec: Spec, lock: IO[str]) -> None:
+    """Start the supervisor, which inherits the lock, and return when all slots are served."""
     with open(folder.supervisor_log, "ab") as log:
         supervisor = subprocess.Popen(
             [sys.executable, "-P", "-m", "ringkeeper_operator.cli", "supervise", "--name", folder.name,
-             "--data", str(folder.path)],
+             "--data", str(folder.path), "--lock", str(lock.fileno())],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
+            pass_fds=[lock.fileno()],
         )  # fmt: skip
+    try:
+        await_ready(folder, spec, supervisor)
+    except KeyboardInterrupt:
+        fail(f"{folder.name} goes on starting; `ringkeeper down --name {folder.name}` stops it", 130)
+
+
+def await_ready(folder: ClusterFolder, spec: Spec, supervisor: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + READY_SECONDS
     told = ""
     while time.monotonic() < deadline:
@@ -140,14 +133,14 @@ def start_detached(folder: ClusterFolder, spec: Spec) -> None:
         if message and message != told:
             told = message
             click.echo(f"  {message}", err=True)
-        if is_ready(status):
+        if condition(status, "ConfigurationWarning"):
+            fail(f"{message}; the cluster goes on as it was, `ringkeeper status` shows it")
+        if condition(status, "Ready"):
             click.echo(farewell(folder, spec))
             return
         if supervisor.poll() is not None:
             last = (folder.supervisor_log.read_text().splitlines() or ["it said nothing"])[-1]
             fail(f"the supervisor of {folder.name} ended: {last} (log: {folder.supervisor_log})")
-        if is_refused(status):
-            fail(f"{message}; the cluster goes on as it was, `ringkeeper status` shows it")
         time.sleep(POLL_SECONDS)
     fail(
         f"{folder.name} does not serve all slots after {READY_SECONDS:.0f} s: {told or 'no word from the supervisor'} "
@@ -170,24 +163,15 @@ def condition(status: dict[str, object], kind: str) -> bool:
     )
 
 
-def is_ready(status: dict[str, object]) -> bool:
-    return condition(status, "Ready")
-
-
-def is_refused(status: dict[str, object]) -> bool:
-    return condition(status, "ConfigurationWarning")
-
-
 def run_here(folder: ClusterFolder, spec: Spec) -> None:
+    from ringkeeper_operator.supervisor import supervise
+
     def tell(action: Action) -> None:
         click.echo(f"  {action.message}", err=True)
 
-    try:
-        asyncio.run(supervise(folder, spec, tell=tell, ready=lambda: click.echo(farewell(folder, spec, here=True))))
-    except FolderError as error:
-        fail(str(error))
-    folder.remove([node_name(spec.name, shard, 0) for shard in range(spec.shards)])
-    click.echo(f"{folder.name} is down.", err=True)
+    asyncio.run(supervise(folder, spec, tell=tell, ready=lambda: click.echo(farewell(folder, spec, here=True))))
+    folder.remove()
+    click.echo(f"{folder.name} is down; nothing of it is left.", err=True)
 
 
 def farewell(folder: ClusterFolder, spec: Spec, *, here: bool = False) -> str:
@@ -205,41 +189,14 @@ def farewell(folder: ClusterFolder, spec: Spec, *, here: bool = False) -> str:
 @click.command(hidden=True)
 @click.option("--name", required=True)
 @click.option("--data", required=True)
-def supervise_command(name: str, data: str) -> None:
+@click.option("--lock", required=True, type=int, help="The inherited, locked supervisor.lock.")
+def supervise_command(name: str, data: str, lock: int) -> None:
     """What `up --detach` leaves running."""
+    from ringkeeper_operator.supervisor import supervise
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     folder = ClusterFolder(name, Path(data))
-    try:
+    os.set_inheritable(lock, False)
+    with open(lock, "r+") as held:
+        folder.sign(held)
         asyncio.run(supervise(folder, spec_of(folder)))
-    except FolderError as error:
-        fail(str(error))
-
-
-@click.command()
-@name_option
-@data_option
-def down(name: str | None, data: str | None) -> None:
-    """Stop a cluster and remove what it left on this machine."""
-    folder = find_cluster(name, data)
-    end_supervisor(folder)
-    names = [path.name for path in folder.path.glob(f"{folder.name}-*-*") if path.is_dir()]
-    asyncio.run(end_nodes(folder, names))
-    folder.remove(names)
-    click.echo(f"{folder.name} is down; nothing of it is left.")
-
-
-def end_supervisor(folder: ClusterFolder) -> None:
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        pid = folder.supervisor_pid()
-        if not pid:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, sign)
-        deadline = time.monotonic() + STOP_SECONDS
-        while folder.supervisor_pid() == pid and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
-
-
-async def end_nodes(folder: ClusterFolder, names: list[str]) -> None:
-    runtime = LocalRuntime(folder)
-    await asyncio.gather(*(runtime.process(name).stop() for name in names))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
@@ -28,6 +28,11 @@ STATES = {
 ROWS, WIDTH = 11, 25
 """Of the ring, in characters; about a circle, since a character is twice as high as wide."""
 BAR = 32
+BESIDE_BAR = 40
+"""Columns that the other figures of a shard take."""
+WHOLE = 80
+"""Columns that a node's row takes."""
+NUMBERS = ("slots", "keys", "term", "pid", "memory")
 SIDE_BY_SIDE = 110
 """Columns from which the tables stand beside the ring."""
 
@@ -53,7 +58,8 @@ def draw(look: Look, screen: Console) -> RenderableType:
     )
     if look.supervisor is None:
         head.append("  no supervisor: nobody restarts nodes; run `ringkeeper up` again", style="yellow")
-    tables = Group(_shards(look, plain), Text(), _nodes(look))
+    bar = max(4, min(BAR, screen.width - BESIDE_BAR))
+    tables = Group(_shards(look, plain, bar), Text(), _nodes(look, plain, screen.width))
     if screen.width < SIDE_BY_SIDE:
         return Group(head, _ring(look, plain), tables)
     grid = Table.grid(padding=(0, 3))
@@ -91,13 +97,19 @@ def _ring(look: Look, plain: bool) -> RenderableType:
     return Panel(Group(*lines), title="ring", expand=False, safe_box=plain)
 
 
-def _shards(look: Look, plain: bool) -> RenderableType:
+def _table(headings: tuple[str, ...], plain: bool) -> Table:
     table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
-    for heading in ("shard", "slots", "", "keys", "term", "state"):
-        table.add_column(heading, justify="right" if heading in ("slots", "keys", "term") else "left")
+    for heading in headings:
+        justify: Literal["left", "right"] = "right" if heading in NUMBERS else "left"
+        table.add_column(heading, justify=justify, no_wrap=True, overflow="crop" if plain else "ellipsis")
+    return table
+
+
+def _shards(look: Look, plain: bool, width: int) -> RenderableType:
+    table = _table(("shard", "slots", "", "keys", "term", "state"), plain)
     largest = max((shard.slots for shard in look.summary.shards), default=1) or 1
     for shard in look.summary.shards:
-        length = max(1, round(BAR * shard.slots / largest))
+        length = max(1, round(width * shard.slots / largest))
         bar = Text(("#" if plain else "█") * length, style=colour(shard.index))
         style = "green" if shard.state == "online" else "red"
         table.add_row(
@@ -111,25 +123,30 @@ def _shards(look: Look, plain: bool) -> RenderableType:
     return table
 
 
-def _nodes(look: Look) -> RenderableType:
+def _nodes(look: Look, plain: bool, width: int) -> RenderableType:
+    """What stands further to the right is left out first where there is no room for it."""
     from ringkeeper_operator.cli_status import state_of
 
-    table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
-    for heading in ("node", "role", "state", "address", "pid", "memory", "id"):
-        table.add_column(heading, justify="right" if heading in ("pid", "memory") else "left", no_wrap=True)
+    headings = ("node", "role", "state", "address", "pid", "memory", "id")
+    shown = headings[: 7 if width >= WHOLE else 5 if width >= WHOLE - 20 else 3]
+    table = _table(shown, plain)
     ids = look.ids()
+    troubles = []
     for node in look.observed.nodes:
         state = state_of(node)
-        table.add_row(
+        row = (
             Text(node.name, style=colour(node.shard)),
             node.report.role if node.report else "-",
-            Text(f"{state} {node.trouble}".strip(), style=STATES.get(state, "red")),
+            Text(state, style=STATES.get(state, "red")),
             f"{node.address}:{node.port}",
             str(node.pid or "-"),
             size(node.report.used_memory) if node.report else "-",
             Text(ids[node.name][:8], style="dim"),
         )
-    return table
+        table.add_row(*row[: len(shown)])
+        if node.trouble:
+            troubles.append(Text(f"{node.name}: {node.trouble}", style="red"))
+    return Group(table, *troubles)
 
 
 def size(amount: float) -> str:

@@ -22,29 +22,29 @@ async def supervise(
     tell: Callable[[Action], None] | None = None,
     ready: Callable[[], None] | None = None,
 ) -> None:
-    """Keep the cluster as its manifest says until SIGTERM or SIGINT, then stop its nodes.
+    """Keep the cluster as its manifest says until a signal, or until its folder is gone; then stop its nodes.
 
-    `ready` is called once, when all slots are served. Raises `FolderError` if another supervisor is at work.
+    `ready` is called once, when all slots are served. The caller holds the folder's lock (`ClusterFolder.supervised`).
     """
-    with folder.supervised():
-        runtime = LocalRuntime(folder, tell)
-        stop, wake = asyncio.Event(), asyncio.Event()
-        events = asyncio.get_running_loop()
-        for sign in (signal.SIGTERM, signal.SIGINT):
+    runtime = LocalRuntime(folder, tell)
+    stop, wake = asyncio.Event(), asyncio.Event()
+    events = asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if sign != signal.SIGHUP or signal.getsignal(sign) != signal.SIG_IGN:  # nohup is heeded
             events.add_signal_handler(sign, stop.set)
-        events.add_signal_handler(signal.SIGCHLD, wake.set)
-        if ready is not None:
-            runtime.when_ready = ready
-        work = asyncio.create_task(loop.run(runtime, lambda: spec, wake))
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                work.result()
-        finally:
-            stopping.cancel()
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
-            log.info("Stopping the nodes of %s", spec.name)
-            await runtime.stop_nodes(spec)
-            await runtime.close()
+    events.add_signal_handler(signal.SIGCHLD, wake.set)
+    if ready is not None:
+        runtime.when_ready = ready
+    work = asyncio.create_task(loop.run(runtime, lambda: spec if folder.exists() else None, wake))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+    finally:
+        stopping.cancel()
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        log.info("Stopping the nodes of %s", spec.name)
+        await runtime.stop_nodes(spec)
+        await runtime.close()

@@ -1,6 +1,7 @@
 """`ringkeeper up` and what a person does with it, good and bad."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from laptop import ROOT, Cli, eventually, free_base_port
+from laptop import ROOT, Cli, eventually, free_base_port, is_alive
 
 MANIFEST = """
 apiVersion: ringkeeper.dev/v1alpha1
@@ -36,9 +37,9 @@ def test_a_cluster_comes_up_serves_and_leaves_nothing(cli: Cli, tmp_path: Path) 
     }
     pids = [node["pid"] for node in status["nodes"]]
     cli("down")
-    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert not any(is_alive(pid) for pid in pids)
     assert not (tmp_path / "ringkeeper").exists()
-    cli("down", code=2)
+    assert "nothing to stop" in cli("down").stderr, "it may be said twice"
 
 
 def test_a_killed_node_returns_with_its_id_and_its_slots_in_the_next_term(cli: Cli, tmp_path: Path) -> None:
@@ -132,6 +133,98 @@ def test_a_data_folder_of_ones_own_holds_a_folder_per_node(cli: Cli, tmp_path: P
     assert cli.status("--name", "mine")["data"] == str(data)
     cli("down", "--data", str(data))
     assert not data.exists()
+
+
+def test_a_dead_supervisors_cluster_is_taken_over_only_as_it_is(cli: Cli, tmp_path: Path) -> None:
+    port = str(free_base_port())
+    manifest = write(tmp_path, MANIFEST.format(name="c", shards=1))
+    cli("up", "-f", manifest, "--base-port", port, "-d")
+    before = cli.status()
+    os.kill(before["supervisor"], signal.SIGKILL)
+    other = MANIFEST.format(name="c", shards=2)
+    refused = cli("up", "-f", "-", "--base-port", port, "-d", text=other, code=1).stderr
+    assert "spec.shards: 2 is not possible" in refused
+    refused = cli("up", "-f", "-", "--base-port", port, "-d", text=other.replace("64", "32"), code=1).stderr
+    assert "Set it back to 1" in refused
+    smaller = MANIFEST.format(name="c", shards=1).replace("64", "32")
+    refused = cli("up", "-f", "-", "--base-port", port, "-d", text=smaller, code=1).stderr
+    assert "c-0-0 still runs with another maxmemory" in refused
+    refused = cli("up", "-f", manifest, "--base-port", str(int(port) + 1), "-d", code=1).stderr
+    assert f"give --base-port {port}" in refused
+    refused = cli("up", "-f", manifest, "--base-port", port, "--data", str(tmp_path / "other"), "-d", code=1).stderr
+    assert f"has its data in {before['data']}" in refused
+    assert cli.status()["nodes"] == before["nodes"], "nothing of this changed anything"
+
+
+def test_nodes_are_found_although_their_pid_was_lost(cli: Cli, tmp_path: Path) -> None:
+    """As when the supervisor was killed right after it had started them."""
+    port = str(free_base_port())
+    manifest = write(tmp_path, MANIFEST.format(name="c", shards=2))
+    cli("up", "-f", manifest, "--base-port", port, "-d")
+    before = cli.status()
+    os.kill(before["supervisor"], signal.SIGKILL)
+    for node in before["nodes"]:
+        (Path(before["data"]) / node["name"] / "node.pid").unlink()
+    cli("up", "-f", manifest, "--base-port", port, "-d")
+    assert [node["pid"] for node in cli.status()["nodes"]] == [node["pid"] for node in before["nodes"]]
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+def test_down_ends_a_cluster_whose_folder_was_deleted(cli: Cli, tmp_path: Path, supervised: bool) -> None:
+    manifest = write(tmp_path, MANIFEST.format(name="c", shards=1))
+    cli("up", "-f", manifest, "--base-port", str(free_base_port()), "-d")
+    status = cli.status()
+    if not supervised:
+        os.kill(status["supervisor"], signal.SIGKILL)
+    shutil.rmtree(status["data"])
+    assert "`ringkeeper down --name c`" in cli("status", code=1).stderr
+    cli("down")
+    for pid in (status["supervisor"], status["nodes"][0]["pid"]):
+        eventually(lambda pid=pid: not is_alive(pid), f"process {pid} ends")
+    assert "nothing to stop" in cli("down").stderr
+
+
+def test_down_leaves_a_persons_own_files(cli: Cli, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "c-notes-2").mkdir(parents=True)
+    (data / "c-0-9").mkdir()
+    manifest = write(tmp_path, MANIFEST.format(name="c", shards=1))
+    cli("up", "-f", manifest, "--base-port", str(free_base_port()), "--data", str(data), "-d")
+    assert "is the folder of the cluster c" in cli("up", "-f", manifest, "-n", "d", "--data", str(data), code=1).stderr
+    cli("down")
+    assert sorted(path.name for path in data.iterdir()) == ["c-0-9", "c-notes-2"]
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_cluster_in_the_foreground_ends_with_its_terminal(cli: Cli, tmp_path: Path, sign: signal.Signals) -> None:
+    manifest = write(tmp_path, MANIFEST.format(name="c", shards=1))
+    shown = tmp_path / "shown"
+    with open(shown, "w") as out:
+        supervisor = cli.start("up", "-f", manifest, "--base-port", str(free_base_port()), stdout=out)
+    eventually(lambda: "stop it: Ctrl-C" in shown.read_text(), "the cluster is up")
+    pid = cli.status()["nodes"][0]["pid"]
+    supervisor.send_signal(sign)
+    assert supervisor.wait(30) == 0
+    assert not is_alive(pid)
+    assert not (tmp_path / "ringkeeper").exists()
+
+
+def test_a_node_that_hangs_is_shown_as_failed(cli: Cli, tmp_path: Path) -> None:
+    cli("up", "-f", write(tmp_path, MANIFEST.format(name="c", shards=1)), "--base-port", str(free_base_port()), "-d")
+    pid = cli.status()["nodes"][0]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    node = eventually(
+        lambda: next((n for n in cli.status()["nodes"] if n["state"] == "failed"), None), "it counts as failed"
+    )
+    assert (node["pid"], node["trouble"]) == (pid, f"process {pid} runs but does not answer")
+
+
+@pytest.mark.parametrize(("columns", "encoding"), [("120", "utf-8"), ("90", "utf-8"), ("44", "ascii"), ("20", "ascii")])
+def test_status_is_drawn_in_any_terminal(quickstart: tuple[Cli, int], columns: str, encoding: str) -> None:
+    runner, _ = quickstart
+    shown = runner("status", COLUMNS=columns, PYTHONIOENCODING=encoding).stdout
+    assert max(map(len, shown.splitlines())) <= max(29, int(columns))
+    assert shown.isascii() == (encoding == "ascii")
 
 
 def test_status_draws_ring_nodes_and_slots(quickstart: tuple[Cli, int]) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ringkeeper.cluster.topology import Topology
@@ -21,15 +22,18 @@ from ringkeeper_operator.model import (
     Spec,
     node_name,
 )
+from ringkeeper_operator.runtime.base import UncertainCommit
 from ringkeeper_operator.runtime.local_folder import ClusterFolder, write_durably
-from ringkeeper_operator.runtime.local_process import NodeProcess
+from ringkeeper_operator.runtime.local_process import NodeProcess, age
+from ringkeeper_operator.runtime.local_spec import HOST, directives_of
 from ringkeeper_operator.runtime.node_admin import NodeAdmin
 from ringkeeper_operator.status import build_status, summary
 
 log = logging.getLogger(__name__)
 
-HOST = "127.0.0.1"
 PIECE = "Process"
+SILENT_SECONDS = 10.0
+"""After its start a node may be silent for so long."""
 
 
 class LocalRuntime:
@@ -40,7 +44,7 @@ class LocalRuntime:
         self.base_port = folder.base_port
         self.tell = tell
         self.admin = NodeAdmin()
-        self.admin.token = folder.admin_token()
+        self.admin.token = folder.admin_token() or ""
         self.processes: dict[str, NodeProcess] = {}
         self.leader_number: int | None = None
         self.status: dict[str, Any] = {}
@@ -57,15 +61,15 @@ class LocalRuntime:
         return self.processes[name]
 
     async def observe(self, spec: Spec) -> Observed:
+        now = time.monotonic()
         nodes = []
         pieces = {}
         for shard in range(spec.shards):
             node = self._observe_process(spec, shard)
-            process = self.process(node.name)
             nodes.append(node)
-            resting = node.pid is None and not process.attempts.may_start(time.monotonic())
-            pieces[f"{PIECE}/{node.name}"] = "absent" if node.pid is None and not resting else "current"
-        nodes = await self.admin.ask_all(nodes)
+            may_start = node.pid is None and self.process(node.name).attempts.may_start(now)
+            pieces[f"{PIECE}/{node.name}"] = "absent" if may_start else "current"
+        nodes = [_judged(node) for node in await self.admin.ask_all(nodes)]
         topology, version = self.folder.committed()
         return Observed(
             pieces=pieces,
@@ -107,29 +111,22 @@ class LocalRuntime:
             for piece in action.pieces:
                 self._start(spec, piece.partition("/")[2])
         elif isinstance(action, CommitTopology):
-            await asyncio.to_thread(self.folder.commit, action.topology, action.expected)
-            self.leader_number = action.topology.leader
+            await self._commit(action)
         elif isinstance(action, PushTopology):
             observed = [self._observe_process(spec, shard) for shard in range(spec.shards)]
             await self.admin.push(action.topology, [node for node in observed if node.name in action.nodes])
 
+    async def _commit(self, action: CommitTopology) -> None:
+        try:
+            await asyncio.to_thread(self.folder.commit, action.topology, action.expected)
+        except UncertainCommit:
+            self.leader_number = None
+            raise
+        self.leader_number = action.topology.leader
+
     def _start(self, spec: Spec, name: str) -> None:
         shard = next(shard for shard in range(spec.shards) if node_name(spec.name, shard, 0) == name)
-        process = self.process(name)
-        directives = {
-            "port": str(self.base_port + shard),
-            "admin-port": str(self.base_port + shard + ADMIN_PORT_OFFSET),
-            "bind": HOST,
-            "dir": str(process.folder),
-            "cluster-enabled": "yes",
-            "cluster-uid": spec.uid,
-            "node-name": name,
-            "maxmemory": str(spec.memory),
-            "admin-token-file": str(self.folder.path / "admin-token"),
-        }
-        if password := self.folder.password():
-            directives["requirepass"] = password
-        process.start(directives)
+        self.process(name).start(directives_of(self.folder, spec, shard, self.base_port, self.folder.password()))
 
     async def publish(self, spec: Spec, observed: Observed, action: Action | None) -> None:
         status = build_status(spec, observed, action, self.status, time.time())
@@ -157,5 +154,12 @@ class LocalRuntime:
 
     async def stop_nodes(self, spec: Spec) -> None:
         """Stop every node's process, all at the same time."""
-        names = [node_name(spec.name, shard, 0) for shard in range(spec.shards)]
+        names = {node_name(spec.name, shard, 0) for shard in range(spec.shards)} | set(self.folder.nodes())
         await asyncio.gather(*(self.process(name).stop() for name in names))
+
+
+def _judged(node: ObservedNode) -> ObservedNode:
+    """A process that was given time and does not answer has failed, although it lives."""
+    if node.pid is None or node.report is not None or node.trouble or age(node.pid) < SILENT_SECONDS:
+        return node
+    return replace(node, phase="failed", trouble=f"process {node.pid} runs but does not answer")

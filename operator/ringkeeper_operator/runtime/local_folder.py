@@ -18,15 +18,24 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from ringkeeper.cluster.topology import Topology, TopologyError, decode, encode
-from ringkeeper_operator.runtime.base import Conflict
+from ringkeeper_operator.runtime.base import Conflict, UncertainCommit
+
+OWN_FILES = (
+    "manifest.yaml", "topology.json", "topology.lock", "admin-token", "password", "status.json", "supervisor.log",
+    "supervisor.lock", "cluster.json",
+)  # fmt: skip
+LOCK_SECONDS = 0.5
+"""A look at who holds the supervisor's lock takes it for a moment; whoever wants it for good tries for so long."""
 
 
 class FolderError(Exception):
@@ -34,8 +43,8 @@ class FolderError(Exception):
 
 
 def state_home() -> Path:
-    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return Path(base) / "ringkeeper"
+    base = os.environ.get("XDG_STATE_HOME", "")
+    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.local/state")) / "ringkeeper"
 
 
 def known_clusters() -> list[str]:
@@ -43,14 +52,19 @@ def known_clusters() -> list[str]:
     return sorted(path.stem for path in state_home().glob("*.json"))
 
 
-def find(name: str, data: str | None = None) -> ClusterFolder | None:
-    """The folder of the cluster called `name`, if there is one."""
-    if data is not None:
-        folder = ClusterFolder(name, Path(data).absolute())
-        return folder if folder.exists() else None
+def registered(name: str) -> ClusterFolder | None:
+    """The folder that the registry gives for a name, whether it is still there or not."""
     try:
         entry = json.loads((state_home() / f"{name}.json").read_bytes())
         return ClusterFolder(name, Path(entry["folder"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def owner_of(path: Path) -> str | None:
+    """The name of the cluster whose folder this is, or None when it is no cluster's."""
+    try:
+        return str(json.loads((path / "cluster.json").read_bytes())["name"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -64,17 +78,17 @@ class ClusterFolder:
     def default(cls, name: str) -> ClusterFolder:
         return cls(name, state_home() / f"{name}.d")
 
-    @classmethod
-    def create(cls, name: str, data: str | None, base_port: int, manifest: str) -> ClusterFolder:
-        """Make or take over the folder, and enter it in the registry; raises `OSError`."""
-        folder = cls(name, Path(data).absolute()) if data is not None else cls.default(name)
-        path = folder.path
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_durably(path / "manifest.yaml", manifest.encode())
-        write_durably(path / "cluster.json", json.dumps({"name": name, "basePort": base_port}).encode())
+    def enter(self, base_port: int, manifest: str, password: str | None) -> None:
+        """Write down what the cluster is to be, and its place into the registry; raises `OSError`."""
+        write_durably(self.path / "manifest.yaml", manifest.encode())
+        if password is None:
+            (self.path / "password").unlink(missing_ok=True)
+        else:
+            write_durably(self.path / "password", password.encode())
+        (self.path / "status.json").unlink(missing_ok=True)
+        write_durably(self.path / "cluster.json", json.dumps({"name": self.name, "basePort": base_port}).encode())
         state_home().mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_durably(state_home() / f"{name}.json", json.dumps({"folder": str(path)}).encode())
-        return folder
+        write_durably(state_home() / f"{self.name}.json", json.dumps({"folder": str(self.path)}).encode())
 
     def exists(self) -> bool:
         return (self.path / "cluster.json").exists()
@@ -86,11 +100,25 @@ class ClusterFolder:
 
     @property
     def base_port(self) -> int:
-        return int(json.loads((self.path / "cluster.json").read_bytes())["basePort"])
+        """Raises `FolderError` when that was lost."""
+        try:
+            return int(json.loads((self.path / "cluster.json").read_bytes())["basePort"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self.damaged("cluster.json", error) from None
 
     @property
     def manifest(self) -> str:
-        return (self.path / "manifest.yaml").read_text()
+        """Raises `FolderError` when it was lost."""
+        try:
+            return (self.path / "manifest.yaml").read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise self.damaged("manifest.yaml", error) from None
+
+    def damaged(self, file: str, error: Exception) -> FolderError:
+        return FolderError(
+            f"{self.path / file} cannot be used any more ({error}); `ringkeeper down --name {self.name}` stops the "
+            "cluster and removes what is left, `ringkeeper up` starts it anew"
+        )
 
     @property
     def supervisor_log(self) -> Path:
@@ -99,40 +127,66 @@ class ClusterFolder:
     def node(self, name: str) -> Path:
         return self.path / name
 
-    def admin_token(self) -> str:
-        """The operator's credential towards the nodes, made when it is first asked for."""
-        file = self.path / "admin-token"
-        with contextlib.suppress(FileNotFoundError):
-            if token := file.read_text().strip():
-                return token
-        token = secrets.token_hex(32)
-        write_durably(file, token.encode())
-        return token
+    def nodes(self) -> list[str]:
+        """The names of the nodes that have a folder here. Nothing else in the folder is taken for one."""
+        pattern = re.compile(rf"{re.escape(self.name)}-\d+-\d+")
+        try:
+            found = [entry for entry in self.path.iterdir() if pattern.fullmatch(entry.name)]
+        except OSError:
+            return []
+        return sorted(entry.name for entry in found if (entry / "node.conf").exists())
+
+    def admin_token(self) -> str | None:
+        """The operator's credential towards the nodes."""
+        try:
+            return (self.path / "admin-token").read_text().strip() or None
+        except OSError:
+            return None
+
+    def make_admin_token(self) -> None:
+        if self.admin_token() is None:
+            write_durably(self.path / "admin-token", secrets.token_hex(32).encode())
 
     def password(self) -> str | None:
         with contextlib.suppress(FileNotFoundError):
             return (self.path / "password").read_text()
         return None
 
-    def set_password(self, password: str | None) -> None:
-        file = self.path / "password"
-        if password is None:
-            file.unlink(missing_ok=True)
-        else:
-            write_durably(file, password.encode())
+    # Who supervises
 
     @contextlib.contextmanager
-    def supervised(self) -> Iterator[None]:
-        """Be the supervisor of this cluster; raises `FolderError` when another process is."""
-        with open(self.path / "supervisor.lock", "a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise FolderError(self.already_up()) from None
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            yield
+    def supervised(self) -> Iterator[IO[str]]:
+        """Be the only one to change this cluster: make the folder, lock it. Raises `FolderError` or `OSError`.
+
+        The lock belongs to the open file that is yielded: a process that inherits it holds the lock as well.
+        """
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            with open(self.path / "supervisor.lock", "a+") as lock:
+                if self._take(lock):
+                    self.sign(lock)
+                    yield lock
+                    return
+            if time.monotonic() > deadline:
+                raise FolderError(self.already_up())
+            time.sleep(0.01)
+
+    def _take(self, lock: IO[str]) -> bool:
+        """Whether the lock is ours now, and the file still the one that others would open."""
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.fstat(lock.fileno()).st_ino == os.stat(self.path / "supervisor.lock").st_ino
+        except (BlockingIOError, FileNotFoundError):
+            return False
+
+    @staticmethod
+    def sign(lock: IO[str]) -> None:
+        """Write this process into its lock."""
+        lock.seek(0)
+        lock.truncate()
+        lock.write(str(os.getpid()))
+        lock.flush()
 
     def already_up(self) -> str:
         return (
@@ -142,14 +196,11 @@ class ClusterFolder:
 
     def supervisor_pid(self) -> int | None:
         """The process that supervises this cluster, or None when nobody does."""
-        try:
-            with open(self.path / "supervisor.lock", "r+") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return int(lock.read() or 0)
-        except (OSError, ValueError):
-            pass
+        with contextlib.suppress(OSError, ValueError), open(self.path / "supervisor.lock") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(lock.read())
         return None
 
     # The committed topology
@@ -159,40 +210,39 @@ class ClusterFolder:
         try:
             entry = json.loads((self.path / "topology.json").read_bytes())
             return decode(entry["topology"]), str(entry["version"])
-        except FileNotFoundError:
-            return None, None
         except (OSError, ValueError, KeyError, TypeError, TopologyError):
             return None, None
 
     def commit(self, topology: Topology, expected: str | None) -> None:
-        """Compare-and-set, under a lock and through fsync; raises `Conflict` when another version is there."""
-        with self._locked("topology.lock"):
+        """Compare-and-set, under a lock and through fsync.
+
+        Raises `Conflict` when another version is there, `UncertainCommit` when the disk failed on the way.
+        """
+        with open(self.path / "topology.lock", "a+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             _, version = self.committed()
             if version != expected:
                 raise Conflict(f"version {version} of the topology is committed, not {expected}")
             entry: dict[str, Any] = {"version": str(int(version or 0) + 1), "topology": encode(topology)}
-            write_durably(self.path / "topology.json", json.dumps(entry).encode())
-
-    @contextlib.contextmanager
-    def _locked(self, name: str) -> Iterator[IO[str]]:
-        with open(self.path / name, "a+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield lock
+            try:
+                write_durably(self.path / "topology.json", json.dumps(entry).encode())
+            except OSError as error:
+                raise UncertainCommit(f"{self.path / 'topology.json'}: {error.strerror}") from error
 
     # The end
 
-    def remove(self, nodes: list[str]) -> None:
-        """Leave nothing: the nodes' folders, what this module wrote, the registry's entry."""
-        for name in nodes:
+    def remove(self) -> None:
+        """Leave nothing: the nodes' folders, what this module wrote, the registry's entry. A person's files stay."""
+        for name in self.nodes():
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in (
-            "manifest.yaml", "topology.json", "topology.lock", "admin-token", "password", "status.json",
-            "supervisor.log", "supervisor.lock", "cluster.json",
-        ):  # fmt: skip
+        for name in OWN_FILES:
             (self.path / name).unlink(missing_ok=True)
+            (self.path / f".{name}.tmp").unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.path.rmdir()
-        (state_home() / f"{self.name}.json").unlink(missing_ok=True)
+        entry = registered(self.name)
+        if entry is None or entry.path == self.path:
+            (state_home() / f"{self.name}.json").unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             state_home().rmdir()
 

@@ -12,14 +12,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ringkeeper_operator.runtime.local_folder import write_durably
 
+PROGRAM = "ringkeeper.server"
 STOP_SECONDS = 5.0
 POLL_SECONDS = 0.02
-TAIL_BYTES = 4096
+TAIL_BYTES, LINE_BYTES = 4096, 200
+"""Of a log: read at least, and for each line that is asked for."""
 FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0
 """Seconds between the starts of a node that does not stay up."""
 SETTLED_SECONDS = 20.0
@@ -27,13 +30,47 @@ SETTLED_SECONDS = 20.0
 
 
 def start_time(pid: int) -> str | None:
-    """When the kernel started the process, in its own unit, or None when there is none (or only its remains)."""
+    """When the kernel started the process, in ticks since boot, or None when there is none (or only its remains)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else fields[19]
+
+
+def age(pid: int) -> float:
+    """Seconds since the process was started; 0 when there is none."""
+    started = start_time(pid)
+    if started is None:
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(started) / os.sysconf("SC_CLK_TCK")
+
+
+def find_processes(program: str, folder: Path) -> list[int]:
+    """The processes whose command line has the word `program` and a path that is `folder` or beneath it."""
+    own = str(folder).encode()
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and int(entry) != os.getpid():
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+                if program.encode() in words and any(word == own or word.startswith(own + b"/") for word in words):
+                    found.append(int(entry))
+    return found
+
+
+async def end_process(living: Callable[[], int | None], patience: float = STOP_SECONDS) -> None:
+    """End what `living` names, politely, then not; returns when it names nothing, or when nothing helped."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        pid = living()
+        if pid is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, sign)
+        deadline = time.monotonic() + patience
+        while living() is not None and time.monotonic() < deadline:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(POLL_SECONDS)
 
 
 @dataclass(slots=True)
@@ -61,26 +98,62 @@ class NodeProcess:
         self.child: subprocess.Popen[bytes] | None = None
         self.attempts = Attempts()
         self.exit_code: int | None = None
+        self.known: tuple[int, str] | None = None
+        """The pid seen last, and when that process was started."""
+        self.searched = False
 
     @property
     def log(self) -> Path:
         return self.folder / "node.log"
 
+    @property
+    def conf(self) -> Path:
+        return self.folder / "node.conf"
+
     def pid(self) -> int | None:
         """Of the living process, whoever started it."""
-        if self.child is not None and self.child.poll() is not None:
+        if self.child is not None:
+            if self.child.poll() is None:
+                return self.child.pid
             self.exit_code, self.child = self.child.returncode, None
-        try:
-            pid, started = (self.folder / "node.pid").read_text().split()
-        except (OSError, ValueError):
-            return None
-        return int(pid) if start_time(int(pid)) == started else None
+        if self.known is None or not self._lives(*self.known):
+            self.known = self._read() or self._search()
+        return self.known[0] if self.known else None
 
-    def start(self, directives: dict[str, str]) -> None:
+    @staticmethod
+    def _lives(pid: int, started: str) -> bool:
+        return start_time(pid) == started
+
+    def _read(self) -> tuple[int, str] | None:
+        with contextlib.suppress(OSError, ValueError):
+            pid, started = (self.folder / "node.pid").read_text().split()
+            if self._lives(int(pid), started):
+                return int(pid), started
+        return None
+
+    def _search(self) -> tuple[int, str] | None:
+        """Once: a supervisor that was killed right after it had started the node left no word of it."""
+        if self.searched or not self.conf.exists():
+            return None
+        self.searched = True
+        for pid in find_processes(PROGRAM, self.conf):
+            if started := start_time(pid):
+                return pid, started
+        return None
+
+    def differs_from(self, directives: Mapping[str, str]) -> list[str]:
+        """The directives with which the node was not started as these say."""
+        wanted = set(rendered(directives))
+        try:
+            there = set(self.conf.read_text().splitlines(keepends=True))
+        except OSError:
+            return []
+        return sorted({line.split()[0] for line in wanted ^ there})
+
+    def start(self, directives: Mapping[str, str]) -> None:
         """Start the node with these directives; raises `OSError`."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lines = "".join(f"{name} {quoted(value)}\n" for name, value in directives.items())
-        write_durably(self.folder / "node.conf", lines.encode())
+        write_durably(self.conf, "".join(rendered(directives)).encode())
         now = time.monotonic()
         if now - self.attempts.started_at > SETTLED_SECONDS:
             self.attempts.count = 0
@@ -88,7 +161,7 @@ class NodeProcess:
         self.attempts.started_at = now
         with open(self.log, "ab") as log:
             self.child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "ringkeeper.server", str(self.folder / "node.conf")],
+                [sys.executable, "-P", "-m", PROGRAM, str(self.conf)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -96,7 +169,9 @@ class NodeProcess:
                 start_new_session=True,
             )
         started = start_time(self.child.pid)
-        write_durably(self.folder / "node.pid", f"{self.child.pid} {started}".encode())
+        if started is not None:
+            self.known = (self.child.pid, started)
+            write_durably(self.folder / "node.pid", f"{self.child.pid} {started}".encode())
 
     def trouble(self) -> str:
         """Why it is not there, if it was: how it ended and the last thing that it said."""
@@ -108,25 +183,18 @@ class NodeProcess:
 
     def tail(self, lines: int) -> list[str]:
         """The last lines of its log."""
+        if lines < 1:
+            return []
         try:
             with open(self.log, "rb") as log:
                 size = log.seek(0, os.SEEK_END)
-                log.seek(max(0, size - max(TAIL_BYTES, 200 * lines)))
+                log.seek(max(0, size - max(TAIL_BYTES, LINE_BYTES * lines)))
                 return log.read().decode("utf-8", "replace").splitlines()[-lines:]
         except OSError:
             return []
 
-    async def stop(self, patience: float = STOP_SECONDS) -> None:
-        """End it: politely, then not."""
-        for sign, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, patience)):
-            pid = self.pid()
-            if pid is None:
-                return
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, sign)
-            deadline = time.monotonic() + seconds
-            while self.pid() is not None and time.monotonic() < deadline:  # noqa: ASYNC110 - no event tells of it
-                await asyncio.sleep(POLL_SECONDS)
+    async def stop(self) -> None:
+        await end_process(self.pid)
 
 
 PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:")
@@ -135,3 +203,8 @@ PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 def quoted(value: str) -> str:
     """A word of a configuration file, whatever it holds."""
     return '"' + "".join(chr(byte) if byte in PLAIN else f"\\x{byte:02x}" for byte in value.encode()) + '"'
+
+
+def rendered(directives: Mapping[str, str]) -> list[str]:
+    """The lines of a node's configuration file."""
+    return [f"{name} {quoted(value)}\n" for name, value in directives.items()]
