@@ -36,9 +36,8 @@ def test_redis_benchmark_runs_in_cluster_mode(quickstart: tuple[Cli, int]) -> No
         "redis-benchmark", "--cluster", "-p", str(quickstart[1]), "-t", "set,get,incr", "-n", "3000", "-P", "4",
         "-r", "1000", "--csv",
     )  # fmt: skip
-    assert [line.split(",")[0] for line in shown.splitlines() if line.startswith('"')][-3:] == [
-        '"SET"', '"INCR"', '"GET"',
-    ] or all(f'"{name}"' in shown for name in ("SET", "GET", "INCR"))  # fmt: skip
+    measured = {line.split(",")[0].strip('"') for line in shown.splitlines()}
+    assert {"SET", "GET", "INCR"} <= measured, shown
 
 
 def test_redis_py_reads_what_it_wrote_by_either_protocol(quickstart: tuple[Cli, int]) -> None:
@@ -68,4 +67,6 @@ def test_ioredis_reads_what_it_wrote(quickstart: tuple[Cli, int], tmp_path: Path
         ["node", "client.mjs", str(quickstart[1])], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"written": 500, "equal": 500, "nodes": 3}
+    assert json.loads(done.stdout) == {
+        "written": 500, "equal": 500, "nodes": 3, "redirected": True, "followed": "value 0",
+    }  # fmt: skip

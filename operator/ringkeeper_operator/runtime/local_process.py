@@ -197,12 +197,15 @@ class NodeProcess:
         await end_process(self.pid)
 
 
-PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:")
-
-
 def quoted(value: str) -> str:
     """A word of a configuration file, whatever it holds."""
-    return '"' + "".join(chr(byte) if byte in PLAIN else f"\\x{byte:02x}" for byte in value.encode()) + '"'
+    return '"' + "".join(_escaped(character) for character in value) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\' or not character.isprintable():
+        return "".join(f"\\x{byte:02x}" for byte in character.encode())
+    return character
 
 
 def rendered(directives: Mapping[str, str]) -> list[str]:
