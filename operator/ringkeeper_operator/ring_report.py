@@ -53,7 +53,7 @@ def report(start: int | None, to: int, *, vnodes: int = 1000, weights: Mapping[i
     even = {member: bounds_of(fair, floor=1, ceiling=1) for member, fair in fairs.items()}
     ideal = least_moves(before, even) if before is not None else 0
     at_successor = sum(after[slot] == ring.successors[slot] for slot in range(SLOTS))
-    view = ClusterView(_example(after, to, vnodes), my_id="")
+    view = ClusterView(example_topology(after, to, vnodes), my_id="")
     return RingReport(
         start=start,
         to=to,
@@ -79,7 +79,7 @@ def _of(weights: Mapping[int, float] | None, shards: int) -> dict[int, float]:
     return {shard: weight for shard, weight in (weights or {}).items() if shard < shards}
 
 
-def _example(owners: tuple[int, ...], shards: int, vnodes: int) -> Topology:
+def example_topology(owners: tuple[int, ...], shards: int, vnodes: int) -> Topology:
     """A cluster of two nodes a shard with names of a usual length, to weigh what clients would be sent."""
     nodes = [
         Node(
