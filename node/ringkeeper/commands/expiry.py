@@ -15,7 +15,8 @@ def conditions(words: Arguments) -> frozenset[bytes]:
     chosen = frozenset(word.lower() for word in words)
     for word in words:
         if word.lower() not in CONDITIONS:
-            raise ReplyError(f"ERR Unsupported option {word.decode('utf-8', 'replace')}")
+            shown = word.partition(b"\0")[0].decode("utf-8", "backslashreplace")
+            raise ReplyError(f"ERR Unsupported option {shown}")
     if b"nx" in chosen and len(chosen) > 1:
         raise ReplyError("ERR NX and XX, GT or LT options at the same time are not compatible")
     if b"gt" in chosen and b"lt" in chosen:

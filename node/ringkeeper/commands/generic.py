@@ -8,7 +8,7 @@ from ringkeeper.commands.help import help_reply
 from ringkeeper.commands.numbers import SYNTAX, integer, parse_integer
 from ringkeeper.commands.table import Arguments, Reply, command
 from ringkeeper.resp.values import OK, ReplyError, Simple
-from ringkeeper.store.keyspace import Keyspace, Value
+from ringkeeper.store.keyspace import FloatText, Keyspace, Value
 
 NO_SUCH_KEY = "ERR no such key"
 DB_RANGE = "ERR DB index is out of range"
@@ -345,7 +345,7 @@ def encoding_of(value: Value) -> bytes:
     """What Redis calls the encoding of such a string."""
     if isinstance(value, bytearray):
         return b"raw"
-    if parse_integer(value) is not None:
+    if type(value) is not FloatText and parse_integer(value) is not None:
         return b"int"
     return b"embstr" if len(value) <= EMBEDDED else b"raw"
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Context as DecimalContext
-from decimal import Decimal
+from fractions import Fraction
 
 from ringkeeper.resp.values import ReplyError
 
@@ -16,7 +15,8 @@ SYNTAX = "ERR syntax error"
 _FLOAT = re.compile(
     rb"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|0[xX][0-9a-fA-F]+|inf(?:inity)?)", re.IGNORECASE
 )
-_LONG_DOUBLE = DecimalContext(prec=40)
+SIGNIFICAND_BITS = 64
+LARGEST_EXPONENT = 4931
 FLOAT_DIGITS = 17
 """Digits behind the point that Redis prints of a long double (`ld2string`, human form)."""
 
@@ -35,6 +35,11 @@ def parse_integer(word: bytes | bytearray) -> int | None:
     return number
 
 
+def option_word(word: bytes) -> bytes:
+    """An option's name in lower case. A NUL ends it: Redis compares options as C strings."""
+    return word.partition(b"\0")[0].lower()
+
+
 def integer(word: bytes | bytearray, error: str = NOT_AN_INTEGER) -> int:
     number = parse_integer(word)
     if number is None:
@@ -42,29 +47,38 @@ def integer(word: bytes | bytearray, error: str = NOT_AN_INTEGER) -> int:
     return number
 
 
-def number_of(word: bytes | bytearray, error: str = NOT_A_FLOAT) -> Decimal:
-    """A decimal number within the range of a long double; infinity is accepted, not-a-number is not."""
+def number_of(word: bytes | bytearray, error: str = NOT_A_FLOAT) -> Fraction | None:
+    """The number as a long double holds it; None for an infinite one. Not-a-number is an error."""
     text = bytes(word)
     if not _FLOAT.fullmatch(text) or len(text) > 256:
         raise ReplyError(error)
     lower = text.lower()
     if b"inf" in lower:
-        return Decimal("-Infinity" if lower.startswith(b"-") else "Infinity")
+        return None
     if b"x" in lower:
-        return Decimal(int(lower, 16))
-    number = Decimal(text.decode())
-    if number and not -4950 <= number.adjusted() <= 4931:
+        return long_double(Fraction(int(lower, 16)))
+    exponent = lower.partition(b"e")[2]
+    if exponent and abs(int(exponent)) > LARGEST_EXPONENT:
         raise ReplyError(error)
-    return number
+    return long_double(Fraction(lower.decode()))
 
 
-def add(left: Decimal, right: Decimal) -> Decimal:
-    return _LONG_DOUBLE.add(left, right)
+def long_double(number: Fraction) -> Fraction:
+    """The nearest number with a significand of 64 bits, ties to even: x87's extended precision, as Redis adds in."""
+    if not number:
+        return number
+    bits = number.numerator.bit_length() - number.denominator.bit_length()
+    scale = Fraction(2) ** (SIGNIFICAND_BITS - 1 - bits)
+    if abs(number) * scale >= 1 << SIGNIFICAND_BITS:
+        scale /= 2
+    elif abs(number) * scale < 1 << (SIGNIFICAND_BITS - 1):
+        scale *= 2
+    return round(number * scale) / scale
 
 
-def format_number(number: Decimal) -> bytes:
+def format_number(number: Fraction) -> bytes:
     """Fixed point with at most 17 digits behind the point and no trailing zeros."""
-    text = f"{number:.{FLOAT_DIGITS}f}"
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return b"0" if text in ("-0", "") else text.encode()
+    scaled = round(number * 10**FLOAT_DIGITS)
+    whole, behind = divmod(abs(scaled), 10**FLOAT_DIGITS)
+    sign = "-" if scaled < 0 else ""
+    return f"{sign}{whole}.{behind:0{FLOAT_DIGITS}d}".rstrip("0").rstrip(".").encode()

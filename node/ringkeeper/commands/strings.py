@@ -11,14 +11,14 @@ from ringkeeper.commands.numbers import (
     INT64_MAX,
     INT64_MIN,
     SYNTAX,
-    add,
     format_number,
     integer,
+    long_double,
     number_of,
 )
 from ringkeeper.commands.table import Arguments, Reply, command
 from ringkeeper.resp.values import OK, ReplyError
-from ringkeeper.store.keyspace import NO_EXPIRY
+from ringkeeper.store.keyspace import NO_EXPIRY, FloatText
 
 MAX_STRING = 512 * 1024 * 1024
 TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
@@ -49,7 +49,9 @@ class SetOptions:
     """SET's and GETEX's options behind the key (and value)."""
 
     expiry: tuple[bytes, int, bool] | None = None
-    """The word, its unit in milliseconds, and whether it is absolute."""
+    """The time as text, its unit in milliseconds, and whether it is absolute."""
+    word: bytes = b""
+    """Which of EX, PX, EXAT, PXAT it was: the same one may come again, another may not."""
     keep_ttl: bool = False
     persist: bool = False
     only_if: str = ""
@@ -62,7 +64,7 @@ def parse_options(args: Arguments, start: int, *, is_set: bool) -> SetOptions:
     index = start
     while index < len(args):
         word = args[index].lower()
-        timed = options.expiry is not None or options.keep_ttl or options.persist
+        timed = options.keep_ttl or options.persist or options.word not in (b"", word)
         if is_set and word in (b"nx", b"xx") and options.only_if in ("", word.decode()):
             options.only_if = word.decode()
         elif is_set and word == b"get":
@@ -74,6 +76,7 @@ def parse_options(args: Arguments, start: int, *, is_set: bool) -> SetOptions:
         elif word in EXPIRY_OPTIONS and not timed and index + 1 < len(args):
             index += 1
             options.expiry = (args[index], *EXPIRY_OPTIONS[word])
+            options.word = word
         else:
             raise ReplyError(SYNTAX)
         index += 1
@@ -500,10 +503,11 @@ def incrbyfloat(context: Context, args: Arguments) -> Reply:
     key = args[1]
     value = context.keyspace.peek(key)
     number = number_of(b"0" if value is None else value)
-    total = add(number, number_of(args[2]))
-    if not total.is_finite():
+    by = number_of(args[2])
+    if number is None or by is None:
         raise ReplyError("ERR increment would produce NaN or Infinity")
-    text = format_number(total)
+    total = long_double(number + by)
+    text = FloatText(format_number(total))
     if value is None:
         context.keyspace.set(key, text)
     else:

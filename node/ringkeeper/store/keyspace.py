@@ -22,6 +22,13 @@ from ringkeeper.store.slot import SLOTS, key_slot
 
 Value = bytes | bytearray
 
+
+class FloatText(bytes):
+    """The result of INCRBYFLOAT: Redis keeps it as text even where it looks like an integer."""
+
+    __slots__ = ()
+
+
 KEY_OVERHEAD = 150
 """Bytes a key costs beyond its own and its value's: two object headers, a table entry, the table's slack."""
 EXPIRY_OVERHEAD = 100

@@ -1,0 +1,65 @@
+"""What the command table says is what a real Redis says of the same command."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from real_redis import real_redis
+
+from ringkeeper import commands
+from ringkeeper.commands.cluster import OPERATORS
+from ringkeeper.commands.table import Command
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[Any]]]:
+    """COMMAND of a real Redis, raw, by name; subcommands as `container|name`."""
+    with real_redis(tmp_path_factory.mktemp("redis")) as port:
+        client = redis.Redis(port=port)
+        client.response_callbacks.clear()
+        found = {}
+        for entry in client.execute_command("COMMAND"):
+            found[entry[0].decode()] = entry
+            for subentry in entry[9]:
+                found[subentry[0].decode()] = subentry
+        yield found
+
+
+def ours() -> dict[str, Command]:
+    table = {}
+    for command in commands.load().values():
+        table[command.name] = command
+        table |= {subcommand.name: subcommand for subcommand in command.subcommands.values()}
+    return table
+
+
+def shared(known: dict[str, list[Any]]) -> list[tuple[Command, list[Any]]]:
+    pairs = [(command, known[name]) for name, command in ours().items() if name in known]
+    assert len(pairs) > 100
+    return pairs
+
+
+def test_arity_and_key_positions_are_redis_own(known: dict[str, list[Any]]) -> None:
+    different = {
+        command.name: ((command.arity, *command.keys), tuple(entry[1:2] + entry[3:6]))
+        for command, entry in shared(known)
+        if (command.arity, *command.keys) != tuple(entry[1:2] + entry[3:6]) and command.name not in REFUSED | LATER
+    }
+    assert not different
+
+
+def test_flags_that_clients_act_on_are_redis_own(known: dict[str, list[Any]]) -> None:
+    matter = {"write", "readonly", "denyoom", "blocking", "pubsub", "movablekeys"}
+    different = {}
+    for command, entry in shared(known):
+        theirs = {flag.decode() for flag in entry[2]} & matter
+        if command.flags & matter != theirs:
+            different[command.name] = (sorted(command.flags & matter), sorted(theirs))
+    assert not different
+
+
+REFUSED = {f"cluster|{name.lower()}" for name in OPERATORS}
+"""Subcommands that are only there to say who the topology's author is."""
+LATER = {"command|getkeys", "command|getkeysandflags"}
+"""Redis 7.2 corrected their arity to -3; the Redis beside this test may be 7.0."""
