@@ -237,7 +237,7 @@ class World:
         held = [node.held.epoch for node in self.nodes.values() if node.phase == "running" and node.held]
         if new.epoch == 1:
             assert not held, "a first topology, though a node holds one"
-        if new.epoch == 1 or (self.lost and self.history and self.history[-1].epoch - max(held) >= SAFE_DISTANCE):
+        if new.epoch == 1 or (self.lost and self.history and self.history[-1].epoch - max(held, default=0) >= SAFE_DISTANCE):
             # A new life, or more was lost than recovery promises to bridge.
             self.history.clear()
             self.masters.clear()
