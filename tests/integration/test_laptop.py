@@ -96,6 +96,7 @@ def test_the_password_of_the_manifests_secret_is_asked_for(cli: Cli) -> None:
         (MANIFEST.format(name="c", shards=0), "spec.shards: 0 is not allowed; must be 1 to 1000"),
         (MANIFEST.format(name="c", shards=1).replace("memory", "memroy"), "did you mean memory?"),
         (MANIFEST.format(name="c", shards=1).replace("64Mi", "lots"), "spec.memory: lots"),
+        (MANIFEST.format(name="c", shards=1).replace("64Mi", "64Mi, auth: {secretName: s}"), "s is no Secret of this"),
         ("kind: [", "cluster.yaml:"),
         ("", "must be exactly one"),
     ],
@@ -126,9 +127,12 @@ def test_other_bad_input_ends_with_one_sentence_and_the_way_out(cli: Cli, tmp_pa
 
 
 def test_a_data_folder_of_ones_own_holds_a_folder_per_node(cli: Cli, tmp_path: Path) -> None:
-    manifest = write(tmp_path, MANIFEST.format(name="c", shards=1) + "  \n")
+    manifest = write(tmp_path, MANIFEST.format(name="c", shards=1).replace("64Mi", "64Mi, port: 7000, image: i"))
     data = tmp_path / "data"
-    cli("up", "-f", manifest, "--base-port", str(free_base_port()), "--data", str(data), "-d", "--name", "mine")
+    words = ("-f", manifest, "--base-port", str(free_base_port()), "--data", str(data), "-d", "--name", "mine")
+    shown = cli("up", *words).stderr
+    for field in ("spec.port", "spec.image"):
+        assert f"{field} has no meaning on this machine and is ignored" in shown
     assert (data / "mine-0-0").is_dir()
     assert cli.status("--name", "mine")["data"] == str(data)
     cli("down", "--data", str(data))
@@ -217,6 +221,12 @@ def test_a_node_that_hangs_is_shown_as_failed(cli: Cli, tmp_path: Path) -> None:
         lambda: next((n for n in cli.status()["nodes"] if n["state"] == "failed"), None), "it counts as failed"
     )
     assert (node["pid"], node["trouble"]) == (pid, f"process {pid} runs but does not answer")
+
+
+def test_server_is_the_node_itself(cli: Cli) -> None:
+    assert cli("server", "--version").stdout.startswith("ringkeeper-server ")
+    assert "--requirepass" in cli("server", "--help").stdout
+    assert "--prot" in cli("server", "--prot", "1", code=1).stderr
 
 
 @pytest.mark.parametrize(("columns", "encoding"), [("120", "utf-8"), ("90", "utf-8"), ("44", "ascii"), ("20", "ascii")])
