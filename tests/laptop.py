@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
+
+from ringkeeper_operator.runtime.local_process import PROGRAM, find_processes
 
 ROOT = Path(__file__).parents[1]
 DEADLINE = 60.0
@@ -83,8 +86,15 @@ class Cli:
         return dict(json.loads(self("status", "--output", "json", *arguments).stdout))
 
     def stop_all(self) -> None:
-        for entry in (self.home / "ringkeeper").glob("*.json"):
-            self("down", "--name", entry.stem)
-        for process in self.started:
-            process.kill()
-            process.wait()
+        """Stop every cluster; whatever still runs after that is a fault, and is ended all the same."""
+        try:
+            for entry in (self.home / "ringkeeper").glob("*.json"):
+                self("down", "--name", entry.stem)
+        finally:
+            for process in self.started:
+                process.kill()
+                process.wait()
+            left = [pid for program in ("supervise", PROGRAM) for pid in find_processes(program, self.home)]
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+        assert not left
