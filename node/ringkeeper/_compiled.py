@@ -27,6 +27,7 @@ MODULES = (
     "ringkeeper.store.keyspace",
     "ringkeeper.resp.reader",
     "ringkeeper.resp.writer",
+    "ringkeeper.commands.glob",
     "ringkeeper.server.dispatch",
     "ringkeeper.server.session",
 )

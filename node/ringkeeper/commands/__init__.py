@@ -4,7 +4,7 @@ from importlib import import_module
 
 from ringkeeper.commands.table import COMMANDS, Command
 
-GROUPS = ("strings", "generic", "expiry", "connection", "admin", "introspection", "cluster")
+GROUPS = ("strings", "bits", "generic", "expiry", "connection", "admin", "introspection", "cluster")
 """Every module that registers commands; a new group is added here and nowhere else."""
 
 

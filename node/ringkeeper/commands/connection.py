@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ringkeeper.commands.context import Client, Context
 from ringkeeper.commands.help import help_reply
-from ringkeeper.commands.numbers import SYNTAX, integer
+from ringkeeper.commands.numbers import SYNTAX, integer, small_integer
 from ringkeeper.commands.table import Arguments, Reply, command
 from ringkeeper.resp.values import OK, PONG, ReplyError, Simple, Verbatim
 
@@ -61,7 +61,7 @@ def echo(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     summary="Changes the selected database.",
 )
 def select(context: Context, args: Arguments) -> Reply:
-    index = integer(args[1])
+    index = small_integer(args[1])
     if context.node.cluster_enabled and index != 0:
         raise ReplyError("ERR SELECT is not allowed in cluster mode")
     if not 0 <= index < len(context.databases):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ringkeeper.commands.context import Context
-from ringkeeper.commands.numbers import INT64_MAX, INT64_MIN, integer
+from ringkeeper.commands.numbers import INT64_MAX, INT64_MIN, integer, option_word
 from ringkeeper.commands.table import Arguments, Function, Reply, command
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.store.keyspace import NO_EXPIRY
@@ -12,10 +12,10 @@ CONDITIONS = (b"nx", b"xx", b"gt", b"lt")
 
 
 def conditions(words: Arguments) -> frozenset[bytes]:
-    chosen = frozenset(word.lower() for word in words)
+    chosen = frozenset(map(option_word, words))
     for word in words:
-        if word.lower() not in CONDITIONS:
-            shown = word.partition(b"\0")[0].decode("utf-8", "backslashreplace")
+        if option_word(word) not in CONDITIONS:
+            shown = word.partition(b"\0")[0].decode("utf-8", "surrogateescape")
             raise ReplyError(f"ERR Unsupported option {shown}")
     if b"nx" in chosen and len(chosen) > 1:
         raise ReplyError("ERR NX and XX, GT or LT options at the same time are not compatible")

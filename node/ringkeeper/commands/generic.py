@@ -5,7 +5,7 @@ from __future__ import annotations
 from ringkeeper.commands.context import Context
 from ringkeeper.commands.glob import compile_glob
 from ringkeeper.commands.help import help_reply
-from ringkeeper.commands.numbers import SYNTAX, integer, parse_integer
+from ringkeeper.commands.numbers import SYNTAX, integer, option_word, parse_integer, small_integer
 from ringkeeper.commands.table import Arguments, Reply, command
 from ringkeeper.resp.values import OK, ReplyError, Simple
 from ringkeeper.store.keyspace import FloatText, Keyspace, Value
@@ -16,8 +16,8 @@ EMBEDDED = 44
 """The longest string whose encoding Redis calls `embstr`."""
 
 
-def database(context: Context, word: bytes, not_a_number: str) -> Keyspace:
-    index = integer(word, not_a_number)
+def database(context: Context, word: bytes) -> Keyspace:
+    index = small_integer(word)
     if not 0 <= index < len(context.databases):
         raise ReplyError(DB_RANGE)
     return context.databases[index]
@@ -150,12 +150,12 @@ def copy(context: Context, args: Arguments) -> Reply:
     replace = False
     index = 3
     while index < len(args):
-        word = args[index].lower()
+        word = option_word(args[index])
         if word == b"replace":
             replace = True
         elif word == b"db" and index + 1 < len(args):
             index += 1
-            destination = database(context, args[index], "ERR value is not an integer or out of range")
+            destination = database(context, args[index])
         else:
             raise ReplyError(SYNTAX)
         index += 1
@@ -182,10 +182,7 @@ def copy(context: Context, args: Arguments) -> Reply:
 def move(context: Context, args: Arguments) -> Reply:
     if context.cluster.enabled:
         raise ReplyError("ERR MOVE is not allowed in cluster mode")
-    index = parse_integer(args[2])
-    if index is None:
-        raise ReplyError("ERR value is not an integer or out of range")
-    destination = database(context, args[2], DB_RANGE)
+    destination = database(context, args[2])
     if destination is context.keyspace:
         raise ReplyError("ERR source and destination objects are the same")
     value = context.keyspace.peek(args[1])
@@ -213,6 +210,19 @@ def keys(context: Context, args: Arguments) -> Reply:
     return [key for key in context.keyspace.keys() if match(key)]  # noqa: SIM118
 
 
+def parse_cursor(word: bytes) -> int:
+    """As C's `strtoul` reads it, which takes a sign, and nothing at all for 0."""
+    digits = word.partition(b"\0")[0]
+    negative = digits.startswith(b"-")
+    if digits[:1] in (b"-", b"+"):
+        digits = digits[1:]
+    elif not digits:
+        return 0
+    if not digits.isdigit() or len(digits) > 100 or int(digits) >= 2**64:
+        raise ReplyError("ERR invalid cursor")
+    return (-int(digits) if negative else int(digits)) % 2**64
+
+
 @command(
     "SCAN",
     arity=-2,
@@ -224,29 +234,28 @@ def keys(context: Context, args: Arguments) -> Reply:
     categories="keyspace read",
 )
 def scan(context: Context, args: Arguments) -> Reply:
-    if not args[1].isdigit() or int(args[1]) >= 2**64:
-        raise ReplyError("ERR invalid cursor")
-    count, pattern, kind = 10, b"*", b""
+    cursor = parse_cursor(args[1])
+    count, pattern, kind = 10, b"*", b"string"
     index = 2
     while index < len(args):
-        word = args[index].lower()
+        word = option_word(args[index])
         if index + 1 >= len(args) or word not in (b"match", b"count", b"type"):
             raise ReplyError(SYNTAX)
         value = args[index + 1]
         if word == b"match":
             pattern = value
         elif word == b"type":
-            kind = value.lower()
+            kind = option_word(value)
         else:
             count = integer(value)
             if count < 1:
                 raise ReplyError(SYNTAX)
         index += 2
-    cursor, found = context.keyspace.scan(int(args[1]), count)
+    cursor, found = context.keyspace.scan(cursor, count)
     if pattern != b"*":
         match = compile_glob(pattern).match
         found = [key for key in found if match(key)]
-    if kind not in (b"", b"string"):
+    if kind != b"string":
         found = []
     if context.keyspace.volatile:
         found = [key for key in found if context.keyspace.peek(key) is not None]
@@ -282,7 +291,7 @@ def dbsize(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
 
 
 def check_flush_mode(args: Arguments) -> None:
-    if len(args) > 2 or (len(args) == 2 and args[1].lower() not in (b"async", b"sync")):
+    if len(args) > 2 or (len(args) == 2 and option_word(args[1]) not in (b"async", b"sync")):
         raise ReplyError(SYNTAX)
 
 
@@ -332,8 +341,8 @@ def flushall(context: Context, args: Arguments) -> Reply:
 def swapdb(context: Context, args: Arguments) -> Reply:
     if context.cluster.enabled:
         raise ReplyError("ERR SWAPDB is not allowed in cluster mode")
-    first = integer(args[1], "ERR invalid first DB index")
-    second = integer(args[2], "ERR invalid second DB index")
+    first = small_integer(args[1], "ERR invalid first DB index")
+    second = small_integer(args[2], "ERR invalid second DB index")
     if not (0 <= first < len(context.databases) and 0 <= second < len(context.databases)):
         raise ReplyError(DB_RANGE)
     if first != second:
@@ -393,6 +402,26 @@ def object_refcount(context: Context, args: Arguments) -> Reply:
 
 
 @command(
+    "OBJECT|FREQ",
+    arity=3,
+    flags="readonly",
+    keys=(2, 2, 1),
+    group="generic",
+    since="4.0.0",
+    complexity="O(1)",
+    summary="Returns the logarithmic access frequency counter of a Redis object.",
+)
+def object_freq(context: Context, args: Arguments) -> Reply:
+    """Counted under an LFU policy alone, of which there is none yet."""
+    if context.keyspace.peek(args[2]) is None:
+        return None
+    raise ReplyError(
+        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
+        "between policies at runtime LRU and LFU data will take some time to adjust."
+    )
+
+
+@command(
     "OBJECT|HELP",
     arity=2,
     flags="loading stale",
@@ -408,6 +437,9 @@ def object_help(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
 ENCODING <key>
     Return the kind of internal representation used in order to store the value
     associated with a <key>.
+FREQ <key>
+    Return the access frequency index of the <key>. The returned integer is
+    proportional to the logarithm of the recent access frequency of the key.
 REFCOUNT <key>
     Return the number of references of the value associated with the specified
     <key>.

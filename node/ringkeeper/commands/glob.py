@@ -1,68 +1,113 @@
-"""Redis's glob patterns: `*`, `?`, `[a-z]`, `[^…]` and `\\` for the character behind it."""
+"""Redis's glob patterns: `*`, `?`, `[a-z]`, `[^…]` and `\\` for the character behind it (`stringmatchlen`).
+
+A pattern is read once, into one code for each byte that it consumes, and matched without recursion: only the last `*`
+met is ever gone back to, so a match costs at most O(pattern · key), however many stars a client writes.
+"""
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
-from itertools import pairwise
+
+import cython
+
+STAR: cython.int = -1
+ANY: cython.int = 256
+"""Codes below it are the byte itself, codes above it a class: its number among the pattern's classes follows."""
+
+
+@cython.final
+@cython.cclass
+class Glob:
+    """A pattern that matches whole keys. Whatever the pattern, only the empty one matches the empty key."""
+
+    codes: list[int]
+    classes: list[bytes]
+    empty: cython.bint
+
+    def __init__(self, pattern: bytes) -> None:
+        self.codes = []
+        self.classes = []
+        self.empty = not pattern
+        index = 0
+        while index < len(pattern):
+            char = pattern[index]
+            if char == 0x2A:  # *
+                if not self.codes or self.codes[-1] != STAR:
+                    self.codes.append(STAR)
+            elif char == 0x3F:  # ?
+                self.codes.append(ANY)
+            elif char == 0x5B:  # [
+                members, index = read_class(pattern, index + 1)
+                self.codes.append(ANY + 1 + len(self.classes))
+                self.classes.append(members)
+            else:
+                if char == 0x5C and index + 1 < len(pattern):  # \
+                    index += 1
+                    char = pattern[index]
+                self.codes.append(char)
+            index += 1
+
+    def match(self, key: bytes) -> bool:
+        """Whether the whole key is such a one."""
+        at: cython.Py_ssize_t = 0
+        length: cython.Py_ssize_t = len(key)
+        step: cython.Py_ssize_t = 0
+        steps: cython.Py_ssize_t = len(self.codes)
+        resume_step: cython.Py_ssize_t = -1
+        resume_at: cython.Py_ssize_t = 0
+        code: cython.int
+        byte: cython.int
+        if length == 0:
+            return bool(self.empty)
+        while at < length:
+            if step < steps:
+                code = self.codes[step]
+                if code == STAR:
+                    if step + 1 == steps:
+                        return True
+                    step += 1
+                    resume_step, resume_at = step, at
+                    continue
+                byte = key[at]
+                if code in (byte, ANY) or (code > ANY and self.classes[code - ANY - 1][byte]):
+                    at += 1
+                    step += 1
+                    continue
+            if resume_step < 0:
+                return False
+            resume_at += 1
+            step, at = resume_step, resume_at
+        while step < steps and self.codes[step] == STAR:
+            step += 1
+        return bool(step == steps)
+
+
+def read_class(pattern: bytes, index: int) -> tuple[bytes, int]:
+    """The class behind a `[`, a byte of 0 or 1 for each member, and the index of its last byte in the pattern.
+
+    One that is never closed reaches to the end of the pattern.
+    """
+    negated = pattern[index : index + 1] == b"^"
+    index += negated
+    members = bytearray(256)
+    while index < len(pattern) and pattern[index] != 0x5D:  # ]
+        if pattern[index] == 0x5C and index + 1 < len(pattern):  # \
+            index += 1
+            members[pattern[index]] = 1
+        elif index + 2 < len(pattern) and pattern[index + 1] == 0x2D:  # -
+            low, high = sorted((pattern[index], pattern[index + 2]))
+            members[low : high + 1] = b"\1" * (high + 1 - low)
+            index += 2
+        else:
+            members[pattern[index]] = 1
+        index += 1
+    return bytes(1 - member for member in members) if negated else bytes(members), index
 
 
 @lru_cache(maxsize=256)
-def compile_glob(pattern: bytes) -> re.Pattern[bytes]:
-    """A pattern that matches whole keys. Runs of `*` are one, and atomic groups keep it from backtracking for long."""
-    out: list[bytes] = []
-    index = 0
-    while index < len(pattern):
-        char = pattern[index : index + 1]
-        if char == b"*":
-            if out[-1:] != [b".*?"]:
-                out.append(b".*?")
-        elif char == b"?":
-            out.append(b".")
-        elif char == b"[":
-            piece, index = _character_class(pattern, index + 1)
-            out.append(piece)
-        elif char == b"\\" and index + 1 < len(pattern):
-            index += 1
-            out.append(re.escape(pattern[index : index + 1]))
-        else:
-            out.append(re.escape(char))
-        index += 1
-    return re.compile(_atomic(out), re.DOTALL)
-
-
-def _atomic(pieces: list[bytes]) -> bytes:
-    """All but the last star may take the shortest match for good, which is enough for a glob."""
-    stars = [i for i, piece in enumerate(pieces) if piece == b".*?"]
-    if not stars:
-        return b"".join(pieces) + b"\\Z"
-    result = b"".join(pieces[: stars[0]])
-    for here, following in pairwise(stars):
-        result += b"(?>.*?" + b"".join(pieces[here + 1 : following]) + b")"
-    return result + b".*" + b"".join(pieces[stars[-1] + 1 :]) + b"\\Z"
-
-
-def _character_class(pattern: bytes, index: int) -> tuple[bytes, int]:
-    """The class that starts behind `[`, and the index of its last byte; an unclosed one reaches to the end."""
-    negated = pattern[index : index + 1] == b"^"
-    index += negated
-    members: set[int] = set()
-    while index < len(pattern) and pattern[index : index + 1] != b"]":
-        if pattern[index : index + 1] == b"\\" and index + 1 < len(pattern):
-            index += 1
-            members.add(pattern[index])
-        elif index + 2 < len(pattern) and pattern[index + 1 : index + 2] == b"-":
-            low, high = sorted((pattern[index], pattern[index + 2]))
-            members.update(range(low, high + 1))
-            index += 2
-        else:
-            members.add(pattern[index])
-        index += 1
-    chosen = set(range(256)) - members if negated else members
-    if not chosen:
-        return b"(?!)", index
-    return b"[" + b"".join(b"\\x%02x" % member for member in sorted(chosen)) + b"]", index
+def compile_glob(pattern: bytes) -> Glob:
+    return Glob(pattern)
 
 
 def matches(pattern: bytes, key: bytes) -> bool:
-    return compile_glob(pattern).match(key) is not None
+    return compile_glob(pattern).match(key)

@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ringkeeper.commands import long_double
 from ringkeeper.commands.context import Context
 from ringkeeper.commands.lcs import longest_common_subsequence
-from ringkeeper.commands.numbers import (
-    INT64_MAX,
-    INT64_MIN,
-    SYNTAX,
-    format_number,
-    integer,
-    long_double,
-    number_of,
-)
+from ringkeeper.commands.long_double import LongDouble
+from ringkeeper.commands.numbers import INT64_MAX, INT64_MIN, SYNTAX, integer, option_word
 from ringkeeper.commands.table import Arguments, Reply, command
 from ringkeeper.resp.values import OK, ReplyError
 from ringkeeper.store.keyspace import NO_EXPIRY, FloatText
@@ -63,7 +57,7 @@ def parse_options(args: Arguments, start: int, *, is_set: bool) -> SetOptions:
     options = SetOptions()
     index = start
     while index < len(args):
-        word = args[index].lower()
+        word = option_word(args[index])
         timed = options.keep_ttl or options.persist or options.word not in (b"", word)
         if is_set and word in (b"nx", b"xx") and options.only_if in ("", word.decode()):
             options.only_if = word.decode()
@@ -489,6 +483,14 @@ def decrby(context: Context, args: Arguments) -> Reply:
     return increment(context, args[1], -by)
 
 
+def number_of(word: bytes | bytearray) -> LongDouble | None:
+    """None for an infinite number, which Redis reads but does not store."""
+    try:
+        return long_double.parse(bytes(word))
+    except ValueError:
+        raise ReplyError("ERR value is not a valid float") from None
+
+
 @command(
     "INCRBYFLOAT",
     arity=3,
@@ -504,10 +506,10 @@ def incrbyfloat(context: Context, args: Arguments) -> Reply:
     value = context.keyspace.peek(key)
     number = number_of(b"0" if value is None else value)
     by = number_of(args[2])
-    if number is None or by is None:
+    total = None if number is None or by is None else long_double.add(number, by)
+    if total is None:
         raise ReplyError("ERR increment would produce NaN or Infinity")
-    total = long_double(number + by)
-    text = FloatText(format_number(total))
+    text = FloatText(long_double.show(total))
     if value is None:
         context.keyspace.set(key, text)
     else:
@@ -530,7 +532,7 @@ def lcs(context: Context, args: Arguments) -> Reply:
     least = 0
     index = 3
     while index < len(args):
-        word = args[index].lower()
+        word = option_word(args[index])
         if word == b"len":
             want_length = True
         elif word == b"idx":

@@ -117,7 +117,7 @@ def derive_categories(flags: frozenset[str], group: str) -> frozenset[str]:
         categories |= {"admin", "dangerous"}
     if "blocking" in flags:
         categories.add("blocking")
-    named = {"string": "string", "generic": "keyspace", "connection": "connection"}
+    named = {"string": "string", "bitmap": "bitmap", "generic": "keyspace", "connection": "connection"}
     if group in named:
         categories.add(named[group])
     return frozenset(categories)

@@ -215,13 +215,13 @@ class Dispatcher:
 
 
 def unknown_command(args: Arguments) -> str:
-    """Redis's text: the name, and what of the arguments fits 128 characters."""
-    preview = ""
+    """Redis's text: the name, and what of the arguments fits 128 bytes."""
+    preview = b""
     for word in args[1:]:
         if len(preview) >= 128:
             break
-        preview += f"'{printable(word[: 128 - len(preview)])}' "
-    return f"ERR unknown command '{printable(args[0][:128])}', with args beginning with: {preview}"
+        preview += b"'%b' " % word[: 128 - len(preview)].partition(b"\0")[0]
+    return f"ERR unknown command '{printable(args[0][:128])}', with args beginning with: {printable(preview)}"
 
 
 def printable(word: bytes) -> str:

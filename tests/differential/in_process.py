@@ -1,0 +1,53 @@
+"""A node's commands without its sockets: dispatch on a `Context` whose upper layers are stand-ins."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any, cast
+
+from ringkeeper import commands
+from ringkeeper.commands.context import Context
+from ringkeeper.resp.reader import ReplyReader
+from ringkeeper.server.dispatch import Dispatcher
+from ringkeeper.store.clock import Clock
+from ringkeeper.store.keyspace import Keyspace
+
+DATABASES = 16
+
+
+class InProcess:
+    """Answers like `compare.Peer`. Time stands still within a batch."""
+
+    def __init__(self, protocol: int) -> None:
+        self.clock = Clock(0)
+        unused = cast(Any, SimpleNamespace())
+        context = Context(
+            databases=[Keyspace(self.clock) for _ in range(DATABASES)],
+            client=unused,
+            clients=unused,
+            settings=unused,
+            access=unused,
+            cluster=cast(Any, SimpleNamespace(enabled=False)),
+            node=cast(Any, SimpleNamespace(cluster_enabled=False)),
+        )
+        self.session = cast(Any, SimpleNamespace(context=context, protocol=protocol, authenticated=True))
+        self.dispatcher = Dispatcher(commands.load(), cast(Any, None))
+        self.reader = ReplyReader()
+
+    def run(self, batch: list[list[bytes]]) -> list[Any]:
+        self.clock.now_ms = time.time_ns() // 1_000_000
+        replies = []
+        for command in batch:
+            out = bytearray()
+            self.dispatcher.execute(self.session, command, out)
+            self.reader.feed(bytes(out))
+            replies.append(self.reader.next())
+        return replies
+
+    def check(self) -> None:
+        for keyspace in self.session.context.databases:
+            keyspace.check()
+
+    def close(self) -> None:
+        self.check()
