@@ -237,7 +237,9 @@ class World:
         held = [node.held.epoch for node in self.nodes.values() if node.phase == "running" and node.held]
         if new.epoch == 1:
             assert not held, "a first topology, though a node holds one"
-        if new.epoch == 1 or (self.lost and self.history and self.history[-1].epoch - max(held, default=0) >= SAFE_DISTANCE):
+        if new.epoch == 1 or (
+            self.lost and self.history and self.history[-1].epoch - max(held, default=0) >= SAFE_DISTANCE
+        ):
             # A new life, or more was lost than recovery promises to bridge.
             self.history.clear()
             self.masters.clear()
@@ -290,9 +292,7 @@ class World:
             if text != last:
                 told(text)
                 last = text
-            if isinstance(action, Refuse):
-                return
-            if isinstance(action, Wait):
+            if isinstance(action, Wait | Refuse):
                 before = [node.observed() for node in self.nodes.values()]
                 self.settle()
                 if before == [node.observed() for node in self.nodes.values()]:

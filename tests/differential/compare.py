@@ -11,7 +11,13 @@ from ringkeeper.resp.values import ReplyError
 from ringkeeper.resp.writer import encode_command
 
 BATCH = 500
+DATABASES = 16
 UNORDERED = {b"keys"}
+ANY = {b"randomkey", b"dbsize"}
+"""Of these only the kind of reply is comparable: Redis counts expired keys until its cycle finds them."""
+TIMES = {b"ttl", b"pttl", b"expiretime", b"pexpiretime"}
+CLOCK_SLACK_MS = 60_000
+"""How far apart two clocks' readings of one expiry may be: the two servers do not execute in the same instant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +57,12 @@ def normal(command: list[bytes], reply: Any) -> Any:
     """A reply in a form that can be compared: errors by text, unordered lists sorted."""
     if isinstance(reply, ReplyError):
         return ("error", reply.text)
-    if command and command[0].lower() in UNORDERED and isinstance(reply, list):
+    name = command[0].lower() if command else b""
+    if name in UNORDERED and isinstance(reply, list):
         return sorted(reply)
-    if command and command[0].lower() == b"scan" and isinstance(reply, list):
+    if name in ANY:
+        return type(reply)
+    if name == b"scan" and isinstance(reply, list):
         return [reply[0], sorted(reply[1])]
     if isinstance(reply, list):
         return [normal([], item) for item in reply]
@@ -64,27 +73,39 @@ def normal(command: list[bytes], reply: Any) -> Any:
     return reply
 
 
-def final_state(peer: Peer) -> dict[bytes, tuple[Any, ...]]:
-    keys = sorted(peer.run([[b"SELECT", b"0"], [b"KEYS", b"*"]])[1])
-    asked = [[name, key] for key in keys for name in (b"GET", b"PEXPIRETIME")] + [
-        [b"OBJECT", b"ENCODING", key] for key in keys
-    ]
-    answers = peer.run(asked) if asked else []
-    pairs = [tuple(answers[2 * i : 2 * i + 2]) for i in range(len(keys))]
-    return {key: (*pairs[i], answers[2 * len(keys) + i]) for i, key in enumerate(keys)}
+def same(command: list[bytes], theirs: Any, ours: Any) -> bool:
+    if command and command[0].lower() in TIMES and isinstance(theirs, int) and isinstance(ours, int):
+        return theirs == ours or (min(theirs, ours) > 0 and abs(theirs - ours) <= CLOCK_SLACK_MS)
+    return bool(normal(command, theirs) == normal(command, ours))
 
 
 def compare(commands: list[list[bytes]], theirs: Peer, ours: Peer, stop_after: int = 10) -> list[Difference]:
     found: list[Difference] = []
     for start in range(0, len(commands), BATCH):
-        batch = commands[start : start + BATCH]
-        for i, (command, a, b) in enumerate(zip(batch, theirs.run(batch), ours.run(batch), strict=True)):
-            if normal(command, a) != normal(command, b):
-                words = set(command[1:])
-                before = [other for other in commands[max(0, start + i - 200) : start + i] if words & set(other[1:])]
-                found.append(Difference(command, normal(command, a), normal(command, b), before[-8:]))
+        found += differences(commands, range(start, min(start + BATCH, len(commands))), theirs, ours)
         if len(found) >= stop_after:
-            break
-    if not found and (a := final_state(theirs)) != (b := final_state(ours)):
-        found.append(Difference([b"(final state)"], a, b, commands[-8:]))
+            return found
+    return found or final_differences(theirs, ours)
+
+
+def differences(commands: list[list[bytes]], asked: range, theirs: Peer, ours: Peer) -> list[Difference]:
+    batch = commands[asked.start : asked.stop]
+    found = []
+    for i, command, a, b in zip(asked, batch, theirs.run(batch), ours.run(batch), strict=True):
+        if not same(command, a, b):
+            words = set(command[1:])
+            before = [other for other in commands[max(0, i - 200) : i] if words & set(other[1:])]
+            found.append(Difference(command, normal(command, a), normal(command, b), before[-8:]))
+    return found
+
+
+def final_differences(theirs: Peer, ours: Peer) -> list[Difference]:
+    """What the two hold in the end, in every database: keys, values, expiries and encodings."""
+    found = []
+    for database in range(DATABASES):
+        opening = [[b"SELECT", b"%d" % database], [b"KEYS", b"*"]]
+        found += differences(opening, range(len(opening)), theirs, ours)
+        keys = sorted(theirs.run([[b"KEYS", b"*"]])[0])
+        asked = [[*read, key] for key in keys for read in ([b"GET"], [b"PEXPIRETIME"], [b"OBJECT", b"ENCODING"])]
+        found += differences(asked, range(len(asked)), theirs, ours)
     return found
