@@ -65,9 +65,3 @@ def test_a_binary_of_another_source_is_never_run(tmp_path: pathlib.Path) -> None
     required = run(RINGKEEPER_REQUIRE_COMPILED="1")
     assert required.returncode != 0
     assert "make build" in required.stderr
-
-
-def test_the_chart_carries_the_present_definition() -> None:
-    name = "cacheclusters.ringkeeper.dev.yaml"
-    copy = ROOT / "charts" / "ringkeeper" / "files" / name
-    assert copy.read_text() == (ROOT / "crds" / name).read_text(), "run `make generate`"

@@ -1,0 +1,24 @@
+"""What `make generate` writes is what the code says now."""
+
+import pathlib
+from collections.abc import Callable
+
+import pytest
+
+from ringkeeper.commands import reference
+from ringkeeper_operator import schema, schema_docs
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("path", "render"),
+    [
+        ("crds/cacheclusters.ringkeeper.dev.yaml", schema.render_crd),
+        ("charts/ringkeeper/files/cacheclusters.ringkeeper.dev.yaml", schema.render_crd),
+        ("docs/commands.md", reference.render),
+        ("docs/manifest.md", schema_docs.render),
+    ],
+)
+def test_the_file_is_current(path: str, render: Callable[[], str]) -> None:
+    assert (ROOT / path).read_text() == render(), f"{path} is out of date: run `make generate`"
