@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ringkeeper import commands
 from ringkeeper.commands.table import Command
@@ -19,7 +19,7 @@ where a node differs. `COMMAND DOCS` and `COMMAND INFO` tell the same to a clien
 `words` counts the command's name too; `≥` stands before the fewest of a command that takes any number of them.
 """
 
-FIELDS = "| command | words | since Redis | time | flags | ACL categories | what it does |\n|---|---|---|---|---|---|---|"
+COLUMNS = ("command", "words", "since Redis", "time", "flags", "ACL categories", "what it does")
 
 
 def render() -> str:
@@ -28,7 +28,7 @@ def render() -> str:
         groups.setdefault(entry.group, []).append(entry)
     lines = [HEAD]
     for group in sorted(groups):
-        lines += [f"## {group}\n", FIELDS]
+        lines += [f"## {group}\n", table_row(COLUMNS), "|---" * len(COLUMNS) + "|"]
         lines += [row(entry) for entry in sorted(groups[group], key=lambda entry: entry.name)]
         lines.append("")
     return "\n".join(lines)
@@ -51,7 +51,11 @@ def row(entry: Command) -> str:
         " ".join(f"@{category}" for category in sorted(entry.categories)),
         entry.summary,
     ]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return table_row(cell.replace("|", "\\|") for cell in cells)
+
+
+def table_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
