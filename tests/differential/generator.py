@@ -13,6 +13,8 @@ from values import BAD_INTEGERS, FLOATS, INTEGERS, KEYS, NOISE, PATTERNS, VALUES
 Arguments = list[bytes]
 
 SECONDS, MILLISECONDS = 1000, 1
+SOON = 10**5
+"""Relative expiries are no shorter, in whatever unit: none comes while a run lasts."""
 
 
 class Generator:
@@ -134,10 +136,10 @@ class Generator:
             return self.pick(BAD_INTEGERS)
         if chosen < 0.16:
             edges = [b"9223372036854775", b"9223372036854776", b"-9223372036854775", b"-9223372036854776"]
-            return self.pick([*INTEGERS, *edges])
+            return self.pick([word for word in [*INTEGERS, *edges] if not 0 < int(word) < SOON])
         if chosen < 0.3:
             return b"%d" % self.random.randint(-100_000, -1)
-        return b"%d" % (self.random.randint(10**5, 10**9) * (SECONDS // unit))
+        return b"%d" % (self.random.randint(SOON, 10**9) * (SECONDS // unit))
 
     def absolute(self, unit: int) -> bytes:
         """Not within half a second of 2**63 ms, where Redis's EXPIRETIME overflows."""
