@@ -63,7 +63,8 @@ def normal(command: list[bytes], reply: Any) -> Any:
     if name in ANY:
         return type(reply)
     if name == b"scan" and isinstance(reply, list):
-        return [reply[0], sorted(reply[1])]
+        # A call that is not the whole iteration: whose cursor, whose part.
+        return [reply[0], sorted(reply[1])] if b"1000" in command else type(reply)
     if isinstance(reply, list):
         return [normal([], item) for item in reply]
     if isinstance(reply, dict):

@@ -14,7 +14,7 @@ Arguments = list[bytes]
 
 SECONDS, MILLISECONDS = 1000, 1
 SOON = 10**5
-"""Relative expiries are no shorter, in whatever unit: none comes while a run lasts."""
+"""Relative expiries are no shorter, in whatever unit: none comes while a run lasts. Smaller numbers have ≤ 5 digits."""
 
 
 class Generator:
@@ -35,7 +35,8 @@ class Generator:
 
     def command(self) -> Arguments:
         command = self.random.choices(list(self.makers), list(self.makers.values()))[0]()
-        command = self.spoiled(command) if self.chance(0.035) else command
+        if self.chance(0.035):
+            command = [self.not_soon(word) for word in self.spoiled(command)]
         command[0] = self.cased(command[0])
         return command
 
@@ -53,6 +54,10 @@ class Generator:
                 words = command[1:]
                 self.random.shuffle(words)
                 return [command[0], *words]
+
+    def not_soon(self, word: bytes) -> bytes:
+        """A small number might have become a time to live, and its end would race with the run."""
+        return b"-7" if len(word) <= 5 and word.isdigit() and int(word) else word
 
     # Words
 
@@ -131,12 +136,13 @@ class Generator:
         )  # fmt: skip
 
     def relative(self, unit: int) -> bytes:
+        """Apart from those that are refused, hardly ever the same twice: GT and LT would compare moments."""
         chosen = self.random.random()
         if chosen < 0.07:
             return self.pick(BAD_INTEGERS)
         if chosen < 0.16:
             edges = [b"9223372036854775", b"9223372036854776", b"-9223372036854775", b"-9223372036854776"]
-            return self.pick([word for word in [*INTEGERS, *edges] if not 0 < int(word) < SOON])
+            return self.pick([word for word in [*INTEGERS, *edges] if not 0 < int(word) < 2**40])
         if chosen < 0.3:
             return b"%d" % self.random.randint(-100_000, -1)
         return b"%d" % (self.random.randint(SOON, 10**9) * (SECONDS // unit))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from ringkeeper.resp.reader import ReplyReader
 from ringkeeper.server.dispatch import Dispatcher
 from ringkeeper.store.clock import Clock
 from ringkeeper.store.keyspace import Keyspace
+from ringkeeper.types.collection import Limits
 
 DATABASES = 16
 
@@ -23,7 +25,9 @@ class InProcess:
         self.clock = Clock(0)
         unused = cast(Any, SimpleNamespace())
         context = Context(
-            databases=[Keyspace(self.clock) for _ in range(DATABASES)],
+            databases=[Keyspace(self.clock, index=index) for index in range(DATABASES)],
+            limits=Limits(),
+            random=Random(),
             client=unused,
             clients=unused,
             settings=unused,

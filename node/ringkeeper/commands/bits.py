@@ -12,7 +12,7 @@ from ringkeeper.commands.numbers import SYNTAX, integer, option_word
 from ringkeeper.commands.strings import MAX_STRING, edit
 from ringkeeper.commands.table import Arguments, Reply, command
 from ringkeeper.resp.values import ReplyError
-from ringkeeper.store.keyspace import Value
+from ringkeeper.store.keyspace import Text
 
 BAD_OFFSET = "ERR bit offset is not an integer or out of range"
 BAD_BIT = "ERR bit is not an integer or out of range"
@@ -29,7 +29,7 @@ def bit_offset(word: bytes) -> int:
     return offset
 
 
-def bit_at(value: Value, offset: int) -> int:
+def bit_at(value: Text, offset: int) -> int:
     """Bits behind the end are 0."""
     byte = offset >> 3
     return value[byte] >> (7 - (offset & 7)) & 1 if byte < len(value) else 0
@@ -61,14 +61,14 @@ def setbit(context: Context, args: Arguments) -> Reply:
         else:
             buffer[byte] &= ~mask
 
-    value = context.keyspace.peek(key)
+    value = context.keyspace.peek_string(key)
     if value is None:
         fresh = bytearray()
         change(fresh)
-        context.keyspace.set(key, fresh)
+        context.keyspace.set(key, fresh, event="setbit")
         return 0
     before = bit_at(value, offset)
-    edit(context, key, change)
+    edit(context, key, change, "setbit")
     return before
 
 
@@ -84,7 +84,7 @@ def setbit(context: Context, args: Arguments) -> Reply:
 )
 def getbit(context: Context, args: Arguments) -> Reply:
     offset = bit_offset(args[2])
-    value = context.keyspace.read(args[1])
+    value = context.keyspace.read_string(args[1])
     return 0 if value is None else bit_at(value, offset)
 
 
@@ -103,7 +103,7 @@ def counts_bits(word: bytes) -> bool:
     return unit == b"bit"
 
 
-def count_ones(value: Value, first: int, last: int) -> int:
+def count_ones(value: Text, first: int, last: int) -> int:
     """Set bits among those from `first` to `last`. O(bytes)."""
     if first > last:
         return 0
@@ -127,7 +127,7 @@ def count_ones(value: Value, first: int, last: int) -> int:
     summary="Counts the number of set bits (population counting) in a string.",
 )
 def bitcount(context: Context, args: Arguments) -> Reply:
-    value = context.keyspace.read(args[1])
+    value = context.keyspace.read_string(args[1])
     if value is None:
         return 0
     if len(args) == 2:
@@ -143,7 +143,7 @@ def bitcount(context: Context, args: Arguments) -> Reply:
     return count_ones(value, first * 8, last * 8 + 7)
 
 
-def find_bit(value: Value, bit: int, first: int, last: int) -> int:
+def find_bit(value: Text, bit: int, first: int, last: int) -> int:
     """The first such bit from `first` to `last`, or -1. O(bytes)."""
     at, high = first >> 3, last >> 3
     skipped = b"\0" if bit else b"\xff"
@@ -181,7 +181,7 @@ def bitpos(context: Context, args: Arguments) -> Reply:
     bit = integer(args[2])
     if bit not in (0, 1):
         raise ReplyError("ERR The bit argument must be 1 or 0.")
-    value = context.keyspace.read(args[1])
+    value = context.keyspace.read_string(args[1])
     if value is None:
         return -1 if bit else 0
     if len(args) > 6:
@@ -217,7 +217,7 @@ def bitop(context: Context, args: Arguments) -> Reply:
     if name == b"not" and len(args) != 4:
         raise ReplyError("ERR BITOP NOT must be called with a single source key.")
     target = args[2]
-    sources = [context.keyspace.read(key) or b"" for key in args[3:]]
+    sources = [context.keyspace.read_string(key) or b"" for key in args[3:]]
     length = max(map(len, sources))
     if length == 0:
         context.keyspace.delete(target)

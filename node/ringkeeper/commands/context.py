@@ -8,9 +8,11 @@ does that once, from what the keyspace recorded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from random import Random
 from typing import Any, Protocol
 
 from ringkeeper.store.keyspace import Keyspace
+from ringkeeper.types.collection import Limits
 
 
 class Client(Protocol):
@@ -154,12 +156,26 @@ class Node(Protocol):
 class Context:
     """One a session, made with it. Selecting a database replaces `keyspace`."""
 
-    __slots__ = ("access", "client", "clients", "cluster", "database", "databases", "keyspace", "node", "settings")
+    __slots__ = (
+        "access",
+        "client",
+        "clients",
+        "cluster",
+        "database",
+        "databases",
+        "keyspace",
+        "limits",
+        "node",
+        "random",
+        "settings",
+    )
 
     def __init__(
         self,
         *,
         databases: list[Keyspace],
+        limits: Limits,
+        random: Random,
         client: Client,
         clients: Clients,
         settings: Settings,
@@ -170,6 +186,10 @@ class Context:
         self.databases = databases
         self.database = 0
         self.keyspace = databases[0]
+        self.limits = limits
+        """Up to where a collection counts as compact; new collections are made with it."""
+        self.random = random
+        """For the commands that choose at random."""
         self.client = client
         self.clients = clients
         self.settings = settings

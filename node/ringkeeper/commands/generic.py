@@ -86,7 +86,13 @@ command(
     summary="Determines the type of value stored at a key.",
 )
 def type_(context: Context, args: Arguments) -> Reply:
-    return Simple(b"none" if context.keyspace.peek(args[1]) is None else b"string")
+    value = context.keyspace.peek(args[1])
+    return Simple(b"none" if value is None else kind_of(value))
+
+
+def kind_of(value: Value) -> bytes:
+    """Redis's TYPE."""
+    return b"string" if isinstance(value, (bytes, bytearray)) else value.kind.encode()
 
 
 def _rename(context: Context, args: Arguments, *, only_new: bool) -> bool:
@@ -100,8 +106,8 @@ def _rename(context: Context, args: Arguments, *, only_new: bool) -> bool:
     if only_new and keyspace.peek(target) is not None:
         return False
     expires_at = keyspace.expiry(source)
-    keyspace.delete(source)
-    keyspace.set(target, value, expires_at)
+    keyspace.delete(source, "rename_from")
+    keyspace.set(target, value, expires_at, "rename_to")
     return True
 
 
@@ -164,8 +170,8 @@ def copy(context: Context, args: Arguments) -> Reply:
     value = context.keyspace.read(source)
     if value is None or (not replace and destination.peek(target) is not None):
         return 0
-    duplicate = bytearray(value) if isinstance(value, bytearray) else value
-    destination.set(target, duplicate, context.keyspace.expiry(source))
+    duplicate = value if isinstance(value, bytes) else value.copy()
+    destination.set(target, duplicate, context.keyspace.expiry(source), "copy_to")
     return 1
 
 
@@ -188,8 +194,9 @@ def move(context: Context, args: Arguments) -> Reply:
     value = context.keyspace.peek(args[1])
     if value is None or destination.peek(args[1]) is not None:
         return 0
-    destination.set(args[1], value, context.keyspace.expiry(args[1]))
-    context.keyspace.delete(args[1])
+    expires_at = context.keyspace.expiry(args[1])
+    context.keyspace.delete(args[1], "move_from")
+    destination.set(args[1], value, expires_at, "move_to")
     return 1
 
 
@@ -235,7 +242,8 @@ def parse_cursor(word: bytes) -> int:
 )
 def scan(context: Context, args: Arguments) -> Reply:
     cursor = parse_cursor(args[1])
-    count, pattern, kind = 10, b"*", b"string"
+    count, pattern = 10, b"*"
+    kind: bytes | None = None
     index = 2
     while index < len(args):
         word = option_word(args[index])
@@ -255,10 +263,9 @@ def scan(context: Context, args: Arguments) -> Reply:
     if pattern != b"*":
         match = compile_glob(pattern).match
         found = [key for key in found if match(key)]
-    if kind != b"string":
-        found = []
-    if context.keyspace.volatile:
-        found = [key for key in found if context.keyspace.peek(key) is not None]
+    if kind is not None or context.keyspace.volatile:
+        values = ((key, context.keyspace.peek(key)) for key in found)
+        found = [key for key, value in values if value is not None and kind in (None, kind_of(value))]
     return [b"%d" % cursor, found]
 
 
@@ -351,9 +358,11 @@ def swapdb(context: Context, args: Arguments) -> Reply:
 
 
 def encoding_of(value: Value) -> bytes:
-    """What Redis calls the encoding of such a string."""
+    """What Redis calls the encoding of such a value."""
     if isinstance(value, bytearray):
         return b"raw"
+    if not isinstance(value, bytes):
+        return value.encoding.encode()
     if type(value) is not FloatText and parse_integer(value) is not None:
         return b"int"
     return b"embstr" if len(value) <= EMBEDDED else b"raw"

@@ -98,12 +98,14 @@ def set_(context: Context, args: Arguments) -> Reply:
     if options.expiry is not None:
         word, unit_ms, absolute = options.expiry
         expires_at = expiry_at(context, word, unit_ms=unit_ms, absolute=absolute, name="set")
-    old = keyspace.read(key) if options.get else keyspace.peek(key)
-    if (options.only_if == "nx" and old is not None) or (options.only_if == "xx" and old is None):
-        return old if options.get else None
+    old = keyspace.read_string(key) if options.get else None
+    exists = old is not None if options.get else keyspace.peek(key) is not None
     reply = (bytes(old) if old is not None else None) if options.get else OK
-    if options.keep_ttl and old is not None:
-        keyspace.update(key, value)
+    if (options.only_if == "nx" and exists) or (options.only_if == "xx" and not exists):
+        return reply if options.get else None
+    if options.keep_ttl and exists:
+        expires_at = keyspace.expiry(key)
+        keyspace.set(key, value, expires_at)
     else:
         store(context, key, value, expires_at)
     return reply
@@ -112,8 +114,12 @@ def set_(context: Context, args: Arguments) -> Reply:
 def store(context: Context, key: bytes, value: bytes, expires_at: int) -> None:
     """SET with an expiry; one that has passed leaves no key."""
     context.keyspace.set(key, value, expires_at)
-    if expires_at != NO_EXPIRY and expires_at <= context.keyspace.clock.now_ms:
+    if expires_at == NO_EXPIRY:
+        return
+    if expires_at <= context.keyspace.clock.now_ms:
         context.keyspace.expire(key, expires_at)
+    else:
+        context.keyspace.note(key, "expire")
 
 
 @command(
@@ -175,7 +181,7 @@ command(
     summary="Returns the string value of a key.",
 )
 def get(context: Context, args: Arguments) -> Reply:
-    return context.keyspace.read(args[1])
+    return context.keyspace.read_string(args[1])
 
 
 @command(
@@ -189,7 +195,7 @@ def get(context: Context, args: Arguments) -> Reply:
     summary="Returns the string value of a key after deleting the key.",
 )
 def getdel(context: Context, args: Arguments) -> Reply:
-    value = context.keyspace.read(args[1])
+    value = context.keyspace.read_string(args[1])
     if value is not None:
         context.keyspace.delete(args[1])
     return value
@@ -207,7 +213,7 @@ def getdel(context: Context, args: Arguments) -> Reply:
 )
 def getex(context: Context, args: Arguments) -> Reply:
     options = parse_options(args, 2, is_set=False)
-    value = context.keyspace.read(args[1])
+    value = context.keyspace.read_string(args[1])
     if value is None:
         return None
     if options.persist:
@@ -229,7 +235,7 @@ def getex(context: Context, args: Arguments) -> Reply:
     summary="Returns the previous string value of a key after setting it to a new value.",
 )
 def getset(context: Context, args: Arguments) -> Reply:
-    old = context.keyspace.read(args[1])
+    old = context.keyspace.read_string(args[1])
     context.keyspace.set(args[1], args[2])
     return old
 
@@ -245,7 +251,8 @@ def getset(context: Context, args: Arguments) -> Reply:
     summary="Atomically returns the string values of one or more keys.",
 )
 def mget(context: Context, args: Arguments) -> Reply:
-    return [context.keyspace.read(key) for key in args[1:]]
+    values = (context.keyspace.read(key) for key in args[1:])
+    return [value if isinstance(value, (bytes, bytearray)) else None for value in values]
 
 
 def pairs(args: Arguments, name: str) -> list[tuple[bytes, bytes]]:
@@ -301,27 +308,27 @@ def msetnx(context: Context, args: Arguments) -> Reply:
 )
 def append(context: Context, args: Arguments) -> Reply:
     key, tail = args[1], args[2]
-    value = context.keyspace.peek(key)
+    value = context.keyspace.peek_string(key)
     if value is None:
-        context.keyspace.set(key, tail)
+        context.keyspace.set(key, tail, event="append")
         return len(tail)
     check_length(len(value) + len(tail))
-    edit(context, key, lambda buffer: buffer.extend(tail))
+    edit(context, key, lambda buffer: buffer.extend(tail), "append")
     return len(value) if isinstance(value, bytearray) else len(value) + len(tail)
 
 
-def edit(context: Context, key: bytes, change: Callable[[bytearray], object]) -> None:
-    """Change the value of a key that exists in place; from then on it is a `bytearray`."""
-    value = context.keyspace.peek(key)
+def edit(context: Context, key: bytes, change: Callable[[bytearray], object], event: str) -> None:
+    """Change the string of a key that exists in place; from then on it is a `bytearray`."""
+    value = context.keyspace.peek_string(key)
     assert value is not None
     before = len(value)
     if isinstance(value, bytearray):
         change(value)
-        context.keyspace.update(key, value, len(value) - before)
+        context.keyspace.update(key, value, len(value) - before, event)
     else:
         buffer = bytearray(value)
         change(buffer)
-        context.keyspace.update(key, buffer)
+        context.keyspace.update(key, buffer, event=event)
 
 
 @command(
@@ -335,7 +342,7 @@ def edit(context: Context, key: bytes, change: Callable[[bytearray], object]) ->
     summary="Returns the length of a string value.",
 )
 def strlen(context: Context, args: Arguments) -> Reply:
-    value = context.keyspace.read(args[1])
+    value = context.keyspace.read_string(args[1])
     return 0 if value is None else len(value)
 
 
@@ -354,7 +361,7 @@ def setrange(context: Context, args: Arguments) -> Reply:
     offset = integer(args[2])
     if offset < 0:
         raise ReplyError("ERR offset is out of range")
-    value = context.keyspace.peek(key)
+    value = context.keyspace.peek_string(key)
     if not part:
         return 0 if value is None else len(value)
     end = offset + len(part)
@@ -368,16 +375,16 @@ def setrange(context: Context, args: Arguments) -> Reply:
     if value is None:
         fresh = bytearray()
         overwrite(fresh)
-        context.keyspace.set(key, fresh)
+        context.keyspace.set(key, fresh, event="setrange")
         return end
     length = max(len(value), end)
-    edit(context, key, overwrite)
+    edit(context, key, overwrite, "setrange")
     return length
 
 
 def _getrange(context: Context, args: Arguments) -> Reply:
     start, end = integer(args[2]), integer(args[3])
-    value = context.keyspace.read(args[1])
+    value = context.keyspace.read_string(args[1])
     if value is None:
         return b""
     length = len(value)
@@ -411,16 +418,16 @@ command(
 
 
 def increment(context: Context, key: bytes, by: int) -> int:
-    value = context.keyspace.peek(key)
+    value = context.keyspace.peek_string(key)
     number = 0 if value is None else integer(value)
     number += by
     if not INT64_MIN <= number <= INT64_MAX:
         raise ReplyError("ERR increment or decrement would overflow")
     text = b"%d" % number
     if value is None:
-        context.keyspace.set(key, text)
+        context.keyspace.set(key, text, event="incrby")
     else:
-        context.keyspace.update(key, text)
+        context.keyspace.update(key, text, event="incrby")
     return number
 
 
@@ -503,7 +510,7 @@ def number_of(word: bytes | bytearray) -> LongDouble | None:
 )
 def incrbyfloat(context: Context, args: Arguments) -> Reply:
     key = args[1]
-    value = context.keyspace.peek(key)
+    value = context.keyspace.peek_string(key)
     number = number_of(b"0" if value is None else value)
     by = number_of(args[2])
     total = None if number is None or by is None else long_double.add(number, by)
@@ -511,9 +518,9 @@ def incrbyfloat(context: Context, args: Arguments) -> Reply:
         raise ReplyError("ERR increment would produce NaN or Infinity")
     text = FloatText(long_double.show(total))
     if value is None:
-        context.keyspace.set(key, text)
+        context.keyspace.set(key, text, event="incrbyfloat")
     else:
-        context.keyspace.update(key, text)
+        context.keyspace.update(key, text, event="incrbyfloat")
     return text
 
 
@@ -547,7 +554,7 @@ def lcs(context: Context, args: Arguments) -> Reply:
         index += 1
     if want_length and want_positions:
         raise ReplyError("ERR If you want both the length and indexes, please just use IDX.")
-    left, right = (context.keyspace.read(key) or b"" for key in args[1:3])
+    left, right = (context.keyspace.read_string(key) or b"" for key in args[1:3])
     if (len(left) + 1) * (len(right) + 1) * 4 > MAX_STRING:
         raise ReplyError("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
     common, matches = longest_common_subsequence(bytes(left), bytes(right))

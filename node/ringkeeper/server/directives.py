@@ -45,7 +45,21 @@ POLICIES = (
     "noeviction",
 )
 
+COMPACT = (
+    ("hash-max-listpack-entries", "512", "fields up to which a hash is a listpack", 0),
+    ("hash-max-listpack-value", "64", "bytes of a field or value up to which a hash is a listpack", 0),
+    ("list-max-listpack-size", "-2", "elements of a listpack list; -1 to -5 mean 4 to 64 KiB", -5),
+    ("list-compress-depth", "0", "kept for redis.conf's sake: lists are not compressed", 0),
+    ("set-max-intset-entries", "512", "integers up to which a set is an intset", 0),
+    ("set-max-listpack-entries", "128", "members up to which a set is a listpack", 0),
+    ("set-max-listpack-value", "64", "bytes of a member up to which a set is a listpack", 0),
+    ("zset-max-listpack-entries", "128", "members up to which a sorted set is a listpack", 0),
+    ("zset-max-listpack-value", "64", "bytes of a member up to which a sorted set is a listpack", 0),
+)
+"""The fields of `types.collection.Limits`: name, default, help, minimum."""
+
 TABLE = (
+    *(Directive(name, "number", default, text, minimum=minimum) for name, default, text, minimum in COMPACT),
     Directive("port", "number", "6379", "the data port; 0 takes a free one", mutable=False, maximum=65535),
     Directive("bind", "words", "* -::*", "addresses to listen on; a leading - allows one to be missing", mutable=False),
     Directive("admin-port", "number", "0", "the admin HTTP port; 0 means port + 10000", mutable=False, maximum=65535),

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import importlib
 import logging
 import os
+import random
 import secrets
 import socket
 import time
@@ -32,6 +34,7 @@ from ringkeeper.server.membership import Membership
 from ringkeeper.server.slowlog import SlowCommand, SlowLog
 from ringkeeper.store.clock import Clock
 from ringkeeper.store.keyspace import Keyspace
+from ringkeeper.types.collection import Limits
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +57,9 @@ class Node:
         self.clock = Clock(time.time_ns() // 1_000_000)
         self.cluster_enabled = config.flag("cluster-enabled")
         count = 1 if self.cluster_enabled else config.number("databases")
-        self.databases = [Keyspace(self.clock) for _ in range(count)]
+        self.random = random.Random()
+        self.databases = [Keyspace(self.clock, self.random, index) for index in range(count)]
+        self.limits = Limits()
         self.port = config.number("port")
         self.admin_port = 0
         self.peak_bytes = 0
@@ -82,6 +87,8 @@ class Node:
     def make_context(self, client: Client) -> Context:
         return Context(
             databases=self.databases,
+            limits=self.limits,
+            random=self.random,
             client=client,
             clients=self.clients,
             settings=self.config,
@@ -104,6 +111,8 @@ class Node:
             clients.longest_bulk = config.number("proto-max-bulk-len")
             for session in clients.all():
                 session.reader.proto_max_bulk_len = clients.longest_bulk
+        for limit in dataclasses.fields(self.limits):
+            setattr(self.limits, limit.name, config.number(limit.name.replace("_", "-")))
         clients.output_hard_limit = int(config.text("client-output-buffer-limit").split()[1])
         clients.only_local = config.flag("protected-mode") and not self.access.password_needed
         threshold = config.number("slowlog-log-slower-than")

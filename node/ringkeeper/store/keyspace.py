@@ -4,23 +4,37 @@ Keys live in one dictionary per slot, so that a slot can be counted, listed, mov
 others, and so that SCAN has a cursor that survives every insertion and deletion: the slot and a position in it.
 This is the plain form; it says what any faster one must do.
 
-Values are immutable `bytes`, or a `bytearray` once a command has edited the value in place (APPEND, SETRANGE, SETBIT);
-Redis calls the latter's encoding `raw` whatever its length. Times are Unix milliseconds; the clock is handed in.
+A string is immutable `bytes`, or a `bytearray` once a command has edited it in place (APPEND, SETRANGE, SETBIT); Redis
+calls the latter's encoding `raw` whatever its length. Every other value is a `Collection`. Times are Unix milliseconds;
+the clock is handed in.
 
-Memory is estimated, not measured: `KEY_OVERHEAD` for the table entry and the object headers, plus the bytes.
+What changes is recorded here and nowhere else: `dirty` counts it, and while somebody listens, `changes` tells it. So
+the events of Redis's keyspace notifications are named where a value is stored, edited or deleted.
+
+Memory is estimated, not measured: `KEY_OVERHEAD` for the table entry and the object headers, plus the bytes of a string
+or what a collection says of itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
+from typing import TypeVar
 
 import cython
 
+from ringkeeper.resp.values import ReplyError
 from ringkeeper.store.clock import Clock
 from ringkeeper.store.slot import SLOTS, key_slot
+from ringkeeper.types.collection import Collection
 
-Value = bytes | bytearray
+Text = bytes | bytearray
+Value = Text | Collection
+Kind = TypeVar("Kind", bound=Collection)
+Change = tuple[int, str, bytes | None]
+"""The database, the event (a name of `store/events.py`) and the key; no key means all of them."""
+
+WRONG_TYPE = ReplyError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
 
 class FloatText(bytes):
@@ -38,11 +52,20 @@ SLOT_BITS = 14
 POSITION_MASK = (1 << 48) - 1
 
 
+@cython.cfunc
+def size_of(value: Value) -> cython.Py_ssize_t:
+    """The bytes of a stored value, as they were counted last."""
+    if isinstance(value, (bytes, bytearray)):
+        return len(value)
+    return value.accounted
+
+
 @cython.final
 @cython.cclass
 class Keyspace:
     """One database. No method is O(n) in the number of keys unless it says so."""
 
+    index = cython.declare(cython.int, visibility="readonly")
     clock = cython.declare(object, visibility="public")
     random = cython.declare(object, visibility="public")
     dirty = cython.declare(cython.longlong, visibility="public")
@@ -56,7 +79,13 @@ class Keyspace:
     expiries = cython.declare(list, visibility="public")
     sweep_slot = cython.declare(cython.Py_ssize_t, visibility="public")
 
-    def __init__(self, clock: Clock, randomness: Random | None = None) -> None:
+    changes = cython.declare(object, visibility="public")
+
+    def __init__(self, clock: Clock, randomness: Random | None = None, index: int = 0) -> None:
+        self.index = index
+        """The database's number."""
+        self.changes = None
+        """Where changes are told, one list for all databases; None while nobody listens. Dispatch empties it."""
         self.clock = clock
         self.random = randomness or Random()
         self.dirty = 0
@@ -84,14 +113,48 @@ class Keyspace:
         value: Value | None = self._find(key, key_slot(key))
         if value is None:
             self.misses += 1
+            self.note(key, "keymiss")
         else:
             self.hits += 1
         return value
+
+    def read_string(self, key: bytes) -> Text | None:
+        """As `read`, for a command that reads strings; raises WRONGTYPE for anything else."""
+        value: Value | None = self._find(key, key_slot(key))
+        if value is None:
+            self.misses += 1
+            self.note(key, "keymiss")
+            return None
+        self.hits += 1
+        if not isinstance(value, (bytes, bytearray)):
+            raise WRONG_TYPE
+        return value
+
+    def read_as(self, key: bytes, kind: type[Kind]) -> Kind | None:
+        """As `read`, for a command that reads one kind of collection; raises WRONGTYPE for anything else."""
+        value = self.read(key)
+        if value is None or isinstance(value, kind):
+            return value
+        raise WRONG_TYPE
 
     def peek(self, key: bytes) -> Value | None:
         """The value, for a command that writes or inspects; counts nothing."""
         value: Value | None = self._find(key, key_slot(key))
         return value
+
+    def peek_string(self, key: bytes) -> Text | None:
+        """As `peek`, for a command that writes strings; raises WRONGTYPE for anything else."""
+        value: Value | None = self._find(key, key_slot(key))
+        if value is not None and not isinstance(value, (bytes, bytearray)):
+            raise WRONG_TYPE
+        return value
+
+    def peek_as(self, key: bytes, kind: type[Kind]) -> Kind | None:
+        """As `peek`, for a command that writes one kind of collection; raises WRONGTYPE for anything else."""
+        value: Value | None = self._find(key, key_slot(key))
+        if value is None or isinstance(value, kind):
+            return value
+        raise WRONG_TYPE
 
     @cython.cfunc
     def _find(self, key: bytes, slot: cython.Py_ssize_t) -> Value | None:
@@ -106,6 +169,7 @@ class Keyspace:
             if expiries is not None and expiries.get(key, self.clock.now_ms + 1) <= self.clock.now_ms:
                 self._drop(key, slot)
                 self.expired += 1
+                self.note(key, "expired")
                 return None
         return value
 
@@ -114,9 +178,20 @@ class Keyspace:
         expiries = self.expiries[key_slot(key)]
         return NO_EXPIRY if expiries is None else expiries.get(key, NO_EXPIRY)
 
-    # Changing
+    # Changing. `event` is what keyspace notifications call it.
 
-    def set(self, key: bytes, value: Value, expires_at: int = NO_EXPIRY) -> None:
+    def note(self, key: bytes | None, event: str) -> None:
+        """Tell of an event that is no change of data, or comes with one that was counted already."""
+        if self.changes is not None:
+            self.changes.append((self.index, event, key))
+
+    @cython.cfunc
+    def _record(self, key: bytes | None, event: str) -> cython.void:
+        self.dirty += 1
+        if self.changes is not None:
+            self.changes.append((self.index, event, key))
+
+    def set(self, key: bytes, value: Value, expires_at: int = NO_EXPIRY, event: str = "set") -> None:
         """Store a value, replacing what was there, its expiry included."""
         slot = key_slot(key)
         self._store(key, slot, value)
@@ -124,38 +199,60 @@ class Keyspace:
             self._set_expiry(key, slot, expires_at)
         elif self.volatile:
             self._clear_expiry(key, slot)
-        self.dirty += 1
+        self._record(key, event)
 
-    def update(self, key: bytes, value: Value, grown_by: int = 0) -> None:
-        """Store a new value of a key that exists, keeping its expiry.
+    def update(self, key: bytes, value: Text, grown_by: int = 0, event: str = "set") -> None:
+        """Store a new string under a key that holds one, keeping its expiry.
 
         A `bytearray` edited in place is handed back here too, with the bytes it has grown by since `peek`.
         """
         self.used_bytes += grown_by
         self._store(key, key_slot(key), value)
-        self.dirty += 1
+        self._record(key, event)
 
-    def delete(self, key: bytes) -> bool:
+    def edited(self, key: bytes, value: Collection, event: str, changes: int = 1) -> None:
+        """Take note of what a command did to a collection, which is the one under the key or a new one for it.
+
+        `changes` is how many elements it changed; with 0 nothing is recorded, as with Redis. An empty collection goes.
+        """
+        slot = key_slot(key)
+        table = self.tables[slot]
+        if table is None or table.get(key) is not value:
+            if not len(value):
+                return
+            self._store(key, slot, value)
+        else:
+            self.used_bytes += value.memory - value.accounted
+            value.accounted = value.memory
+        if changes:
+            self._record(key, event)
+            self.dirty += changes - 1
+        if not len(value):
+            self._drop(key, slot)
+            self.note(key, "del")
+
+    def delete(self, key: bytes, event: str = "del") -> bool:
         """Whether there was such a key (one whose time had come does not count)."""
         if self.peek(key) is None:
             return False
         self._drop(key, key_slot(key))
-        self.dirty += 1
+        self._record(key, event)
         return True
 
     def expire(self, key: bytes, expires_at: int) -> None:
         """Give an existing key an expiry; one in the past deletes it."""
         if expires_at <= self.clock.now_ms:
             self._drop(key, key_slot(key))
+            self._record(key, "del")
         else:
             self._set_expiry(key, key_slot(key), expires_at)
-        self.dirty += 1
+            self._record(key, "expire")
 
     def persist(self, key: bytes) -> bool:
         """Take an existing key's expiry away; whether it had one."""
         if not self._clear_expiry(key, key_slot(key)):
             return False
-        self.dirty += 1
+        self._record(key, "persist")
         return True
 
     def flush(self) -> int:
@@ -164,7 +261,8 @@ class Keyspace:
         self.tables = [None] * SLOTS
         self.expiries = [None] * SLOTS
         self.size = self.volatile = self.used_bytes = 0
-        self.dirty += dropped or 1
+        self._record(None, "flushdb")
+        self.dirty += max(dropped - 1, 0)
         return dropped
 
     def swap(self, other: Keyspace) -> None:
@@ -174,8 +272,8 @@ class Keyspace:
         self.size, other.size = other.size, self.size
         self.volatile, other.volatile = other.volatile, self.volatile
         self.used_bytes, other.used_bytes = other.used_bytes, self.used_bytes
-        self.dirty += 1
-        other.dirty += 1
+        self._record(None, "swapdb")
+        other._record(None, "swapdb")
 
     def drop_slot(self, slot: int) -> int:
         """Drop every key of a slot (it is owned elsewhere now); how many there were."""
@@ -270,6 +368,7 @@ class Keyspace:
                 looked += len(expiries)
                 for key in due:
                     self._drop(key, slot)
+                    self.note(key, "expired")
                 self.expired += len(due)
         return looked
 
@@ -281,7 +380,12 @@ class Keyspace:
             expiries = self.expiries[slot] or {}
             size += len(table)
             volatile += len(expiries)
-            used += sum(KEY_OVERHEAD + len(key) + len(value) for key, value in table.items())
+            for key, value in table.items():
+                if not isinstance(value, (bytes, bytearray)):
+                    value.check()
+                    assert len(value), f"an empty {value.kind} is stored"
+                    assert value.accounted == value.memory, (key, value.accounted, value.memory)
+                used += KEY_OVERHEAD + len(key) + size_of(value)
             used += EXPIRY_OVERHEAD * len(expiries)
             assert all(key_slot(key) == slot for key in table), f"slot {slot} holds a key of another slot"
             assert expiries.keys() <= table.keys(), f"slot {slot} has an expiry without a key"
@@ -296,12 +400,15 @@ class Keyspace:
         table: dict[bytes, Value] | None = self.tables[slot]
         if table is None:
             table = self.tables[slot] = {}
+        if not isinstance(value, (bytes, bytearray)):
+            value.accounted = value.memory
         old = table.get(key)
         if old is None:
             self.size += 1
-            self.used_bytes += KEY_OVERHEAD + len(key) + len(value)
+            self.used_bytes += KEY_OVERHEAD + len(key) + size_of(value)
+            self.note(key, "new")
         else:
-            self.used_bytes += len(value) - len(old)
+            self.used_bytes += size_of(value) - size_of(old)
         table[key] = value
 
     @cython.cfunc
@@ -310,7 +417,7 @@ class Keyspace:
         assert table is not None
         value = table.pop(key)
         self.size -= 1
-        self.used_bytes -= KEY_OVERHEAD + len(key) + len(value)
+        self.used_bytes -= KEY_OVERHEAD + len(key) + size_of(value)
         self._clear_expiry(key, slot)
         if not table:
             self.tables[slot] = None
