@@ -95,13 +95,19 @@ def read_class(pattern: bytes, index: int) -> tuple[bytes, int]:
             index += 1
             members[pattern[index]] = 1
         elif index + 2 < len(pattern) and pattern[index + 1] == 0x2D:  # -
-            low, high = sorted((pattern[index], pattern[index + 2]))
-            members[low : high + 1] = b"\1" * (high + 1 - low)
+            low, high = sorted((signed(pattern[index]), signed(pattern[index + 2])))
+            for byte in range(low, high + 1):
+                members[byte & 0xFF] = 1
             index += 2
         else:
             members[pattern[index]] = 1
         index += 1
     return bytes(1 - member for member in members) if negated else bytes(members), index
+
+
+def signed(byte: int) -> int:
+    """Ranges count in C's `char`, which is signed where Redis usually runs."""
+    return byte - 256 if byte >= 128 else byte
 
 
 @lru_cache(maxsize=256)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from fractions import Fraction
 
 LongDouble = tuple[int, int]
 
@@ -102,3 +103,8 @@ def show(number: LongDouble) -> bytes:
     digits = str(Decimal(scaled)).rjust(DIGITS + 1, "0")
     text = f"{digits[:-DIGITS]}.{digits[-DIGITS:]}".rstrip("0").rstrip(".")
     return (f"-{text}" if n < 0 and text != "0" else text).encode()
+
+
+def as_fraction(number: LongDouble) -> Fraction:
+    n, lowest = number
+    return Fraction(n << lowest) if lowest >= 0 else Fraction(n, 1 << -lowest)

@@ -1,0 +1,95 @@
+"""A dictionary whose members also stand in a row, so that one can be chosen at random and all can be scanned in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import cython
+
+
+@cython.cclass
+class IndexedTable:
+    """Members and a value of each. A removed member's place is taken by the last one, so every method but `scan` is O(1).
+
+    Scanning goes from the end of the row to its beginning. What moves into a gap comes from behind, where a scan has
+    been before, so no member that stays is missed; a few may be seen twice.
+    """
+
+    positions = cython.declare(dict, visibility="readonly")
+    members = cython.declare(list, visibility="readonly")
+    values = cython.declare(list, visibility="readonly")
+
+    def __init__(self) -> None:
+        self.positions: dict[bytes, int] = {}
+        self.members: list[bytes] = []
+        self.values: list[Any] = []
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __contains__(self, member: bytes) -> bool:
+        return member in self.positions
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.members)
+
+    def get(self, member: bytes, default: Any = None) -> Any:
+        position = self.positions.get(member)
+        return default if position is None else self.values[position]
+
+    def put(self, member: bytes, value: Any) -> bool:
+        """Whether the member is new."""
+        position = self.positions.get(member)
+        if position is not None:
+            self.values[position] = value
+            return False
+        self.positions[member] = len(self.members)
+        self.members.append(member)
+        self.values.append(value)
+        return True
+
+    def pop(self, member: bytes, default: Any = None) -> Any:
+        """Remove a member; its value, or `default` if there was none."""
+        position = self.positions.pop(member, None)
+        if position is None:
+            return default
+        value = self.values[position]
+        last_member = self.members.pop()
+        last_value = self.values.pop()
+        if position < len(self.members):
+            self.members[position] = last_member
+            self.values[position] = last_value
+            self.positions[last_member] = position
+        return value
+
+    def items(self) -> Iterator[tuple[bytes, Any]]:
+        return zip(self.members, self.values, strict=True)
+
+    def random(self, randomness: Random) -> bytes:
+        """Any member, each as likely. For a table that is not empty."""
+        member: bytes = self.members[randomness.randrange(len(self.members))]
+        return member
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """The next `count` members behind a cursor and the cursor behind them; both ends are 0. O(count).
+
+        A member that is there throughout an iteration is returned at least once.
+        """
+        length = len(self.members)
+        end = length if cursor == 0 else min(cursor, length)
+        start = max(end - max(count, 1), 0)
+        return start, self.members[start:end]
+
+    def copy(self) -> IndexedTable:
+        """One that shares nothing but the values themselves. O(n)."""
+        other = IndexedTable()
+        other.positions = dict(self.positions)
+        other.members = list(self.members)
+        other.values = list(self.values)
+        return other
+
+    def check(self) -> None:
+        assert len(self.positions) == len(self.members) == len(self.values)
+        assert all(self.members[position] == member for member, position in self.positions.items())
