@@ -25,6 +25,7 @@ from types import ModuleType
 MODULES = (
     "ringkeeper.store.slot",
     "ringkeeper.store.keyspace",
+    "ringkeeper.types.indexed",
     "ringkeeper.resp.reader",
     "ringkeeper.resp.writer",
     "ringkeeper.commands.glob",

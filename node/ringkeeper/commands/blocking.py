@@ -46,7 +46,7 @@ def deadline(context: Context, word: bytes) -> int:
         raise ReplyError("ERR timeout is negative")
     if milliseconds == 0:
         return 0
-    now = context.keyspace.clock.now_ms
+    now: int = context.keyspace.clock.now_ms
     if milliseconds > INT64_MAX - now:
         raise ReplyError("ERR timeout is out of range")
     return now + milliseconds

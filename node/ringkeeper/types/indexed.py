@@ -1,4 +1,4 @@
-"""A dictionary whose members also stand in a row, so that one can be chosen at random and all can be scanned in parts."""
+"""A dictionary whose members also stand in a row: one can be chosen at random, and all be scanned in parts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import cython
 
 @cython.cclass
 class IndexedTable:
-    """Members and a value of each. A removed member's place is taken by the last one, so every method but `scan` is O(1).
+    """Members and a value of each. The last one takes a removed one's place. O(1) where nothing else is said.
 
     Scanning goes from the end of the row to its beginning. What moves into a gap comes from behind, where a scan has
     been before, so no member that stays is missed; a few may be seen twice.
@@ -22,9 +22,9 @@ class IndexedTable:
     values = cython.declare(list, visibility="readonly")
 
     def __init__(self) -> None:
-        self.positions: dict[bytes, int] = {}
-        self.members: list[bytes] = []
-        self.values: list[Any] = []
+        self.positions = {}
+        self.members = []
+        self.values = []
 
     def __len__(self) -> int:
         return len(self.members)
