@@ -12,7 +12,15 @@ from ringkeeper.resp.writer import encode_command
 
 BATCH = 500
 DATABASES = 16
-UNORDERED = {b"keys"}
+UNORDERED = {b"keys", b"hkeys", b"hvals", b"smembers", b"sinter", b"sunion", b"sdiff"}
+CONTENTS = {
+    b"string": [b"GET"],
+    b"hash": [b"HGETALL"],
+    b"list": [b"LRANGE", b"0", b"-1"],
+    b"set": [b"SMEMBERS"],
+    b"zset": [b"ZRANGE", b"0", b"-1", b"WITHSCORES"],
+}
+"""What reads a key of each type whole."""
 ANY = {b"randomkey", b"dbsize"}
 """Of these only the kind of reply is comparable: Redis counts expired keys until its cycle finds them."""
 TIMES = {b"ttl", b"pttl", b"expiretime", b"pexpiretime"}
@@ -60,6 +68,8 @@ def normal(command: list[bytes], reply: Any) -> Any:
     name = command[0].lower() if command else b""
     if name in UNORDERED and isinstance(reply, list):
         return sorted(reply)
+    if name == b"hgetall" and isinstance(reply, list):
+        return dict(zip(reply[::2], reply[1::2], strict=True))
     if name in ANY:
         return type(reply)
     if name == b"scan" and isinstance(reply, list):
@@ -107,6 +117,12 @@ def final_differences(theirs: Peer, ours: Peer) -> list[Difference]:
         opening = [[b"SELECT", b"%d" % database], [b"KEYS", b"*"]]
         found += differences(opening, range(len(opening)), theirs, ours)
         keys = sorted(theirs.run([[b"KEYS", b"*"]])[0])
-        asked = [[*read, key] for key in keys for read in ([b"GET"], [b"PEXPIRETIME"], [b"OBJECT", b"ENCODING"])]
+        kinds = theirs.run([[b"TYPE", key] for key in keys])
+        asked = []
+        for key, kind in zip(keys, kinds, strict=True):
+            reads = [[b"TYPE"], [b"PEXPIRETIME"], [b"OBJECT", b"ENCODING"]]
+            asked += [[*read, key] for read in reads]
+            name, *rest = CONTENTS[kind.text]
+            asked.append([name, key, *rest])
         found += differences(asked, range(len(asked)), theirs, ours)
     return found

@@ -13,6 +13,7 @@ spec.loader.exec_module(runner)
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
-def test_random_commands_get_the_replies_of_a_real_redis(tmp_path: pathlib.Path, protocol: int) -> None:
-    found = runner.run(20_000, 1, protocol, tmp_path)
+@pytest.mark.parametrize("group", runner.GROUPS)
+def test_random_commands_get_the_replies_of_a_real_redis(tmp_path: pathlib.Path, group: str, protocol: int) -> None:
+    found = runner.run(20_000, 1, protocol, tmp_path, group)
     assert not found, "\n".join(map(runner.show, found))

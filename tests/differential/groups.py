@@ -1,0 +1,15 @@
+"""The groups of commands that random sequences are made of, by name; each is a class of a module of this folder."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from generator import Generator
+
+GROUPS = {"strings": "generator.Generator"}
+
+
+def generator_for(group: str, seed: int) -> Generator:
+    module, _, name = GROUPS[group].partition(".")
+    return cast(Generator, getattr(import_module(module), name)(seed))
