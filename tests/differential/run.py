@@ -59,8 +59,8 @@ def main() -> int:
         for difference in found:
             print(show(difference))
         print(
-            f"RESP{protocol}: {chosen.group}: {chosen.commands} commands, seed {chosen.seed}: {len(found)} differences, "
-            f"{time.monotonic() - started:.0f} s"
+            f"RESP{protocol}: {chosen.group}: {chosen.commands} commands, seed {chosen.seed}: "
+            f"{len(found)} differences, {time.monotonic() - started:.0f} s"
         )
         code |= bool(found)
     return code
