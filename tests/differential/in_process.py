@@ -32,6 +32,9 @@ class InProcess:
             clients=unused,
             settings=unused,
             access=unused,
+            transactions=unused,
+            pubsub=unused,
+            tracking=unused,
             cluster=cast(Any, SimpleNamespace(enabled=False)),
             node=cast(Any, SimpleNamespace(cluster_enabled=False)),
         )

@@ -4,7 +4,19 @@ from importlib import import_module
 
 from ringkeeper.commands.table import COMMANDS, Command
 
-GROUPS = ("strings", "bits", "generic", "expiry", "connection", "admin", "introspection", "cluster")
+GROUPS = (
+    "strings",
+    "bits",
+    "generic",
+    "expiry",
+    "connection",
+    "admin",
+    "introspection",
+    "cluster",
+    "transactions",
+    "pubsub",
+    "tracking",
+)
 """Every module that registers commands; a new group is added here and nowhere else."""
 
 

@@ -457,32 +457,6 @@ def client_unpause(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
 
 
 @command(
-    "CLIENT|GETREDIR",
-    arity=2,
-    flags=CONNECTION,
-    group="connection",
-    since="6.0.0",
-    complexity="O(1)",
-    summary="Returns the client ID to which the connection's tracking notifications are redirected.",
-)
-def client_getredir(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
-    return -1
-
-
-@command(
-    "CLIENT|TRACKINGINFO",
-    arity=2,
-    flags=CONNECTION,
-    group="connection",
-    since="6.2.0",
-    complexity="O(1)",
-    summary="Returns information about server-assisted client-side caching for the connection.",
-)
-def client_trackinginfo(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
-    return {b"flags": [b"off"], b"redirect": -1, b"prefixes": []}
-
-
-@command(
     "CLIENT|HELP",
     arity=2,
     flags="loading stale",

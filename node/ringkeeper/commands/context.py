@@ -8,6 +8,7 @@ does that once, from what the keyspace recorded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
 
@@ -57,6 +58,12 @@ class Clients(Protocol):
 
     def unpause(self) -> None: ...
 
+    def unblock(self, client: Client, *, with_error: bool) -> bool:
+        """End a client's wait for a key; whether it waited."""
+
+    def monitor(self, client: Client) -> None:
+        """Show the client every command from now on (MONITOR)."""
+
 
 class Settings(Protocol):
     """The configuration, as CONFIG sees it. Names are redis.conf's directives, values their text."""
@@ -79,6 +86,67 @@ class Access(Protocol):
         """Whether a connection starts unauthenticated."""
 
     def authenticate(self, user: str, password: bytes) -> bool: ...
+
+
+class Transactions(Protocol):
+    """MULTI and its relatives, for the session that is named."""
+
+    def begin(self, client: Client) -> Any: ...
+
+    def discard(self, client: Client) -> Any: ...
+
+    def execute(self, client: Client) -> Any: ...
+
+    def watch(self, client: Client, keys: list[bytes]) -> Any: ...
+
+    def unwatch(self, client: Client) -> Any: ...
+
+
+class PubSub(Protocol):
+    """`kind` is `channel`, `pattern` or `shard`. Subscribing answers the confirmations, rendered."""
+
+    def subscribe(self, client: Client, kind: str, names: Sequence[bytes]) -> Any: ...
+
+    def unsubscribe(self, client: Client, kind: str, names: Sequence[bytes]) -> Any:
+        """Without names, from all of the kind."""
+
+    def publish(self, channel: bytes, message: bytes) -> int: ...
+
+    def publish_to_shard(self, channel: bytes, message: bytes) -> int: ...
+
+    def channels(self, kind: str, pattern: bytes | None) -> list[bytes]: ...
+
+    def subscribers(self, kind: str, name: bytes) -> int: ...
+
+    def pattern_count(self) -> int: ...
+
+
+@dataclass(slots=True)
+class TrackingState:
+    """What a session has asked for with CLIENT TRACKING."""
+
+    redirect: int = 0
+    """The id of the session to tell instead, or 0."""
+    broadcast: bool = False
+    opt_in: bool = False
+    opt_out: bool = False
+    no_loop: bool = False
+    prefixes: list[bytes] = field(default_factory=list)
+    caching: bool | None = None
+    """CLIENT CACHING YES or NO: for the next command alone."""
+    broken: bool = False
+    """The session to redirect to is gone."""
+
+
+class Tracking(Protocol):
+    """CLIENT TRACKING and its relatives, for the session that is named."""
+
+    def enable(self, client: Client, wanted: TrackingState) -> None:
+        """Raises `ReplyError` for what does not go together with what is on already."""
+
+    def disable(self, client: Client) -> None: ...
+
+    def state(self, client: Client) -> TrackingState | None: ...
 
 
 class ClusterServices(Protocol):
@@ -166,8 +234,11 @@ class Context:
         "keyspace",
         "limits",
         "node",
+        "pubsub",
         "random",
         "settings",
+        "tracking",
+        "transactions",
     )
 
     def __init__(
@@ -181,6 +252,9 @@ class Context:
         settings: Settings,
         access: Access,
         cluster: ClusterServices,
+        transactions: Transactions,
+        pubsub: PubSub,
+        tracking: Tracking,
         node: Node,
     ) -> None:
         self.databases = databases
@@ -195,4 +269,7 @@ class Context:
         self.settings = settings
         self.access = access
         self.cluster = cluster
+        self.transactions = transactions
+        self.pubsub = pubsub
+        self.tracking = tracking
         self.node = node

@@ -7,8 +7,9 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from time import monotonic_ns, time_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ringkeeper.commands.context import Client, Context
 from ringkeeper.commands.table import Arguments
@@ -21,6 +22,12 @@ from ringkeeper.store.clock import Clock
 if TYPE_CHECKING:
     from asyncio import Transport
 
+    from ringkeeper.server.modes import Modes
+    from ringkeeper.server.pubsub import PubSub
+    from ringkeeper.server.tracking import TrackingTable
+    from ringkeeper.server.transactions import Transactions
+    from ringkeeper.server.waiting import WaitingRoom
+
 log = logging.getLogger(__name__)
 
 TOO_MANY = b"-ERR max number of clients reached\r\n"
@@ -29,6 +36,16 @@ PROTECTED = (
     b"the default user. In this mode connections are only accepted from the loopback interface. To accept others, set "
     b"a password with requirepass, or, where the network is safe, say protected-mode no.\r\n"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLimits:
+    """Bytes that may wait for a client before it is closed; with 0 it is only held back."""
+
+    hard: int = 0
+    soft: int = 0
+    seconds: int = 0
+    """How long `soft` may be exceeded."""
 
 
 class ClientRegistry:
@@ -55,13 +72,22 @@ class ClientRegistry:
         self.bytes_in = 0
         self.bytes_out = 0
         self.farewell: asyncio.Event | None = None
+        self.modes: Modes = cast(Any, None)
+        """Set by the node, as are the next four."""
+        self.waiting: WaitingRoom = cast(Any, None)
+        self.transactions: Transactions = cast(Any, None)
+        self.pubsub: PubSub = cast(Any, None)
+        self.tracking: TrackingTable = cast(Any, None)
+        self.on_monitors: Callable[[], None] = lambda: None
+        """Called when a session begins or ends to monitor."""
+        self.monitors: dict[Session, None] = {}
 
         # From the configuration
         self.max_clients = 10_000
         self.query_buffer_limit = 1 << 30
         self.longest_bulk = 512 * 1024**2
-        self.output_hard_limit = 0
-        """Bytes that wait for a client at which it is closed; 0 means that it is only held back."""
+        self.output_limits = {"normal": OutputLimits(), "pubsub": OutputLimits()}
+        self.output_limit_disconnections = 0
         self.keepalive_seconds = 300
         self.idle_seconds = 0
         self.only_local = False
@@ -103,8 +129,25 @@ class ClientRegistry:
 
     def forget(self, session: Session) -> None:
         self.sessions.pop(session.id, None)
+        self.let_go(session)
         if self.farewell is not None and not self.sessions:
             self.farewell.set()
+
+    def let_go(self, session: Session) -> None:
+        """End everything that a session may have begun: its connection is gone, or RESET was said."""
+        if session.wait is not None:
+            self.waiting.leave(session.wait)
+        if session.transaction is not None or session.watched is not None:
+            self.transactions.end(session)
+        if session.subscriptions:
+            self.pubsub.forget(session)
+        if session.tracking is not None:
+            self.tracking.disable(session)
+        if session.monitoring:
+            session.monitoring = False
+            del self.monitors[session]
+            self.on_monitors()
+        session.update_mode()
 
     async def emptied(self) -> None:
         """Until the last client has gone."""
@@ -148,6 +191,15 @@ class ClientRegistry:
             self.pause_timer.cancel()
         delay = max(0, self.paused_until_ms - self.clock.now_ms) / 1000
         self.pause_timer = self.loop.call_later(delay, self.unpause)
+
+    def unblock(self, client: Client, *, with_error: bool) -> bool:
+        return self.waiting.unblock(cast(Session, client), with_error=with_error)
+
+    def monitor(self, client: Client) -> None:
+        session = cast(Session, client)
+        session.monitoring = True
+        self.monitors[session] = None
+        self.on_monitors()
 
     def unpause(self) -> None:
         if self.pause_timer is not None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from ringkeeper.commands.glob import compile_glob
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.server.directives import DIRECTIVES, Directive
+from ringkeeper.store.events import canonical_events
 
 UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
 
@@ -127,6 +128,8 @@ def canonical(directive: Directive, words: Sequence[str]) -> str:
         value = value.lower()
         if value not in directive.choices:
             raise ValueError(f"argument(s) must be one of the following: {', '.join(directive.choices)}")
+    elif directive.kind == "events":
+        value = canonical_events(value)
     elif directive.kind in ("number", "memory"):
         value = str(_number(directive, value))
     if directive.only and value not in directive.only:

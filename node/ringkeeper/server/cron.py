@@ -68,6 +68,8 @@ class Cron:
         end = time.monotonic_ns() + SLICE_NS * self.node.config.number("active-expire-effort")
         for keyspace in self.node.databases:
             sweep_until(keyspace, end)
+        if self.node.effects.changes:
+            self.node.effects.tell(None)
 
 
 def sweep_until(keyspace: Keyspace, end: int) -> None:

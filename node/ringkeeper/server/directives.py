@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-KINDS = ("number", "yes-no", "memory", "choice", "text", "words")
+KINDS = ("number", "yes-no", "memory", "choice", "text", "words", "events")
 """`words` is a text of several words, such as `bind` and `save`."""
 
 
@@ -124,6 +124,8 @@ TABLE = (
         "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
         "replies that may wait for a client",
     ),
+    Directive("tracking-table-max-keys", "number", "1000000", "keys that client tracking remembers; 0 means no limit"),
+    Directive("notify-keyspace-events", "events", "", "which keyspace notifications to publish, such as KEA"),
     Directive(
         "slowlog-log-slower-than",
         "number",

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import cython
 
-from ringkeeper.commands.table import Arguments, Command
-from ringkeeper.resp.values import ReplyError
+from ringkeeper.commands.blocking import Blocked
+from ringkeeper.commands.table import Arguments, Command, Reply
+from ringkeeper.resp.values import Raw, ReplyError
 from ringkeeper.resp.writer import write
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ Gate = Callable[["Session", Command, Arguments], ReplyError | None]
 Choice = Callable[[Command], tuple[Gate, ...]]
 """The gates of a command on this node, as it is configured at present."""
 
+NOTHING = Raw(b"")
+"""The reply of a command that will answer later."""
 ENDLESS = 2**62
 """More words than any command has."""
 ERROR_KINDS = 128
@@ -46,6 +49,7 @@ class Entry:
     subentries = cython.declare(object, visibility="public")
     least: cython.Py_ssize_t
     most: cython.Py_ssize_t
+    blocking: cython.bint
     calls = cython.declare(cython.longlong, visibility="public")
     nanoseconds = cython.declare(cython.longlong, visibility="public")
     rejected = cython.declare(cython.longlong, visibility="public")
@@ -56,6 +60,7 @@ class Entry:
         self.function = command.function
         self.gates = ()
         self.subentries = None
+        self.blocking = "blocking" in command.flags
         self.least = abs(command.arity)
         self.most = command.arity if command.arity >= 0 else ENDLESS
         self.reset()
@@ -83,6 +88,9 @@ class Dispatcher:
     processed = cython.declare(cython.longlong, visibility="readonly")
     writes = cython.declare(cython.longlong, visibility="readonly")
     last = cython.declare(object, visibility="readonly")
+    changes = cython.declare(list, visibility="public")
+    effects = cython.declare(object, visibility="public")
+    waiting = cython.declare(object, visibility="public")
     reported: set[tuple[str, int]]
 
     def __init__(self, commands: dict[bytes, Command], slow_log: SlowLog) -> None:
@@ -104,6 +112,11 @@ class Dispatcher:
         """Commands that changed data."""
         self.last = None
         """The command that runs, or ran last."""
+        self.changes = []
+        """What the keyspaces recorded: `Effects.changes`."""
+        self.effects = None
+        self.waiting = None
+        """The `WaitingRoom`."""
         self.errors = {}
         """Error replies by their code."""
         self.reported = set()
@@ -135,23 +148,22 @@ class Dispatcher:
                 self.refuse(session, error, out)
                 return
         self.last = entry.command
-        count: cython.Py_ssize_t = len(args)
-        if count < entry.least or count > entry.most:
-            entry.rejected += 1
-            self.refuse(session, ReplyError(f"ERR wrong number of arguments for '{entry.command.name}' command"), out)
+        refusal = self.objection(session, entry, args)
+        if refusal is not None:
+            self.refuse(session, refusal, out)
             return
-        for gate in entry.gates:
-            refusal = gate(session, entry.command, args)
-            if refusal is not None:
-                entry.rejected += 1
-                self.refuse(session, refusal, out)
-                return
         length: cython.Py_ssize_t = len(out)
         context = session.context
         keyspace = context.keyspace
         dirty = keyspace.dirty
         try:
             reply = entry.function(context, args)
+            if entry.blocking and type(reply) is Blocked:
+                if session.executing:
+                    write(out, reply.on_timeout, session.protocol)
+                else:
+                    self.waiting.enter(session, entry, args, reply)
+                reply = NOTHING
             if type(reply) is ReplyError:
                 entry.failed += 1
                 self.count(reply)
@@ -165,7 +177,9 @@ class Dispatcher:
             entry.failed += 1
             write(out, self.internal_error(entry.command, error), session.protocol)
         if keyspace.dirty != dirty:
-            self.after_write()
+            self.writes += 1
+        if self.changes:
+            self.effects.tell(session)
         entry.calls += 1
         self.processed += 1
         now: cython.longlong = monotonic_ns()
@@ -176,9 +190,38 @@ class Dispatcher:
             self.slow_log.add(session, entry.command, args, spent // 1000)
 
     @cython.cfunc
-    def after_write(self) -> cython.void:
-        """Everything that a change of data entails."""
-        self.writes += 1
+    def objection(self, session: Session, entry: Entry, args: Arguments) -> ReplyError | None:
+        """What a gate says against a command, arity being the first; None if it may run."""
+        count: cython.Py_ssize_t = len(args)
+        if count < entry.least or count > entry.most:
+            entry.rejected += 1
+            return ReplyError(f"ERR wrong number of arguments for '{entry.command.name}' command")
+        for gate in entry.gates:
+            refusal: ReplyError | None = gate(session, entry.command, args)
+            if refusal is not None:
+                entry.rejected += 1
+                return refusal
+        return None
+
+    def objection_to(self, session: Session, args: Arguments) -> ReplyError | None:
+        """What there is against running a command now or, behind MULTI, later."""
+        try:
+            entry = self.find(args)
+        except ReplyError as error:
+            return error
+        refusal: ReplyError | None = self.objection(session, entry, args)
+        if refusal is None and "no_multi" in entry.command.flags:
+            return ReplyError("ERR Command not allowed inside a transaction")
+        return refusal
+
+    def run_again(self, session: Session, entry: Entry, args: Arguments) -> Reply:
+        """The reply of a command that waited, or once more `Blocked`."""
+        try:
+            return entry.function(session.context, args)
+        except ReplyError as error:
+            entry.failed += 1
+            self.count(error)
+            return error
 
     def find(self, args: Arguments) -> Entry:
         """The entry of a command written in any case, or of a container's subcommand; raises `ReplyError`."""

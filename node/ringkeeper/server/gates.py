@@ -1,6 +1,6 @@
 """What may stand between a command and its function, in the order in which it is asked.
 
-    (arity) -> debug -> auth -> slot -> lease -> memory
+    (arity) -> debug -> auth -> slot -> lease -> memory -> monitor
 
 A command's arity is checked first, by the dispatcher itself: it holds on every node, and the gates rely on it. A gate
 sees the session, the command and its words, and returns the error that ends the command, or None. `Gatehouse` knows
@@ -10,10 +10,11 @@ there: a node that runs alone has no slot gate, and a command without keys has n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from ringkeeper.commands.table import Arguments, Command
-from ringkeeper.resp.values import ReplyError
+from ringkeeper.resp.values import ReplyError, Simple
 from ringkeeper.store.keyspace import Keyspace
 from ringkeeper.store.slot import key_slot
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ringkeeper.server.dispatch import Gate
     from ringkeeper.server.session import Session
 
+ESCAPES = {0x5C: "\\\\", 0x22: '\\"', 0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x07: "\\a", 0x08: "\\b"}
+UNMONITORED = frozenset({"admin", "skip_monitor"})
 NO_AUTH = ReplyError("NOAUTH Authentication required.")
 OUT_OF_MEMORY = ReplyError("OOM command not allowed when used memory > 'maxmemory'.")
 CROSS_SLOT = ReplyError("CROSSSLOT Keys in request don't hash to the same slot")
@@ -59,6 +62,8 @@ class Gatehouse:
         """Bytes; 0 means no limit."""
         self.debug = "no"
         """`no`, `local` or `yes`: who may use DEBUG."""
+        self.monitors: Iterable[Session] = ()
+        """Sessions that are shown every command; the last gate shows it and never objects."""
         self.routes: Routes | None = None
         """None on a node that runs alone."""
 
@@ -77,7 +82,17 @@ class Gatehouse:
                 gates.append(lease_gate(self.routes))
         if self.max_memory and command.denyoom:
             gates.append(self.memory)
+        if self.monitors and not command.flags & UNMONITORED:
+            gates.append(self.show)
         return tuple(gates)
+
+    def show(self, session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG002
+        now_us = session.context.node.now_us()
+        line = f"{now_us // 1_000_000}.{now_us % 1_000_000:06} [{session.context.database} {session.address}]"
+        shown = Simple(" ".join([line, *map(quoted, args)]).encode())
+        for monitor in self.monitors:
+            monitor.deliver(shown)
+        return None
 
     def debugging(self, session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG002
         return None if self.debug == "local" and session.is_local else DEBUG_REFUSED
@@ -87,6 +102,12 @@ class Gatehouse:
         for keyspace in self.databases:
             used += keyspace.used_bytes
         return OUT_OF_MEMORY if used > self.max_memory else None
+
+
+def quoted(word: bytes) -> str:
+    """As MONITOR writes a word: what is not printable, a quote or a backslash escaped (`sdscatrepr`)."""
+    shown = "".join(ESCAPES.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}") for byte in word)
+    return f'"{shown}"'
 
 
 def one_key_gate(routes: Routes) -> Gate:

@@ -70,8 +70,10 @@ def clients(node: Node) -> Fields:
     yield "maxclients", registry.max_clients
     yield "client_recent_max_input_buffer", max((session.reader.buffered for session in sessions), default=0)
     yield "client_recent_max_output_buffer", max((session.output_bytes for session in sessions), default=0)
-    yield "blocked_clients", 0
-    yield "tracking_clients", 0
+    yield "blocked_clients", node.waiting.count
+    yield "tracking_clients", len(node.tracking.sessions)
+    yield "pubsub_clients", sum(session.is_subscribed for session in sessions)
+    yield "watching_clients", sum(session.watched is not None for session in sessions)
     yield "clients_in_timeout_table", 0
 
 
@@ -123,11 +125,16 @@ def stats(node: Node) -> Fields:
     yield "evicted_keys", 0
     yield "keyspace_hits", sum(keyspace.hits for keyspace in node.databases)
     yield "keyspace_misses", sum(keyspace.misses for keyspace in node.databases)
-    yield "pubsub_channels", 0
-    yield "pubsub_patterns", 0
+    yield "pubsub_channels", len(node.pubsub.tables["channel"])
+    yield "pubsub_patterns", len(node.pubsub.tables["pattern"])
+    yield "pubsubshard_channels", len(node.pubsub.tables["shard"])
     yield "latest_fork_usec", 0
     yield "total_forks", 0
     yield "total_error_replies", sum(node.dispatcher.errors.values())
+    yield "tracking_total_keys", len(node.tracking.readers)
+    yield "tracking_total_items", sum(map(len, node.tracking.readers.values()))
+    yield "tracking_total_prefixes", len(node.tracking.prefixes)
+    yield "client_output_buffer_limit_disconnections", registry.output_limit_disconnections
     yield "loop_delay_usec", round(node.cron.delay_seconds * 1e6)
     yield "loop_delay_max_usec", round(node.cron.longest_delay_seconds * 1e6)
 

@@ -25,14 +25,21 @@ from ringkeeper import __version__, commands
 from ringkeeper.commands.context import Client, Context
 from ringkeeper.server import info, logs
 from ringkeeper.server.access import PasswordAccess
-from ringkeeper.server.clients import ClientRegistry
+from ringkeeper.server.clients import ClientRegistry, OutputLimits
 from ringkeeper.server.config import Config, ConfigError
 from ringkeeper.server.cron import Cron
 from ringkeeper.server.dispatch import Dispatcher
+from ringkeeper.server.effects import Effects
 from ringkeeper.server.gates import Gatehouse
 from ringkeeper.server.membership import Membership
+from ringkeeper.server.modes import Modes
+from ringkeeper.server.pubsub import PubSub
 from ringkeeper.server.slowlog import SlowCommand, SlowLog
+from ringkeeper.server.tracking import TrackingTable
+from ringkeeper.server.transactions import Transactions
+from ringkeeper.server.waiting import WaitingRoom
 from ringkeeper.store.clock import Clock
+from ringkeeper.store.events import event_classes
 from ringkeeper.store.keyspace import Keyspace
 from ringkeeper.types.collection import Limits
 
@@ -73,6 +80,7 @@ class Node:
         self.clients = ClientRegistry(
             dispatcher=self.dispatcher, clock=self.clock, make_context=self.make_context, loop=loop
         )
+        self.connect_effects()
         self.membership = Membership(self)
         if self.cluster_enabled:
             self.gatehouse.routes = self.membership.routes
@@ -84,6 +92,29 @@ class Node:
         config.on_reset = self.reset_statistics
         self.apply(frozenset(config.values))
 
+    def connect_effects(self) -> None:
+        """Put together what follows from a change of data, and what it needs of the sessions."""
+        clients, dispatcher = self.clients, self.dispatcher
+        effects = Effects(self.databases)
+        self.transactions = Transactions(self.databases, dispatcher, effects)
+        self.transactions.cluster_enabled = self.cluster_enabled
+        self.pubsub = PubSub(effects)
+        self.tracking = TrackingTable(effects, clients.sessions.get, self.loop.call_soon, self.random)
+        self.waiting = WaitingRoom(self.databases, self.clock, self.loop, effects, dispatcher)
+        self.effects = effects
+        effects.attach([(self.transactions, False), (self.tracking, False), (self.pubsub, True), (self.waiting, False)])
+        dispatcher.changes = effects.changes
+        dispatcher.effects = effects
+        dispatcher.waiting = clients.waiting = self.waiting
+        clients.modes = Modes(dispatcher, self.tracking)
+        self.transactions.run_one = clients.modes.execute
+        clients.transactions, clients.pubsub, clients.tracking = self.transactions, self.pubsub, self.tracking
+        clients.on_monitors = self.choose_gates
+
+    def choose_gates(self) -> None:
+        self.gatehouse.monitors = list(self.clients.monitors)
+        self.dispatcher.choose_gates(self.gatehouse.choose)
+
     def make_context(self, client: Client) -> Context:
         return Context(
             databases=self.databases,
@@ -94,6 +125,9 @@ class Node:
             settings=self.config,
             access=self.access,
             cluster=self.membership.services,
+            transactions=self.transactions,
+            pubsub=self.pubsub,
+            tracking=self.tracking,
             node=self,
         )
 
@@ -113,7 +147,11 @@ class Node:
                 session.reader.proto_max_bulk_len = clients.longest_bulk
         for limit in dataclasses.fields(self.limits):
             setattr(self.limits, limit.name, config.number(limit.name.replace("_", "-")))
-        clients.output_hard_limit = int(config.text("client-output-buffer-limit").split()[1])
+        clients.output_limits = output_limits(config.text("client-output-buffer-limit"))
+        self.tracking.max_keys = config.number("tracking-table-max-keys")
+        if "notify-keyspace-events" in changed:
+            self.pubsub.notify = event_classes(config.text("notify-keyspace-events"))
+            self.effects.update()
         clients.only_local = config.flag("protected-mode") and not self.access.password_needed
         threshold = config.number("slowlog-log-slower-than")
         self.dispatcher.slower_than = threshold * 1000 if threshold >= 0 else -1
@@ -121,7 +159,7 @@ class Node:
         self.gatehouse.password_needed = self.access.password_needed
         self.gatehouse.max_memory = config.number("maxmemory")
         self.gatehouse.debug = config.text("enable-debug-command")
-        self.dispatcher.choose_gates(self.gatehouse.choose)
+        self.choose_gates()
 
     # Starting and stopping
 
@@ -278,3 +316,9 @@ def bind_failure(host: str, port: int, error: OSError, option: str) -> str:
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return f"bind {host}: this machine has no such address; --bind 127.0.0.1 serves this machine only"
     return f"cannot listen on {host}:{port}: {error.strerror}; choose others with --bind and {option}"
+
+
+def output_limits(text: str) -> dict[str, OutputLimits]:
+    """`client-output-buffer-limit`, by class of client."""
+    words = text.split()
+    return {words[i]: OutputLimits(*map(int, words[i + 1 : i + 4])) for i in range(0, len(words), 4)}

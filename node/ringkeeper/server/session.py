@@ -30,6 +30,8 @@ NANOSECONDS_PER_TURN = 5_000_000
 """A batch that takes longer lets the other clients run before it goes on."""
 FLUSH_BYTES = 64 * 1024
 """Replies are handed to the transport when so many have come together, and at the end of a batch."""
+READ_WHILE_WAITING = 64 * 1024
+"""Bytes of further commands that a session reads while it waits for a key."""
 HIGH_WATER = 1024 * 1024
 LOW_WATER = 256 * 1024
 """Bytes in the transport's buffer at which a session stops to execute, and at which it goes on."""
@@ -74,6 +76,20 @@ class Session:
     no_evict = cython.declare(cython.bint, visibility="public")
     no_touch = cython.declare(cython.bint, visibility="public")
 
+    unusual: cython.bint
+    transaction = cython.declare(object, visibility="public")
+    watched = cython.declare(object, visibility="public")
+    watch_touched = cython.declare(cython.bint, visibility="public")
+    executing = cython.declare(cython.bint, visibility="public")
+    wait = cython.declare(object, visibility="public")
+    subscriptions = cython.declare(dict, visibility="public")
+    tracking = cython.declare(object, visibility="public")
+    monitoring = cython.declare(cython.bint, visibility="public")
+    deferred: bytearray
+    running: cython.bint
+    flush_scheduled: cython.bint
+    over_soft_limit_since: cython.double
+
     def __init__(self, clients: ClientRegistry) -> None:
         self.clients = clients
         self.dispatcher = clients.dispatcher
@@ -100,6 +116,28 @@ class Session:
         self.last_command = None
         self.library_name = b""
         self.library_version = b""
+        self.unusual = False
+        """In one of the modes of `server/modes.py`."""
+        self.transaction = None
+        """A `transactions.Transaction` behind MULTI."""
+        self.watched = None
+        """Place -> whether there was a key when WATCH named it."""
+        self.watch_touched = False
+        """A watched key has changed."""
+        self.executing = False
+        """EXEC runs the queued commands."""
+        self.wait = None
+        """A `waiting.Wait` while a blocking command has found nothing."""
+        self.subscriptions = {}
+        """Kind -> names; see `server/pubsub.py`."""
+        self.tracking = None
+        """A `tracking.Tracking` behind CLIENT TRACKING ON."""
+        self.monitoring = False
+        self.deferred = bytearray()
+        """Messages to this session that came while its own command ran: they go behind the reply."""
+        self.running = False
+        self.flush_scheduled = False
+        self.over_soft_limit_since = 0.0
         self.reset()
 
     # asyncio.Protocol
@@ -148,10 +186,12 @@ class Session:
         started: cython.longlong = self.clients.start_batch(self.id)
         self.last_active = self.clients.clock.now_ms
         self.held = False
+        self.running = True
         try:
             self.execute_batch(started)
         except ProtocolError as error:
             self.refuse(error)
+        self.running = False
         self.last_command = self.dispatcher.last
         self.clients.current = 0
         self.flush()
@@ -166,7 +206,7 @@ class Session:
         dispatcher = self.dispatcher
         clients = self.clients
         executed: cython.int = 0
-        while not self.closing:
+        while not self.closing and self.wait is None:
             if self.position == len(self.batch):
                 self.batch = self.reader.take(COMMANDS_AT_ONCE)
                 self.position = 0
@@ -180,11 +220,17 @@ class Session:
             length: cython.Py_ssize_t = len(self.out)
             if self.reply_mode == "skip":
                 self.reply_mode = "skipping"
-            dispatcher.execute(self, args, self.out)
+            if self.unusual:
+                clients.modes.execute(self, args, self.out)
+            else:
+                dispatcher.execute(self, args, self.out)
             if self.reply_mode != "on":
                 del self.out[length:]
                 if self.reply_mode == "skipping":
                     self.reply_mode = "on"
+            if self.deferred:
+                self.out += self.deferred
+                self.deferred = bytearray()
             if len(self.out) >= FLUSH_BYTES:
                 self.flush()
                 if self.writing_paused:
@@ -208,6 +254,9 @@ class Session:
     def steer_reading(self) -> None:
         """Read from the socket only what can be executed soon, and no more than the query buffer may hold."""
         stop: cython.bint = self.writing_paused or self.scheduled or self.held
+        if self.wait is not None:
+            # Go on reading, though not without end: who waits must be seen to leave.
+            stop = self.reader.buffered > READ_WHILE_WAITING
         if stop != self.reading_paused:
             self.reading_paused = stop
             if stop:
@@ -225,11 +274,55 @@ class Session:
         self.out = bytearray()
         self.clients.bytes_out += len(out)
         self.transport.write(out)
-        limit = self.clients.output_hard_limit
-        if limit and self.transport.get_write_buffer_size() > limit:
+        self.check_output_limits()
+
+    def check_output_limits(self) -> None:
+        """Close a client that leaves too much lying: more than the hard limit, or than the soft one for too long."""
+        limits = self.clients.output_limits["pubsub" if self.subscriptions or self.monitoring else "normal"]
+        if not (limits.hard or limits.soft):
+            return
+        waiting = self.transport.get_write_buffer_size()
+        over = bool(limits.hard) and waiting > limits.hard
+        if not over and limits.soft and waiting > limits.soft:
+            now = time()
+            self.over_soft_limit_since = self.over_soft_limit_since or now
+            over = now - self.over_soft_limit_since > limits.seconds
+        elif not over:
+            self.over_soft_limit_since = 0.0
+        if over:
             log.warning("Client %s closed for overcoming of output buffer limits.", self.describe())
+            self.clients.output_limit_disconnections += 1
             self.closing = True
             self.transport.abort()
+
+    # Messages and replies that come by themselves
+
+    def deliver(self, message: object) -> None:
+        """Send a message that no command of this session asked for: soon, with others that come meanwhile."""
+        if self.closing:
+            return
+        if self.running:
+            write(self.deferred, message, self.protocol)
+            return
+        write(self.out, message, self.protocol)
+        if not self.flush_scheduled:
+            self.flush_scheduled = True
+            self.clients.loop.call_soon(self.flush_delivered)
+        elif len(self.out) >= FLUSH_BYTES:
+            self.flush()
+
+    def flush_delivered(self) -> None:
+        self.flush_scheduled = False
+        if not self.closing:
+            self.flush()
+
+    def answer(self, reply: object) -> None:
+        """The reply of the command that waited; then on with what came behind it."""
+        if self.closing:
+            return
+        if self.reply_mode == "on":
+            write(self.out, reply, self.protocol)
+        self.clients.loop.call_soon(self.go_on)
 
     def refuse(self, error: ProtocolError) -> None:
         """Tell the client what it did wrong, once, and close."""
@@ -250,6 +343,7 @@ class Session:
         self.closing = True
 
     def reset(self) -> None:
+        self.clients.let_go(self)
         access = self.context.access
         self.authenticated = not access.password_needed
         self.trust()
@@ -264,23 +358,52 @@ class Session:
         self.context.database = 0
         self.context.keyspace = self.context.databases[0]
 
+    @property
+    def is_subscribed(self) -> bool:
+        return any(self.subscriptions.values())
+
+    def update_mode(self) -> None:
+        """To be called when a mode begins or ends."""
+        self.unusual = self.transaction is not None or self.tracking is not None or self.is_subscribed
+
     def describe(self) -> str:
         """A line of CLIENT LIST. Sizes that Redis takes from its allocator are what is really buffered here."""
         now = time() * 1000
         buffered = 0 if self.closing else self.transport.get_write_buffer_size()
-        flags = ("r" if self.read_only else "") + ("e" if self.no_evict else "") + ("T" if self.no_touch else "")
+        subscribed = {kind: len(self.subscriptions.get(kind, ())) for kind in ("channel", "pattern", "shard")}
+        queued = self.transaction
         command = self.dispatcher.last if self.id == self.clients.current else self.last_command
         return (
             f"id={self.id} addr={self.address} laddr={self.local_address} fd={self.file_descriptor()}"
             f" name={self.name.decode('utf-8', 'replace')} age={int(now - self.connected_at) // 1000}"
-            f" idle={max(0, int(now - self.last_active)) // 1000} flags={flags or 'N'} db={self.context.database}"
-            f" sub=0 psub=0 ssub=0 multi=-1 qbuf={self.reader.buffered} qbuf-free=0 argv-mem=0 multi-mem=0"
+            f" idle={max(0, int(now - self.last_active)) // 1000} flags={self.flags()} db={self.context.database}"
+            f" sub={subscribed['channel']} psub={subscribed['pattern']} ssub={subscribed['shard']}"
+            f" multi={len(queued.queue) if queued else -1} watch={len(self.watched or ())}"
+            f" qbuf={self.reader.buffered} qbuf-free=0 argv-mem=0 multi-mem={queued.size if queued else 0}"
             f" rbs=0 rbp=0 obl={len(self.out)} oll={1 if buffered else 0} omem={buffered}"
             f" tot-mem={self.reader.buffered + len(self.out) + buffered}"
             f" events={'r' if not self.writing_paused else 'w'} cmd={command.name if command else 'NULL'}"
-            f" user={self.user} redir=-1 resp={self.protocol} lib-name={self.library_name.decode('utf-8', 'replace')}"
+            f" user={self.user} redir={self.tracking.redirect if self.tracking else -1} resp={self.protocol}"
+            f" lib-name={self.library_name.decode('utf-8', 'replace')}"
             f" lib-ver={self.library_version.decode('utf-8', 'replace')}"
         )
+
+    def flags(self) -> str:
+        """As CLIENT LIST names them."""
+        tracking = self.tracking
+        flags = (
+            ("O" if self.monitoring else "")
+            + ("P" if self.is_subscribed else "")
+            + ("x" if self.transaction is not None else "")
+            + ("b" if self.wait is not None else "")
+            + ("d" if self.watch_touched else "")
+            + ("r" if self.read_only else "")
+            + ("e" if self.no_evict else "")
+            + ("T" if self.no_touch else "")
+        )
+        if tracking is not None:
+            flags += "t" + ("R" if tracking.broken else "") + ("B" if tracking.broadcast else "")
+        return flags or "N"
 
     @property
     def output_bytes(self) -> int:

@@ -1,4 +1,7 @@
-"""The events of keyspace notifications and the class of each (https://redis.io/docs/latest/develop/pubsub/keyspace-notifications/)."""
+"""The events of keyspace notifications and the class of each.
+
+Source: https://redis.io/docs/latest/develop/pubsub/keyspace-notifications/.
+"""
 
 from __future__ import annotations
 
@@ -20,3 +23,26 @@ SILENT = frozenset({"flushdb", "swapdb"})
 """Changes of whole databases: watchers and trackers are told, subscribers are not."""
 NO_CHANGE = frozenset({"keymiss", "new"})
 """Nothing that a watcher or a tracking client would have to know."""
+
+ALL_CLASSES = "g$lshzxetd"
+"""What `A` stands for."""
+
+
+def event_classes(text: str) -> str:
+    """`notify-keyspace-events` with `A` written out; raises `ValueError` for a letter that is none."""
+    classes = ""
+    for letter in text:
+        if letter == "A":
+            classes += ALL_CLASSES
+        elif letter in ALL_CLASSES + "KEmn":
+            classes += letter
+        else:
+            raise ValueError("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
+    return "".join(sorted(set(classes)))
+
+
+def canonical_events(text: str) -> str:
+    """As CONFIG GET shows them: `A` for all classes, then K, E, m, n."""
+    classes = event_classes(text)
+    shown = "A" if set(ALL_CLASSES) <= set(classes) else "".join(c for c in "g$lshzxetd" if c in classes)
+    return shown + "".join(letter for letter in "KEmn" if letter in classes)

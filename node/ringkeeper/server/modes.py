@@ -1,0 +1,83 @@
+"""The ways in which a session may differ from one that just sends commands: it queues, it subscribes, it tracks.
+
+A session without any of them never comes here: `Session.execute_batch` calls the dispatcher itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ringkeeper.commands.table import Arguments
+from ringkeeper.resp.values import ReplyError, Simple
+from ringkeeper.resp.writer import write
+from ringkeeper.server.session import Session
+
+if TYPE_CHECKING:
+    from ringkeeper.server.dispatch import Dispatcher
+    from ringkeeper.server.tracking import TrackingTable
+
+AT_ONCE = frozenset({b"exec", b"discard", b"multi", b"watch", b"quit", b"reset"})
+"""Never queued by MULTI."""
+WHILE_SUBSCRIBED = frozenset(
+    {
+        b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe", b"ssubscribe", b"sunsubscribe", b"ping", b"quit",
+        b"reset",
+    }
+)  # fmt: skip
+"""What a RESP2 connection may still say; in RESP3 messages are pushes and everything may be said."""
+QUEUED = Simple(b"QUEUED")
+
+
+class Modes:
+    """One a node."""
+
+    def __init__(self, dispatcher: Dispatcher, tracking: TrackingTable) -> None:
+        self.dispatcher = dispatcher
+        self.tracking = tracking
+
+    def execute(self, session: Session, args: Arguments, out: bytearray) -> None:
+        """As `Dispatcher.execute`, for a session in some mode."""
+        name = args[0].lower()
+        if session.is_subscribed and session.protocol == 2:
+            if name not in WHILE_SUBSCRIBED:
+                shown = name.decode("utf-8", "replace")
+                self.dispatcher.refuse(
+                    session,
+                    ReplyError(
+                        f"ERR Can't execute '{shown}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are"
+                        " allowed in this context"
+                    ),
+                    out,
+                )
+                return
+            if name == b"ping" and len(args) <= 2:
+                write(out, [b"pong", args[1] if len(args) == 2 else b""], 2)
+                return
+        if session.transaction is not None and name not in AT_ONCE:
+            self.queue(session, args, out)
+        elif session.tracking is not None:
+            self.execute_tracked(session, args, out)
+        else:
+            self.dispatcher.execute(session, args, out)
+
+    def queue(self, session: Session, args: Arguments, out: bytearray) -> None:
+        refusal = self.dispatcher.objection_to(session, args)
+        if refusal is None:
+            session.transaction.add(args)
+            write(out, QUEUED, session.protocol)
+        else:
+            session.transaction.aborted = True
+            self.dispatcher.refuse(session, refusal, out)
+
+    def execute_tracked(self, session: Session, args: Arguments, out: bytearray) -> None:
+        length = len(out)
+        dispatcher = self.dispatcher
+        dispatcher.execute(session, args, out)
+        tracking = session.tracking
+        command = dispatcher.last
+        if tracking is None or command is None:
+            return
+        if "readonly" in command.flags and out[length : length + 1] != b"-" and command.name != "exec":
+            self.tracking.remember(session, [args[position] for position in command.key_positions(args)])
+        if not session.executing and session.transaction is None and command.name != "client|caching":
+            tracking.caching = None

@@ -1,0 +1,162 @@
+"""Channels, patterns, sharded channels and their subscribers; keyspace notifications.
+
+Source: https://redis.io/docs/latest/develop/pubsub/ and .../pubsub/keyspace-notifications/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
+
+from ringkeeper.commands.context import Client
+from ringkeeper.commands.glob import compile_glob
+from ringkeeper.resp.values import Push, Raw
+from ringkeeper.resp.writer import write
+from ringkeeper.server.effects import Effects
+from ringkeeper.server.session import Session
+from ringkeeper.store.events import CLASS_OF
+
+CHANNEL, PATTERN, SHARD = "channel", "pattern", "shard"
+"""The three kinds of subscription."""
+WORDS = {
+    CHANNEL: (b"subscribe", b"unsubscribe", b"message"),
+    PATTERN: (b"psubscribe", b"punsubscribe", b"pmessage"),
+    SHARD: (b"ssubscribe", b"sunsubscribe", b"smessage"),
+}
+Subscribers = dict[Session, None]
+
+
+class PubSub:
+    """One a node; implements `commands.context.PubSub`, and `effects.Listener` for keyspace notifications."""
+
+    def __init__(self, effects: Effects) -> None:
+        self.effects = effects
+        self.tables: dict[str, dict[bytes, Subscribers]] = {CHANNEL: {}, PATTERN: {}, SHARD: {}}
+        self.notify = ""
+        """The classes of `notify-keyspace-events`, `A` written out."""
+        self.forward: Callable[[bytes, bytes], None] | None = None
+        """Hands a message to the other nodes of the cluster."""
+
+    # Subscribing
+
+    def subscribe(self, client: Client, kind: str, names: Sequence[bytes]) -> Raw:
+        session = cast(Session, client)
+        out = bytearray()
+        for name in names:
+            mine = session.subscriptions.setdefault(kind, {})
+            if name not in mine:
+                mine[name] = None
+                self.tables[kind].setdefault(name, {})[session] = None
+            self.confirm(out, session, WORDS[kind][0], name, kind)
+        session.update_mode()
+        return Raw(bytes(out))
+
+    def unsubscribe(self, client: Client, kind: str, names: Sequence[bytes]) -> Raw:
+        """Without names, from all of the kind."""
+        session = cast(Session, client)
+        out = bytearray()
+        word = WORDS[kind][1]
+        if not names:
+            names = list(session.subscriptions.get(kind, ()))
+            if not names:
+                self.confirm(out, session, word, None, kind)
+        for name in names:
+            self.drop(session, kind, name)
+            self.confirm(out, session, word, name, kind)
+        session.update_mode()
+        return Raw(bytes(out))
+
+    def confirm(self, out: bytearray, session: Session, word: bytes, name: bytes | None, kind: str) -> None:
+        write(out, Push([word, name, self.count(session, kind)]), session.protocol)
+
+    def count(self, session: Session, kind: str) -> int:
+        """As the confirmations count: channels and patterns together, sharded channels by themselves."""
+        mine = session.subscriptions
+        if kind == SHARD:
+            return len(mine.get(SHARD, ()))
+        return len(mine.get(CHANNEL, ())) + len(mine.get(PATTERN, ()))
+
+    def drop(self, session: Session, kind: str, name: bytes) -> None:
+        if name not in session.subscriptions.get(kind, ()):
+            return
+        del session.subscriptions[kind][name]
+        table = self.tables[kind]
+        del table[name][session]
+        if not table[name]:
+            del table[name]
+
+    def forget(self, session: Session) -> None:
+        """The session is gone, or starts anew."""
+        for kind, names in session.subscriptions.items():
+            for name in list(names):
+                self.drop(session, kind, name)
+
+    def drop_shard_channels(self, lost: Callable[[bytes], bool]) -> None:
+        """This node does not own a channel's slot any more: its subscribers are told that they are none."""
+        for name in [name for name in self.tables[SHARD] if lost(name)]:
+            for session in list(self.tables[SHARD][name]):
+                self.drop(session, SHARD, name)
+                session.update_mode()
+                session.deliver(Push([WORDS[SHARD][1], name, self.count(session, SHARD)]))
+
+    # Publishing
+
+    def publish(self, channel: bytes, message: bytes) -> int:
+        """To the subscribers of this node, and on to the other nodes; how many here were reached."""
+        reached = self.deliver(channel, message)
+        if self.forward is not None:
+            self.forward(channel, message)
+        return reached
+
+    def deliver(self, channel: bytes, message: bytes) -> int:
+        """To the subscribers of this node alone."""
+        reached = 0
+        for session in list(self.tables[CHANNEL].get(channel, ())):
+            session.deliver(Push([b"message", channel, message]))
+            reached += 1
+        if self.tables[PATTERN]:
+            for pattern, sessions in list(self.tables[PATTERN].items()):
+                if compile_glob(pattern).match(channel):
+                    for session in list(sessions):
+                        session.deliver(Push([b"pmessage", pattern, channel, message]))
+                        reached += 1
+        return reached
+
+    def publish_to_shard(self, channel: bytes, message: bytes) -> int:
+        sessions = list(self.tables[SHARD].get(channel, ()))
+        for session in sessions:
+            session.deliver(Push([b"smessage", channel, message]))
+        return len(sessions)
+
+    # PUBSUB
+
+    def channels(self, kind: str, pattern: bytes | None) -> list[bytes]:
+        names: Iterable[bytes] = self.tables[kind]
+        if pattern is None:
+            return list(names)
+        match = compile_glob(pattern).match
+        return [name for name in names if match(name)]
+
+    def subscribers(self, kind: str, name: bytes) -> int:
+        return len(self.tables[kind].get(name, ()))
+
+    def pattern_count(self) -> int:
+        return len(self.tables[PATTERN])
+
+    # Keyspace notifications: effects.Listener
+
+    @property
+    def listening(self) -> bool:
+        return "K" in self.notify or "E" in self.notify
+
+    def changed(self, database: int, event: str, key: bytes | None, author: Session | None) -> None:  # noqa: ARG002
+        if key is None or CLASS_OF.get(event, "") not in self.notify:
+            return
+        name = event.encode()
+        if "K" in self.notify:
+            self.deliver(b"__keyspace@%d__:%b" % (database, key), name)
+        if "E" in self.notify:
+            self.deliver(b"__keyevent@%d__:%b" % (database, name), key)
+
+    def settled(self) -> None:
+        pass

@@ -1,0 +1,181 @@
+"""MULTI, EXEC, DISCARD, WATCH and UNWATCH: queued commands run together, or not at all.
+
+Source: https://redis.io/docs/latest/develop/using-commands/transactions/ and the commands' own pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from ringkeeper.commands.context import Client
+from ringkeeper.commands.table import Arguments, Reply
+from ringkeeper.resp.values import NULL_ARRAY, OK, Raw, ReplyError
+from ringkeeper.server.gates import CROSS_SLOT
+from ringkeeper.server.session import Session
+from ringkeeper.store.keyspace import Keyspace
+from ringkeeper.store.slot import key_slot
+
+if TYPE_CHECKING:
+    from ringkeeper.server.dispatch import Dispatcher
+    from ringkeeper.server.effects import Effects
+
+Place = tuple[int, bytes]
+"""A key's database and the key."""
+
+ABORTED = ReplyError("EXECABORT Transaction discarded because of previous errors.")
+
+
+class Transaction:
+    """What a session has queued since MULTI."""
+
+    __slots__ = ("aborted", "queue", "size")
+
+    def __init__(self) -> None:
+        self.queue: list[Arguments] = []
+        self.size = 0
+        """Bytes of the words in the queue."""
+        self.aborted = False
+        """A command was refused while it was queued: EXEC will run none."""
+
+    def add(self, args: Arguments) -> None:
+        self.queue.append(args)
+        self.size += sum(map(len, args))
+
+
+class Transactions:
+    """One a node; implements `commands.context.Transactions` and `effects.Listener`."""
+
+    def __init__(self, databases: list[Keyspace], dispatcher: Dispatcher, effects: Effects) -> None:
+        self.databases = databases
+        self.dispatcher = dispatcher
+        self.effects = effects
+        self.watchers: dict[Place, set[Session]] = {}
+        self.cluster_enabled = False
+        self.run_one: Callable[[Session, Arguments, bytearray], None] = dispatcher.execute
+        """Runs a queued command, in the session's modes."""
+
+    # Queueing
+
+    def begin(self, client: Client) -> Reply:
+        session = cast(Session, client)
+        if session.transaction is not None:
+            raise ReplyError("ERR MULTI calls can not be nested")
+        session.transaction = Transaction()
+        session.update_mode()
+        return OK
+
+    def discard(self, client: Client) -> Reply:
+        session = cast(Session, client)
+        if session.transaction is None:
+            raise ReplyError("ERR DISCARD without MULTI")
+        self.end(session)
+        return OK
+
+    def end(self, session: Session) -> None:
+        session.transaction = None
+        session.update_mode()
+        self.forget(session)
+
+    def execute(self, client: Client) -> Reply:
+        session = cast(Session, client)
+        transaction = session.transaction
+        if transaction is None:
+            raise ReplyError("ERR EXEC without MULTI")
+        self.meet_expired(session)
+        touched = session.watch_touched
+        self.end(session)
+        if transaction.aborted:
+            raise ABORTED
+        if touched:
+            return NULL_ARRAY
+        if self.cluster_enabled and self.spans_slots(transaction.queue):
+            raise CROSS_SLOT
+        return self.run(session, transaction.queue)
+
+    def run(self, session: Session, queue: list[Arguments]) -> Raw:
+        out = bytearray(b"*%d\r\n" % len(queue))
+        session.executing = True
+        self.effects.held += 1
+        try:
+            for args in queue:
+                self.run_one(session, args, out)
+        finally:
+            self.effects.held -= 1
+            session.executing = False
+        self.effects.settle()
+        return Raw(bytes(out))
+
+    def spans_slots(self, queue: list[Arguments]) -> bool:
+        slots: set[int] = set()
+        for args in queue:
+            command = self.dispatcher.find(args).command
+            slots.update(key_slot(args[position]) for position in command.key_positions(args))
+        return len(slots) > 1
+
+    # Watching
+
+    def watch(self, client: Client, keys: list[bytes]) -> Reply:
+        session = cast(Session, client)
+        if session.transaction is not None:
+            raise ReplyError("ERR WATCH inside MULTI is not allowed")
+        if session.watched is None:
+            session.watched = {}
+        database = session.context.database
+        keyspace = session.context.keyspace
+        for key in keys:
+            place = (database, key)
+            if place not in session.watched:
+                session.watched[place] = keyspace.peek(key) is not None
+                self.watchers.setdefault(place, set()).add(session)
+        self.effects.update()
+        return OK
+
+    def unwatch(self, client: Client) -> Reply:
+        self.forget(cast(Session, client))
+        return OK
+
+    def forget(self, session: Session) -> None:
+        """Whatever it watched; also when it is gone."""
+        for place in session.watched or ():
+            watchers = self.watchers[place]
+            watchers.discard(session)
+            if not watchers:
+                del self.watchers[place]
+        if session.watched is not None:
+            session.watched = None
+            self.effects.update()
+        session.watch_touched = False
+
+    def meet_expired(self, session: Session) -> None:
+        """A watched key whose time has come counts as changed; looking at it tells so."""
+        for database, key in session.watched or ():
+            self.databases[database].peek(key)
+        if self.effects.changes:
+            self.effects.tell(session)
+
+    # effects.Listener
+
+    @property
+    def listening(self) -> bool:
+        return bool(self.watchers)
+
+    def changed(self, database: int, event: str, key: bytes | None, author: Session | None) -> None:  # noqa: ARG002
+        if key is None:
+            self.all_changed(database)
+            return
+        for session in self.watchers.get((database, key), ()):
+            session.watch_touched = True
+
+    def all_changed(self, database: int) -> None:
+        """FLUSHDB and SWAPDB touch a watched key that was there before, or is there now."""
+        for (number, key), sessions in self.watchers.items():
+            if number == database:
+                is_there = self.databases[database].peek(key) is not None
+                for session in sessions:
+                    assert session.watched is not None
+                    if is_there or session.watched[number, key]:
+                        session.watch_touched = True
+
+    def settled(self) -> None:
+        pass
