@@ -6,6 +6,7 @@ PURE := RINGKEEPER_DISABLE_COMPILED=1
 COMPILED := RINGKEEPER_REQUIRE_COMPILED=1
 SOAK_COMMANDS ?= 1000000
 SOAK_STREAMS ?= 1000000
+SOAK_STEPS ?= 100000
 # The suites whose subjects are compiled: in the pure form too.
 TWO_FORMS := resp store commands cluster server repo
 
@@ -55,6 +56,7 @@ soak: setup ## the long runs: a million fuzzed streams in each form, a million c
 	$(COMPILED) $(PYTHON) tests/resp/fuzz.py --streams $(SOAK_STREAMS) --seed 0
 	$(PURE) $(PYTHON) tests/resp/fuzz.py --streams $(SOAK_STREAMS) --seed 0
 	$(COMPILED) $(PYTHON) tests/differential/run.py --commands $(SOAK_COMMANDS) --seed 0
+	$(COMPILED) $(PYTHON) tests/differential/sessions.py --steps $(SOAK_STEPS) --seed 0
 	$(COMPILED) $(PYTHON) -m pytest -m soak --timeout 7200 tests || [ $$? = 5 ] # 5: no test is marked so
 
 e2e: setup ## a real Kubernetes (kind): images, chart, quickstart, faults; from nothing, and deleted again

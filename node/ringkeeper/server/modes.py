@@ -39,18 +39,10 @@ class Modes:
         """As `Dispatcher.execute`, for a session in some mode."""
         name = args[0].lower()
         if session.is_subscribed and session.protocol == 2:
-            if name not in WHILE_SUBSCRIBED:
-                shown = name.decode("utf-8", "replace")
-                self.dispatcher.refuse(
-                    session,
-                    ReplyError(
-                        f"ERR Can't execute '{shown}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are"
-                        " allowed in this context"
-                    ),
-                    out,
-                )
+            if name not in WHILE_SUBSCRIBED and not session.executing:
+                self.refuse_while_subscribed(session, args, out)
                 return
-            if name == b"ping" and len(args) <= 2:
+            if name == b"ping" and len(args) <= 2 and session.transaction is None:
                 write(out, [b"pong", args[1] if len(args) == 2 else b""], 2)
                 return
         if session.transaction is not None and name not in AT_ONCE:
@@ -60,13 +52,22 @@ class Modes:
         else:
             self.dispatcher.execute(session, args, out)
 
+    def refuse_while_subscribed(self, session: Session, args: Arguments, out: bytearray) -> None:
+        refusal = self.dispatcher.objection_to(session, args)
+        if refusal is None:
+            name = self.dispatcher.find(args).command.name
+            refusal = ReplyError(
+                f"ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed"
+                " in this context"
+            )
+        self.dispatcher.refuse(session, refusal, out, "exec" if args[0].lower() == b"exec" else "")
+
     def queue(self, session: Session, args: Arguments, out: bytearray) -> None:
         refusal = self.dispatcher.objection_to(session, args)
         if refusal is None:
             session.transaction.add(args)
             write(out, QUEUED, session.protocol)
         else:
-            session.transaction.aborted = True
             self.dispatcher.refuse(session, refusal, out)
 
     def execute_tracked(self, session: Session, args: Arguments, out: bytearray) -> None:

@@ -108,6 +108,7 @@ class Node:
         dispatcher.waiting = clients.waiting = self.waiting
         clients.modes = Modes(dispatcher, self.tracking)
         self.transactions.run_one = clients.modes.execute
+        dispatcher.transactions = self.transactions
         clients.transactions, clients.pubsub, clients.tracking = self.transactions, self.pubsub, self.tracking
         clients.on_monitors = self.choose_gates
 

@@ -10,7 +10,7 @@ from typing import cast
 
 from ringkeeper.commands.context import Client
 from ringkeeper.commands.glob import compile_glob
-from ringkeeper.resp.values import Push, Raw
+from ringkeeper.resp.values import Push, Raw, ReplyError
 from ringkeeper.resp.writer import write
 from ringkeeper.server.effects import Effects
 from ringkeeper.server.session import Session
@@ -41,6 +41,8 @@ class PubSub:
 
     def subscribe(self, client: Client, kind: str, names: Sequence[bytes]) -> Raw:
         session = cast(Session, client)
+        if kind == SHARD and session.executing:
+            raise ReplyError("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client")
         out = bytearray()
         for name in names:
             mine = session.subscriptions.setdefault(kind, {})

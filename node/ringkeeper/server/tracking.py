@@ -52,16 +52,11 @@ class TrackingTable:
     def enable(self, client: Client, wanted: TrackingState) -> None:
         """Raises `ReplyError` for what does not go together with what is on already."""
         session = cast(Session, client)
-        if wanted.redirect:
-            if wanted.redirect == session.id:
-                raise ReplyError("ERR It is not possible to redirect a client to itself")
-            if self.session_by_id(wanted.redirect) is None:
-                raise ReplyError("ERR The client ID you want redirect to does not exist")
         present: TrackingState | None = session.tracking
         if wanted.broadcast:
             before = present.prefixes if present is not None else []
-            check_overlap(wanted.prefixes or [b""], before)
-            wanted.prefixes = [*before, *(prefix for prefix in wanted.prefixes or [b""] if prefix not in before)]
+            check_overlap(wanted.prefixes, before)
+            wanted.prefixes = sorted({*before, *(wanted.prefixes or [b""])})
             for prefix in wanted.prefixes:
                 self.prefixes.setdefault(prefix, {})[session.id] = session
         session.tracking = wanted
@@ -124,7 +119,8 @@ class TrackingTable:
 
     @property
     def listening(self) -> bool:
-        return bool(self.sessions)
+        """Also when nobody tracks any more: who returns must not be told of a change that is old."""
+        return bool(self.sessions or self.readers)
 
     def changed(self, database: int, event: str, key: bytes | None, author: Session | None) -> None:  # noqa: ARG002
         if key is None:
@@ -184,7 +180,7 @@ class TrackingTable:
 def check_overlap(new: list[bytes], old: list[bytes]) -> None:
     for i, prefix in enumerate(new):
         for other in old:
-            if prefix != other and (prefix.startswith(other) or other.startswith(prefix)):
+            if prefix.startswith(other) or other.startswith(prefix):
                 raise overlap(prefix, other, "an existing prefix")
         for other in new[i + 1 :]:
             if prefix.startswith(other) or other.startswith(prefix):

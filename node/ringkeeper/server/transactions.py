@@ -77,6 +77,11 @@ class Transactions:
         session.update_mode()
         self.forget(session)
 
+    def abort(self, session: Session, error: ReplyError) -> ReplyError:
+        """EXEC itself is refused: the transaction is over, and this is what its client is told."""
+        self.end(session)
+        return ReplyError(f"EXECABORT Transaction discarded because of: {error.text.removeprefix('ERR ')}")
+
     def execute(self, client: Client) -> Reply:
         session = cast(Session, client)
         transaction = session.transaction
