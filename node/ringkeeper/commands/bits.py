@@ -68,9 +68,8 @@ def setbit(context: Context, args: Arguments) -> Reply:
         context.keyspace.set(key, fresh, event="setbit")
         return 0
     before = bit_at(value, offset)
-    if before == bit and byte < len(value):
-        return before
-    edit(context, key, change, "setbit")
+    unchanged = before == bit and byte < len(value)
+    edit(context, key, change, None if unchanged else "setbit")
     return before
 
 

@@ -317,8 +317,8 @@ def append(context: Context, args: Arguments) -> Reply:
     return len(value) if isinstance(value, bytearray) else len(value) + len(tail)
 
 
-def edit(context: Context, key: bytes, change: Callable[[bytearray], object], event: str) -> None:
-    """Change the string of a key that exists in place; from then on it is a `bytearray`."""
+def edit(context: Context, key: bytes, change: Callable[[bytearray], object], event: str | None) -> None:
+    """Change the string of a key that exists in place; from then on it is a `bytearray`. No event: nothing changes."""
     value = context.keyspace.peek_string(key)
     assert value is not None
     before = len(value)

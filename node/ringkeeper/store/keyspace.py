@@ -201,14 +201,15 @@ class Keyspace:
             self._clear_expiry(key, slot)
         self._record(key, event)
 
-    def update(self, key: bytes, value: Text, grown_by: int = 0, event: str = "set") -> None:
-        """Store a new string under a key that holds one, keeping its expiry.
+    def update(self, key: bytes, value: Text, grown_by: int = 0, event: str | None = "set") -> None:
+        """Store a new string under a key that holds one, keeping its expiry. Without an event it is the same string.
 
         A `bytearray` edited in place is handed back here too, with the bytes it has grown by since `peek`.
         """
         self.used_bytes += grown_by
         self._store(key, key_slot(key), value)
-        self._record(key, event)
+        if event is not None:
+            self._record(key, event)
 
     def edited(self, key: bytes, value: Collection, event: str, changes: int = 1) -> None:
         """Take note of what a command did to a collection, which is the one under the key or a new one for it.
