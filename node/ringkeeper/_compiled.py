@@ -26,6 +26,8 @@ MODULES = (
     "ringkeeper.store.slot",
     "ringkeeper.store.keyspace",
     "ringkeeper.types.indexed",
+    "ringkeeper.types.hash",
+    "ringkeeper.types.set",
     "ringkeeper.resp.reader",
     "ringkeeper.resp.writer",
     "ringkeeper.commands.glob",

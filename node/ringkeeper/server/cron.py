@@ -68,6 +68,8 @@ class Cron:
         end = time.monotonic_ns() + SLICE_NS * self.node.config.number("active-expire-effort")
         for keyspace in self.node.databases:
             sweep_until(keyspace, end)
+            if keyspace.expiring and time.monotonic_ns() < end:
+                keyspace.sweep_fields(LOOKED_AT_ONCE)
         if self.node.effects.changes:
             self.node.effects.tell(None)
 

@@ -18,6 +18,7 @@ or what a collection says of itself.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from random import Random
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ from ringkeeper.resp.values import ReplyError
 from ringkeeper.store.clock import Clock
 from ringkeeper.store.slot import SLOTS, key_slot
 from ringkeeper.types.collection import Collection
+from ringkeeper.types.hash import Hash
 
 Text = bytes | bytearray
 Value = Text | Collection
@@ -77,6 +79,7 @@ class Keyspace:
     volatile = cython.declare(cython.longlong, visibility="public")
     tables = cython.declare(list, visibility="public")
     expiries = cython.declare(list, visibility="public")
+    expiring = cython.declare(dict, visibility="readonly")
     sweep_slot = cython.declare(cython.Py_ssize_t, visibility="public")
 
     changes = cython.declare(object, visibility="public")
@@ -100,6 +103,8 @@ class Keyspace:
         """Keys that have an expiry."""
         self.tables = [None] * SLOTS
         self.expiries = [None] * SLOTS
+        self.expiring = {}
+        """Keys of hashes with fields that expire, and perhaps some that were such. Values are None."""
         self.sweep_slot = 0
 
     def __len__(self) -> int:
@@ -218,6 +223,8 @@ class Keyspace:
         """
         slot = key_slot(key)
         table = self.tables[slot]
+        if isinstance(value, Hash) and value.expiries:
+            self.expiring[key] = None
         if table is None or table.get(key) is not value:
             if not len(value):
                 return
@@ -261,6 +268,7 @@ class Keyspace:
         dropped = int(self.size)
         self.tables = [None] * SLOTS
         self.expiries = [None] * SLOTS
+        self.expiring = {}
         self.size = self.volatile = self.used_bytes = 0
         self._record(None, "flushdb")
         self.dirty += max(dropped - 1, 0)
@@ -270,6 +278,7 @@ class Keyspace:
         """Exchange all the data with another database."""
         self.tables, other.tables = other.tables, self.tables
         self.expiries, other.expiries = other.expiries, self.expiries
+        self.expiring, other.expiring = other.expiring, self.expiring
         self.size, other.size = other.size, self.size
         self.volatile, other.volatile = other.volatile, self.volatile
         self.used_bytes, other.used_bytes = other.used_bytes, self.used_bytes
@@ -373,6 +382,26 @@ class Keyspace:
                 self.expired += len(due)
         return looked
 
+    def sweep_fields(self, limit: int) -> int:
+        """Remove expired fields of the next hashes that have such, `limit` hashes at most; how many it looked at."""
+        looked = 0
+        for key in list(islice(self.expiring, limit)):
+            looked += 1
+            del self.expiring[key]
+            value = self.peek(key)
+            if isinstance(value, Hash) and value.expiries:
+                self.purge(key, value)
+        return looked
+
+    def purge(self, key: bytes, value: Hash) -> int:
+        """Remove the expired fields of a key's hash, and the key with the last one; how many fields are left."""
+        removed = value.purge(self.clock.now_ms)
+        if removed:
+            self.edited(key, value, "hexpired", removed)
+        elif value.expiries:
+            self.expiring[key] = None
+        return len(value)
+
     def check(self) -> None:
         """Assert every invariant. O(n), for tests."""
         size = volatile = used = 0
@@ -403,6 +432,8 @@ class Keyspace:
             table = self.tables[slot] = {}
         if not isinstance(value, (bytes, bytearray)):
             value.accounted = value.memory
+            if isinstance(value, Hash) and value.expiries:
+                self.expiring[key] = None
         old = table.get(key)
         if old is None:
             self.size += 1

@@ -72,6 +72,12 @@ class IndexedTable:
         member: bytes = self.members[randomness.randrange(len(self.members))]
         return member
 
+    def sample(self, randomness: Random, count: int) -> list[bytes]:
+        """So many different members, in random order, or all. O(count)."""
+        if count >= len(self.members):
+            return list(self.members)
+        return randomness.sample(self.members, count)
+
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """The next `count` members behind a cursor and the cursor behind them; both ends are 0. O(count).
 

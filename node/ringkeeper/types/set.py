@@ -1,0 +1,129 @@
+"""Sets of byte strings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import cython
+
+from ringkeeper.types.collection import Limits
+from ringkeeper.types.indexed import IndexedTable
+
+BASE_BYTES = 250
+"""An empty set: its own header and those of its table's parts."""
+MEMBER_BYTES = 120
+"""A member costs so much beyond its own bytes: an object header and its places in the table."""
+
+INTSET, LISTPACK, HASHTABLE = "intset", "listpack", "hashtable"
+
+
+@cython.final
+@cython.cclass
+class Set:
+    """O(1) each where nothing else is said."""
+
+    table = cython.declare(object, visibility="readonly")
+    memory = cython.declare(cython.longlong, visibility="public")
+    accounted = cython.declare(cython.longlong, visibility="public")
+    limits = cython.declare(object, visibility="readonly")
+    encoding = cython.declare(object, visibility="readonly")
+
+    def __init__(self, limits: Limits) -> None:
+        self.table = IndexedTable()
+        self.memory = BASE_BYTES
+        self.accounted = 0
+        self.limits = limits
+        self.encoding = INTSET
+        """Only ever goes from intset to listpack to hashtable."""
+
+    @property
+    def kind(self) -> str:
+        return "set"
+
+    def __len__(self) -> int:
+        return len(self.table.members)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.table.members)
+
+    def __contains__(self, member: bytes) -> bool:
+        return member in self.table.positions
+
+    def add(self, member: bytes) -> bool:
+        """Whether the member is new."""
+        if not self.table.put(member, None):
+            return False
+        self.memory += MEMBER_BYTES + len(member)
+        if self.encoding != HASHTABLE:
+            self.choose_encoding(member)
+        return True
+
+    def choose_encoding(self, added: bytes) -> None:
+        """Redis 7.2's rules: `set-max-intset-entries` and `set-max-listpack-*`."""
+        limits, count = self.limits, len(self.table.members)
+        if self.encoding == INTSET:
+            if is_integer(added):
+                if count <= limits.set_max_intset_entries:
+                    return
+                self.encoding = HASHTABLE
+                return
+            longest = max(map(len, self.table.members))
+            fits = count <= limits.set_max_listpack_entries and longest <= limits.set_max_listpack_value
+            self.encoding = LISTPACK if fits else HASHTABLE
+        elif count > limits.set_max_listpack_entries or len(added) > limits.set_max_listpack_value:
+            self.encoding = HASHTABLE
+
+    def remove(self, member: bytes) -> bool:
+        """Whether there was such a member."""
+        if member not in self.table.positions:
+            return False
+        self.table.pop(member)
+        self.memory -= MEMBER_BYTES + len(member)
+        return True
+
+    def members(self) -> list[bytes]:
+        """O(n)."""
+        return list(self.table.members)
+
+    def random(self, randomness: Random) -> bytes:
+        member: bytes = self.table.random(randomness)
+        return member
+
+    def sample(self, randomness: Random, count: int) -> list[bytes]:
+        """So many different members, or all. O(count)."""
+        members: list[bytes] = self.table.sample(randomness, count)
+        return members
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """As `IndexedTable.scan`; a compact set comes whole."""
+        if self.encoding != HASHTABLE:
+            return 0, list(self.table.members)
+        cursor, members = self.table.scan(cursor, count)
+        return cursor, members
+
+    def copy(self) -> Set:
+        """O(n)."""
+        other = Set(self.limits)
+        other.table = self.table.copy()
+        other.memory = self.memory
+        other.encoding = self.encoding
+        return other
+
+    def check(self) -> None:
+        self.table.check()
+        expected = BASE_BYTES + sum(MEMBER_BYTES + len(member) for member in self.table.members)
+        assert self.memory == expected, (self.memory, expected)
+        if self.encoding == INTSET:
+            assert all(map(is_integer, self.table.members))
+
+
+def is_integer(member: bytes) -> bool:
+    """Whether it is a signed 64-bit number in its one canonical form, so that an intset gives the same bytes back."""
+    if not 0 < len(member) <= 20 or not (member[0] == 0x2D or 0x30 <= member[0] <= 0x39):
+        return False
+    try:
+        number = int(member)
+    except ValueError:
+        return False
+    return b"%d" % number == member and -(2**63) <= number < 2**63
