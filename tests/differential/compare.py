@@ -13,6 +13,9 @@ from ringkeeper.resp.writer import encode_command
 BATCH = 500
 DATABASES = 16
 UNORDERED = {b"keys", b"hkeys", b"hvals", b"smembers", b"sinter", b"sunion", b"sdiff"}
+PARTS = {b"sscan", b"hscan", b"zscan"}
+CHOSEN = {b"hrandfield", b"srandmember", b"spop"}
+"""Any of them, or all in any order."""
 CONTENTS = {
     b"string": [b"GET"],
     b"hash": [b"HGETALL"],
@@ -24,6 +27,7 @@ CONTENTS = {
 ANY = {b"randomkey", b"dbsize"}
 """Of these only the kind of reply is comparable: Redis counts expired keys until its cycle finds them."""
 TIMES = {b"ttl", b"pttl", b"expiretime", b"pexpiretime"}
+FIELD_TIMES = {b"h" + name for name in TIMES}
 CLOCK_SLACK_MS = 60_000
 """How far apart two clocks' readings of one expiry may be: the two servers do not execute in the same instant."""
 
@@ -68,6 +72,14 @@ def normal(command: list[bytes], reply: Any) -> Any:
     name = command[0].lower() if command else b""
     if name in UNORDERED and isinstance(reply, list):
         return sorted(reply)
+    if name in PARTS and isinstance(reply, list) and len(reply) == 2 and isinstance(reply[1], list):
+        items = reply[1] if name == b"sscan" else list(zip(reply[1][::2], reply[1][1::2], strict=False))
+        return [reply[0], sorted(items)] if b"1000" in command else type(reply)
+    if name in CHOSEN and isinstance(reply, list):
+        repeats = len(command) > 2 and command[2].startswith(b"-")
+        return len(reply) if repeats else sorted(map(str, reply))
+    if name in CHOSEN and isinstance(reply, bytes):
+        return type(reply)
     if name == b"hgetall" and isinstance(reply, list):
         return dict(zip(reply[::2], reply[1::2], strict=True))
     if name in ANY:
@@ -87,6 +99,8 @@ def normal(command: list[bytes], reply: Any) -> Any:
 def same(command: list[bytes], theirs: Any, ours: Any) -> bool:
     if command and command[0].lower() in TIMES and isinstance(theirs, int) and isinstance(ours, int):
         return theirs == ours or (min(theirs, ours) > 0 and abs(theirs - ours) <= CLOCK_SLACK_MS)
+    if command and command[0].lower() in FIELD_TIMES and isinstance(theirs, list) and isinstance(ours, list):
+        return len(theirs) == len(ours) and all(same([b"TTL"], *pair) for pair in zip(theirs, ours, strict=True))
     return bool(normal(command, theirs) == normal(command, ours))
 
 

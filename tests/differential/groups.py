@@ -7,7 +7,14 @@ from typing import cast
 
 from generator import Generator
 
-GROUPS = {"strings": "generator.Generator"}
+GROUPS = {
+    "strings": "generator.Generator",
+    "hashes": "hashes.Hashes",
+    "sets": "hashes.Sets",
+    "hash-expiry": "hashes.HashExpiry",
+}
+PEERS = {"hash-expiry": "valkey", "sets": "valkey"}
+"""Where Redis 7.0 does not have what is compared: fields that expire, sets as listpacks."""
 
 
 def generator_for(group: str, seed: int) -> Generator:

@@ -12,7 +12,7 @@ import time
 sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parents[1])]
 
 from compare import Difference, Peer, compare  # noqa: E402
-from groups import GROUPS, generator_for  # noqa: E402
+from groups import GROUPS, PEERS, generator_for  # noqa: E402
 from real_redis import real_redis  # noqa: E402
 from server_process import serving  # noqa: E402
 
@@ -21,7 +21,10 @@ CHUNK = 20_000
 
 def run(commands: int, seed: int, protocol: int, folder: pathlib.Path, group: str = "strings") -> list[Difference]:
     """The differences of so many commands; every chunk begins with empty databases."""
-    with real_redis(folder) as redis_port, serving(folder, "--enable-debug-command", "yes") as node:
+    with (
+        real_redis(folder, PEERS.get(group, "redis")) as redis_port,
+        serving(folder, "--enable-debug-command", "yes") as node,
+    ):
         for start in range(0, commands, CHUNK):
             generator = generator_for(group, seed * 1_000_003 + start)
             batch = [generator.command() for _ in range(min(CHUNK, commands - start))]

@@ -7,15 +7,18 @@ from ringkeeper.commands.table import COMMANDS, Command
 GROUPS = (
     "strings",
     "bits",
+    "hashes",
+    "hash_expiry",
+    "sets",
     "generic",
     "expiry",
     "connection",
-    "admin",
-    "introspection",
-    "cluster",
     "transactions",
     "pubsub",
     "tracking",
+    "admin",
+    "introspection",
+    "cluster",
 )
 """Every module that registers commands; a new group is added here and nowhere else."""
 

@@ -52,7 +52,7 @@ class Membership:
         self.routes = Routes()
         self.token = read_token(node.config.text("admin-token-file"))
         self.services: Any = ClusterReplies(self) if self.enabled else NoCluster()
-        self.view = ClusterView(None, my_id=self.id)
+        self.view = ClusterView(None, my_id=self.id, my_port=node.port)
         self.lock = asyncio.Lock()
         self.sweeper: asyncio.Task[None] | None = None
         self.exchange: asyncio.Task[None] | None = None
@@ -133,7 +133,7 @@ class Membership:
         """Be what the topology says from this moment on."""
         self.topology = topology
         self.document = document
-        self.view = ClusterView(topology, my_id=self.id)
+        self.view = ClusterView(topology, my_id=self.id, my_port=self.node.port)
         before = self.standing
         self.standing = member.standing(topology, id_=self.id, run_id=self.node.run_id)
         self.routes.update(topology, self.standing)
