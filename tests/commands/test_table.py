@@ -59,6 +59,28 @@ def test_flags_that_clients_act_on_are_redis_own(known: dict[str, list[Any]]) ->
     assert not different
 
 
+def test_key_specifications_are_redis_own(known: dict[str, list[Any]]) -> None:
+    different = {}
+    for command, entry in shared(known):
+        theirs = [in_our_words(spec) for spec in entry[8]]
+        found = [{"flags": frozenset(spec.flags.split()), "begin": spec.begin, "counted": spec.counted,
+                  "last": spec.last, "step": spec.step} for spec in command.key_specs]  # fmt: skip
+        if found != theirs:
+            different[command.name] = (found, theirs)
+    assert not different
+
+
+def in_our_words(spec: dict[bytes, Any]) -> dict[str, Any]:
+    begin, find = spec[b"begin_search"], spec[b"find_keys"]
+    where: dict[str, Any] = {"begin": None, "counted": False, "last": 0, "step": 1}
+    if begin[b"type"] != b"unknown":
+        where["begin"] = begin[b"spec"][b"index"]
+        where["counted"] = find[b"type"] == b"keynum"
+        if not where["counted"]:
+            where |= {"last": find[b"spec"][b"lastkey"], "step": find[b"spec"][b"keystep"]}
+    return {"flags": frozenset(flag.decode() for flag in spec[b"flags"]), **where}
+
+
 REFUSED = {f"cluster|{name.lower()}" for name in OPERATORS}
 """Subcommands that are only there to say who the topology's author is."""
 LATER = {"command|getkeys", "command|getkeysandflags"}

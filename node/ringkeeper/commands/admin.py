@@ -304,6 +304,7 @@ command(
     arity=-3,
     flags="readonly",
     keys=(2, 2, 1),
+    access="RO",
     group="server",
     since="4.0.0",
     complexity="O(N) where N is the number of samples.",

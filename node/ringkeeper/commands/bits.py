@@ -10,7 +10,7 @@ from typing import Any
 from ringkeeper.commands.context import Context
 from ringkeeper.commands.numbers import SYNTAX, integer, option_word
 from ringkeeper.commands.strings import MAX_STRING, edit
-from ringkeeper.commands.table import Arguments, Reply, command
+from ringkeeper.commands.table import Arguments, KeySpec, Reply, command
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.store.keyspace import Text
 
@@ -40,6 +40,7 @@ def bit_at(value: Text, offset: int) -> int:
     arity=4,
     flags="write denyoom",
     keys=(1, 1, 1),
+    access="RW access update",
     group="bitmap",
     since="2.2.0",
     complexity="O(1)",
@@ -78,6 +79,7 @@ def setbit(context: Context, args: Arguments) -> Reply:
     arity=3,
     flags="readonly fast",
     keys=(1, 1, 1),
+    access="RO access",
     group="bitmap",
     since="2.2.0",
     complexity="O(1)",
@@ -122,6 +124,7 @@ def count_ones(value: Text, first: int, last: int) -> int:
     arity=-2,
     flags="readonly",
     keys=(1, 1, 1),
+    access="RO access",
     group="bitmap",
     since="2.6.0",
     complexity="O(N)",
@@ -173,6 +176,7 @@ def find_bit(value: Text, bit: int, first: int, last: int) -> int:
     arity=-3,
     flags="readonly",
     keys=(1, 1, 1),
+    access="RO access",
     group="bitmap",
     since="2.8.7",
     complexity="O(N)",
@@ -206,6 +210,10 @@ def bitpos(context: Context, args: Arguments) -> Reply:
     arity=-4,
     flags="write denyoom",
     keys=(2, -1, 1),
+    key_specs=(
+        KeySpec("OW update", 2),
+        KeySpec("RO access", 3, last=-1),
+    ),
     group="bitmap",
     since="2.6.0",
     complexity="O(N)",

@@ -6,7 +6,7 @@ from ringkeeper.commands.context import Context
 from ringkeeper.commands.glob import compile_glob
 from ringkeeper.commands.help import help_reply
 from ringkeeper.commands.numbers import SYNTAX, integer, option_word, parse_integer, small_integer
-from ringkeeper.commands.table import Arguments, Reply, command
+from ringkeeper.commands.table import Arguments, KeySpec, Reply, command
 from ringkeeper.resp.values import OK, ReplyError, Simple
 from ringkeeper.store.keyspace import FloatText, Keyspace, Value
 
@@ -32,6 +32,7 @@ command(
     arity=-2,
     flags="write",
     keys=(1, -1, 1),
+    access="RM delete",
     group="generic",
     since="1.0.0",
     complexity="O(N) where N is the number of keys that will be removed.",
@@ -42,6 +43,7 @@ command(
     arity=-2,
     flags="write fast",
     keys=(1, -1, 1),
+    access="RM delete",
     group="generic",
     since="4.0.0",
     complexity="O(1) for each key removed.",
@@ -58,6 +60,7 @@ command(
     arity=-2,
     flags="readonly fast",
     keys=(1, -1, 1),
+    access="RO",
     group="generic",
     since="1.0.0",
     complexity="O(N) where N is the number of keys to check.",
@@ -68,6 +71,7 @@ command(
     arity=-2,
     flags="readonly fast",
     keys=(1, -1, 1),
+    access="RO",
     group="generic",
     since="3.2.1",
     complexity="O(N) where N is the number of keys that will be touched.",
@@ -80,6 +84,7 @@ command(
     arity=2,
     flags="readonly fast",
     keys=(1, 1, 1),
+    access="RO",
     group="generic",
     since="1.0.0",
     complexity="O(1)",
@@ -116,6 +121,10 @@ def _rename(context: Context, args: Arguments, *, only_new: bool) -> bool:
     arity=3,
     flags="write",
     keys=(1, 2, 1),
+    key_specs=(
+        KeySpec("RW access delete", 1),
+        KeySpec("OW update", 2),
+    ),
     group="generic",
     since="1.0.0",
     complexity="O(1)",
@@ -131,6 +140,10 @@ def rename(context: Context, args: Arguments) -> Reply:
     arity=3,
     flags="write fast",
     keys=(1, 2, 1),
+    key_specs=(
+        KeySpec("RW access delete", 1),
+        KeySpec("OW insert", 2),
+    ),
     group="generic",
     since="1.0.0",
     complexity="O(1)",
@@ -145,6 +158,10 @@ def renamenx(context: Context, args: Arguments) -> Reply:
     arity=-3,
     flags="write denyoom",
     keys=(1, 2, 1),
+    key_specs=(
+        KeySpec("RO access", 1),
+        KeySpec("OW update", 2),
+    ),
     group="generic",
     since="6.2.0",
     complexity="O(N) worst case for collections, where N is the number of nested items. O(1) for string values.",
@@ -180,6 +197,7 @@ def copy(context: Context, args: Arguments) -> Reply:
     arity=3,
     flags="write fast",
     keys=(1, 1, 1),
+    access="RW access update",
     group="generic",
     since="1.0.0",
     complexity="O(1)",
@@ -386,6 +404,7 @@ def object_(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     arity=3,
     flags="readonly",
     keys=(2, 2, 1),
+    access="RO",
     group="generic",
     since="2.2.3",
     complexity="O(1)",
@@ -401,6 +420,7 @@ def object_encoding(context: Context, args: Arguments) -> Reply:
     arity=3,
     flags="readonly",
     keys=(2, 2, 1),
+    access="RO",
     group="generic",
     since="2.2.3",
     complexity="O(1)",
@@ -415,6 +435,7 @@ def object_refcount(context: Context, args: Arguments) -> Reply:
     arity=3,
     flags="readonly",
     keys=(2, 2, 1),
+    access="RO",
     group="generic",
     since="4.0.0",
     complexity="O(1)",

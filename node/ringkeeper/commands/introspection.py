@@ -9,7 +9,7 @@ from ringkeeper.commands.context import Context
 from ringkeeper.commands.glob import compile_glob
 from ringkeeper.commands.help import help_reply
 from ringkeeper.commands.numbers import SYNTAX
-from ringkeeper.commands.table import COMMANDS, Arguments, Command, Reply, command
+from ringkeeper.commands.table import COMMANDS, Arguments, Command, KeySpec, KeyUse, Reply, command
 from ringkeeper.resp.values import NULL_ARRAY, ReplyError, SetReply, Simple
 
 FAST = "loading stale"
@@ -116,8 +116,7 @@ def filtered(kind: bytes, value: bytes) -> Iterable[Command]:
     summary="Extracts the key names from an arbitrary command.",
 )
 def command_getkeys(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
-    _, keys = keys_of(args[2:])
-    return keys
+    return [args[2 + position] for position, _ in uses_of(args[2:])]
 
 
 @command(
@@ -131,24 +130,23 @@ def command_getkeys(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     summary="Extracts the key names and access flags for an arbitrary command.",
 )
 def command_getkeysandflags(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
-    entry, keys = keys_of(args[2:])
-    return [[key, SetReply(key_flags(entry))] for key in keys]
+    return [[args[2 + position], flag_words(flags)] for position, flags in uses_of(args[2:])]
 
 
-def keys_of(args: Arguments) -> tuple[Command, list[bytes]]:
+def uses_of(args: Arguments) -> list[KeyUse]:
+    """The keys of a whole command; raises Redis's errors."""
     entry = COMMANDS.get(args[0].lower())
     if entry is not None and entry.subcommands and len(args) > 1:
         entry = entry.subcommands.get(args[1].lower())
     if entry is None:
         raise ReplyError("ERR Invalid command specified")
-    if entry.keys[0] == 0 and entry.find_keys is None:
+    if not entry.key_specs and entry.find_keys is None:
         raise ReplyError("ERR The command has no key arguments")
     if (entry.arity > 0 and entry.arity != len(args)) or len(args) < -entry.arity:
         raise ReplyError("ERR Invalid number of arguments specified for command")
-    positions = entry.key_positions(args)
-    if not positions:
+    if not (uses := entry.key_uses(args)):
         raise ReplyError("ERR Invalid arguments specified for command")
-    return entry, [args[position] for position in positions]
+    return uses
 
 
 @command(
@@ -181,7 +179,7 @@ def information(entry: Command) -> Reply:
         *key_range(entry),
         SetReply(Simple(f"@{category}".encode()) for category in sorted(entry.categories)),
         [],
-        key_specifications(entry),
+        [specification(spec) for spec in entry.key_specs],
         [information(each) for each in entry.subcommands.values()],
     ]
 
@@ -190,25 +188,21 @@ def key_range(entry: Command) -> tuple[int, int, int]:
     return entry.keys
 
 
-def key_flags(entry: Command) -> list[Simple]:
-    words = (b"RW", b"access", b"update") if entry.write else (b"RO", b"access")
-    return [Simple(word) for word in words]
+def flag_words(flags: str) -> SetReply:
+    return SetReply(Simple(word.encode()) for word in flags.split())
 
 
-def key_specifications(entry: Command) -> list[Reply]:
-    first, last, step = entry.keys
-    if first == 0:
-        return []
-    return [
-        {
-            b"flags": SetReply(key_flags(entry)),
-            b"begin_search": {b"type": b"index", b"spec": {b"index": first}},
-            b"find_keys": {
-                b"type": b"range",
-                b"spec": {b"lastkey": last - first if last >= 0 else last, b"keystep": step, b"limit": 0},
-            },
-        }
-    ]
+def specification(spec: KeySpec) -> Reply:
+    """One of Redis's key specifications."""
+    if spec.begin is None:
+        begin: dict[bytes, Reply] = {b"type": b"unknown", b"spec": {}}
+        find: dict[bytes, Reply] = {b"type": b"unknown", b"spec": {}}
+    else:
+        begin = {b"type": b"index", b"spec": {b"index": spec.begin}}
+        find = {b"type": b"range", b"spec": {b"lastkey": spec.last, b"keystep": spec.step, b"limit": 0}}
+        if spec.counted:
+            find = {b"type": b"keynum", b"spec": {b"keynumidx": 0, b"firstkey": 1, b"keystep": 1}}
+    return {b"flags": flag_words(spec.flags), b"begin_search": begin, b"find_keys": find}
 
 
 def documentation(entry: Command) -> dict[bytes, Reply]:

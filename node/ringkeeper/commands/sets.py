@@ -8,7 +8,7 @@ from ringkeeper.commands.collections import choose, matcher, random_count, scan_
 from ringkeeper.commands.context import Context
 from ringkeeper.commands.generic import parse_cursor
 from ringkeeper.commands.numbers import SYNTAX, integer, option_word
-from ringkeeper.commands.table import Arguments, Function, Reply, command
+from ringkeeper.commands.table import Arguments, Function, KeySpec, Reply, command
 from ringkeeper.resp.values import ReplyError, SetReply
 from ringkeeper.types.set import Set
 
@@ -18,6 +18,7 @@ from ringkeeper.types.set import Set
     arity=-3,
     flags="write denyoom fast",
     keys=(1, 1, 1),
+    access="RW insert",
     group="set",
     since="1.0.0",
     complexity="O(1) for each element added, so O(N) to add N elements when the command is called with multiple "
@@ -41,6 +42,7 @@ def sadd(context: Context, args: Arguments) -> Reply:
     arity=-3,
     flags="write fast",
     keys=(1, 1, 1),
+    access="RW delete",
     group="set",
     since="1.0.0",
     complexity="O(N) where N is the number of members to be removed.",
@@ -60,6 +62,7 @@ def srem(context: Context, args: Arguments) -> Reply:
     arity=3,
     flags="readonly fast",
     keys=(1, 1, 1),
+    access="RO",
     group="set",
     since="1.0.0",
     complexity="O(1)",
@@ -75,6 +78,7 @@ def sismember(context: Context, args: Arguments) -> Reply:
     arity=-3,
     flags="readonly fast",
     keys=(1, 1, 1),
+    access="RO access",
     group="set",
     since="6.2.0",
     complexity="O(N) where N is the number of elements being checked for membership",
@@ -90,6 +94,7 @@ def smismember(context: Context, args: Arguments) -> Reply:
     arity=2,
     flags="readonly fast",
     keys=(1, 1, 1),
+    access="RO",
     group="set",
     since="1.0.0",
     complexity="O(1)",
@@ -105,6 +110,7 @@ def scard(context: Context, args: Arguments) -> Reply:
     arity=2,
     flags="readonly",
     keys=(1, 1, 1),
+    access="RO access",
     group="set",
     since="1.0.0",
     complexity="O(N) where N is the set cardinality.",
@@ -120,6 +126,10 @@ def smembers(context: Context, args: Arguments) -> Reply:
     arity=4,
     flags="write fast",
     keys=(1, 2, 1),
+    key_specs=(
+        KeySpec("RW access delete", 1),
+        KeySpec("RW insert", 2),
+    ),
     group="set",
     since="1.0.0",
     complexity="O(1)",
@@ -148,6 +158,7 @@ def smove(context: Context, args: Arguments) -> Reply:
     arity=-2,
     flags="write fast",
     keys=(1, 1, 1),
+    access="RW access delete",
     group="set",
     since="1.0.0",
     complexity="Without the count argument O(1), otherwise O(N) where N is the value of the passed count.",
@@ -177,6 +188,7 @@ def spop(context: Context, args: Arguments) -> Reply:
     arity=-2,
     flags="readonly",
     keys=(1, 1, 1),
+    access="RO access",
     group="set",
     since="1.0.0",
     complexity="Without the count argument O(1), otherwise O(N) where N is the absolute value of the passed count.",
@@ -197,6 +209,7 @@ def srandmember(context: Context, args: Arguments) -> Reply:
     arity=-3,
     flags="readonly",
     keys=(1, 1, 1),
+    access="RO access",
     group="set",
     since="2.8.0",
     complexity="O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to "
@@ -301,6 +314,7 @@ for _name, _operation, _since, _complexity, _summary in (
         arity=-2,
         flags="readonly",
         keys=(1, -1, 1),
+        access="RO access",
         group="set",
         since=_since,
         complexity=_complexity,
@@ -311,6 +325,7 @@ for _name, _operation, _since, _complexity, _summary in (
         arity=-3,
         flags="write denyoom",
         keys=(1, -1, 1),
+        key_specs=(KeySpec("RW update" if _name == "SINTER" else "OW update", 1), KeySpec("RO access", 2, last=-1)),
         group="set",
         since=_since,
         complexity=_complexity,
@@ -318,20 +333,11 @@ for _name, _operation, _since, _complexity, _summary in (
     )(_store(_operation, f"{_name.lower()}store"))
 
 
-def counted_keys(args: Arguments) -> list[int]:
-    """The keys behind the `numkeys` that is a command's first argument; as many as there are."""
-    try:
-        count = int(args[1])
-    except ValueError:
-        return []
-    return list(range(2, min(2 + count, len(args))))
-
-
 @command(
     "SINTERCARD",
     arity=-3,
     flags="readonly movablekeys",
-    find_keys=counted_keys,
+    key_specs=(KeySpec("RO access", 1, counted=True),),
     group="set",
     since="7.0.0",
     complexity="O(N*M) worst case where N is the cardinality of the smallest set and M is the number of sets.",

@@ -10,7 +10,7 @@ from ringkeeper.commands.context import Context
 from ringkeeper.commands.lcs import longest_common_subsequence
 from ringkeeper.commands.long_double import LongDouble
 from ringkeeper.commands.numbers import INT64_MAX, INT64_MIN, SYNTAX, integer, option_word
-from ringkeeper.commands.table import Arguments, Reply, command
+from ringkeeper.commands.table import Arguments, KeyUse, Reply, command
 from ringkeeper.resp.values import OK, ReplyError
 from ringkeeper.store.keyspace import NO_EXPIRY, FloatText
 
@@ -77,11 +77,19 @@ def parse_options(args: Arguments, start: int, *, is_set: bool) -> SetOptions:
     return options
 
 
+def _set_key(args: Arguments) -> list[KeyUse]:
+    """With GET it reads the key as well."""
+    reads = any(word.lower() == b"get" for word in args[3:])
+    return [(1, "RW access update" if reads else "OW update")]
+
+
 @command(
     "SET",
     arity=-3,
     flags="write denyoom",
     keys=(1, 1, 1),
+    access="RW access update variable_flags",
+    find_keys=_set_key,
     group="string",
     since="1.0.0",
     complexity="O(1)",
@@ -127,6 +135,7 @@ def store(context: Context, key: bytes, value: bytes, expires_at: int) -> None:
     arity=3,
     flags="write denyoom fast",
     keys=(1, 1, 1),
+    access="OW insert",
     group="string",
     since="1.0.0",
     complexity="O(1)",
@@ -153,6 +162,7 @@ command(
     arity=4,
     flags="write denyoom",
     keys=(1, 1, 1),
+    access="OW update",
     group="string",
     since="2.0.0",
     complexity="O(1)",
@@ -163,6 +173,7 @@ command(
     arity=4,
     flags="write denyoom",
     keys=(1, 1, 1),
+    access="OW update",
     group="string",
     since="2.6.0",
     complexity="O(1)",
@@ -175,6 +186,7 @@ command(
     arity=2,
     flags="readonly fast",
     keys=(1, 1, 1),
+    access="RO access",
     group="string",
     since="1.0.0",
     complexity="O(1)",
@@ -189,6 +201,7 @@ def get(context: Context, args: Arguments) -> Reply:
     arity=2,
     flags="write fast",
     keys=(1, 1, 1),
+    access="RW access delete",
     group="string",
     since="6.2.0",
     complexity="O(1)",
@@ -206,6 +219,7 @@ def getdel(context: Context, args: Arguments) -> Reply:
     arity=-2,
     flags="write fast",
     keys=(1, 1, 1),
+    access="RW access update",
     group="string",
     since="6.2.0",
     complexity="O(1)",
@@ -229,6 +243,7 @@ def getex(context: Context, args: Arguments) -> Reply:
     arity=3,
     flags="write denyoom fast",
     keys=(1, 1, 1),
+    access="RW access update",
     group="string",
     since="1.0.0",
     complexity="O(1)",
@@ -245,6 +260,7 @@ def getset(context: Context, args: Arguments) -> Reply:
     arity=-2,
     flags="readonly fast",
     keys=(1, -1, 1),
+    access="RO access",
     group="string",
     since="1.0.0",
     complexity="O(N) where N is the number of keys to retrieve.",
@@ -266,6 +282,7 @@ def pairs(args: Arguments, name: str) -> list[tuple[bytes, bytes]]:
     arity=-3,
     flags="write denyoom",
     keys=(1, -1, 2),
+    access="OW update",
     group="string",
     since="1.0.1",
     complexity="O(N) where N is the number of keys to set.",
@@ -282,6 +299,7 @@ def mset(context: Context, args: Arguments) -> Reply:
     arity=-3,
     flags="write denyoom",
     keys=(1, -1, 2),
+    access="OW insert",
     group="string",
     since="1.0.1",
     complexity="O(N) where N is the number of keys to set.",
@@ -301,6 +319,7 @@ def msetnx(context: Context, args: Arguments) -> Reply:
     arity=3,
     flags="write denyoom fast",
     keys=(1, 1, 1),
+    access="RW insert",
     group="string",
     since="2.0.0",
     complexity="O(1)",
@@ -336,6 +355,7 @@ def edit(context: Context, key: bytes, change: Callable[[bytearray], object], ev
     arity=2,
     flags="readonly fast",
     keys=(1, 1, 1),
+    access="RO",
     group="string",
     since="2.2.0",
     complexity="O(1)",
@@ -351,6 +371,7 @@ def strlen(context: Context, args: Arguments) -> Reply:
     arity=4,
     flags="write denyoom",
     keys=(1, 1, 1),
+    access="RW update",
     group="string",
     since="2.2.0",
     complexity="O(1), not counting the time taken to copy the new string in place.",
@@ -400,6 +421,7 @@ command(
     arity=4,
     flags="readonly",
     keys=(1, 1, 1),
+    access="RO access",
     group="string",
     since="2.4.0",
     complexity="O(N) where N is the length of the returned string.",
@@ -410,6 +432,7 @@ command(
     arity=4,
     flags="readonly",
     keys=(1, 1, 1),
+    access="RO access",
     group="string",
     since="1.0.0",
     complexity="O(N) where N is the length of the returned string.",
@@ -436,6 +459,7 @@ def increment(context: Context, key: bytes, by: int) -> int:
     arity=2,
     flags="write denyoom fast",
     keys=(1, 1, 1),
+    access="RW access update",
     group="string",
     since="1.0.0",
     complexity="O(1)",
@@ -450,6 +474,7 @@ def incr(context: Context, args: Arguments) -> Reply:
     arity=2,
     flags="write denyoom fast",
     keys=(1, 1, 1),
+    access="RW access update",
     group="string",
     since="1.0.0",
     complexity="O(1)",
@@ -464,6 +489,7 @@ def decr(context: Context, args: Arguments) -> Reply:
     arity=3,
     flags="write denyoom fast",
     keys=(1, 1, 1),
+    access="RW access update",
     group="string",
     since="1.0.0",
     complexity="O(1)",
@@ -478,6 +504,7 @@ def incrby(context: Context, args: Arguments) -> Reply:
     arity=3,
     flags="write denyoom fast",
     keys=(1, 1, 1),
+    access="RW access update",
     group="string",
     since="1.0.0",
     complexity="O(1)",
@@ -503,6 +530,7 @@ def number_of(word: bytes | bytearray) -> LongDouble | None:
     arity=3,
     flags="write denyoom fast",
     keys=(1, 1, 1),
+    access="RW access update",
     group="string",
     since="2.6.0",
     complexity="O(1)",
@@ -529,6 +557,7 @@ def incrbyfloat(context: Context, args: Arguments) -> Reply:
     arity=-3,
     flags="readonly",
     keys=(1, 2, 1),
+    access="RO access",
     group="string",
     since="7.0.0",
     complexity="O(N*M) where N and M are the lengths of s1 and s2, respectively",

@@ -7,7 +7,10 @@ A command is a plain function registered where it is written:
     def getset(context: Context, args: Arguments) -> Reply: ...
 
 `args[0]` is the command's own name as the client wrote it. `arity` counts it too; a negative arity is a minimum.
-`keys` is (first, last, step) in positions of `args`, last < 0 counted from the end; (0, 0, 0) means no keys.
+`keys` is (first, last, step) in positions of `args`, last < 0 counted from the end; (0, 0, 0) means no keys, or none
+that such a range describes. `access` says what the command does with them, in the words of Redis's key specifications
+(https://redis.io/docs/latest/develop/reference/key-specs/): `RO RW OW RM` and `access update insert delete`, or
+`not_key`. A command that treats its keys differently, or counts them, gives `key_specs` instead.
 A subcommand is registered as `"CLIENT|LIST"`, its arity counting both words, as Redis does.
 Flags are Redis's own (`write readonly denyoom admin fast loading stale noscript blocking pubsub no_auth movablekeys
 skip_slowlog no_async_loading no_multi`).
@@ -24,8 +27,34 @@ from ringkeeper.commands.context import Context
 Arguments = list[bytes]
 Reply = Any
 Function = Callable[[Context, Arguments], Reply]
-KeysFunction = Callable[[Arguments], list[int]]
-"""For commands whose keys no range describes: the positions of the keys in `args`."""
+KeyUse = tuple[int, str]
+"""A position in `args`, and what is done with the key there, in the words of key specifications."""
+KeysFunction = Callable[[Arguments], list[KeyUse]]
+"""For commands whose keys or their use depend on options: what `key_specs` would say too much or too little of."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """Where keys stand in the words of a command, and what is done with them."""
+
+    flags: str
+    begin: int | None
+    """The position of the first key; with `counted`, of their number. None: nobody can tell without the options."""
+    last: int = 0
+    """Counted from `begin`; negative ones from the end of the command."""
+    step: int = 1
+    counted: bool = False
+    """At `begin` stands the number of keys; they come behind it."""
+
+    def positions(self, args: Arguments) -> range:
+        """Of those keys that are there. O(1)."""
+        if self.begin is None or self.begin >= len(args):
+            return range(0)
+        if not self.counted:
+            last = self.begin + self.last if self.last >= 0 else len(args) + self.last
+            return range(self.begin, min(last + 1, len(args)), self.step)
+        count = int(args[self.begin]) if args[self.begin].isdigit() and len(args[self.begin]) < 10 else 0
+        return range(self.begin + 1, min(self.begin + 1 + count, len(args)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +72,7 @@ class Command:
     complexity: str
     categories: frozenset[str]
     """ACL categories without the `@`, derived from flags and group, plus what the command names itself."""
+    key_specs: tuple[KeySpec, ...] = ()
     find_keys: KeysFunction | None = None
     subcommands: dict[bytes, Command] = field(default_factory=dict)
     write: bool = False
@@ -50,13 +80,15 @@ class Command:
 
     def key_positions(self, args: Arguments) -> list[int]:
         """Positions of the keys in `args`; empty when there are none. O(keys)."""
+        if len(self.key_specs) == 1 and self.find_keys is None:
+            return list(self.key_specs[0].positions(args))
+        return [position for position, _ in self.key_uses(args)]
+
+    def key_uses(self, args: Arguments) -> list[KeyUse]:
+        """Position and use of every key in `args`. O(keys)."""
         if self.find_keys is not None:
             return self.find_keys(args)
-        first, last, step = self.keys
-        if first == 0:
-            return []
-        end = last if last >= 0 else len(args) + last
-        return list(range(first, min(end, len(args) - 1) + 1, step))
+        return [(position, spec.flags) for spec in self.key_specs for position in spec.positions(args)]
 
 
 COMMANDS: dict[bytes, Command] = {}
@@ -73,10 +105,18 @@ def command(
     since: str,
     complexity: str,
     keys: tuple[int, int, int] = (0, 0, 0),
+    access: str = "",
+    key_specs: tuple[KeySpec, ...] = (),
     find_keys: KeysFunction | None = None,
     categories: str = "",
 ) -> Callable[[Function], Function]:
     """Register a command; its subcommands come after their container."""
+
+    if keys[0] and not (access or key_specs):
+        raise ValueError(f"command {name} does not say what it does with its keys")
+    if access:
+        first, last, step = keys
+        key_specs = (KeySpec(access, first, last - first if last >= 0 else last, step),)
 
     def register(function: Function) -> Function:
         flag_set = frozenset(flags.split())
@@ -91,6 +131,7 @@ def command(
             since=since,
             complexity=complexity,
             categories=derive_categories(flag_set, group) | frozenset(categories.split()),
+            key_specs=key_specs,
             find_keys=find_keys,
             write="write" in flag_set,
             denyoom="denyoom" in flag_set,
@@ -106,6 +147,20 @@ def command(
     return register
 
 
+CATEGORY_OF_GROUP = {
+    "bitmap": "bitmap",
+    "connection": "connection",
+    "generic": "keyspace",
+    "hash": "hash",
+    "list": "list",
+    "pubsub": "pubsub",
+    "set": "set",
+    "sorted_set": "sortedset",
+    "string": "string",
+    "transactions": "transaction",
+}
+
+
 def derive_categories(flags: frozenset[str], group: str) -> frozenset[str]:
     """Redis's implicit ACL categories (`setImplicitACLCategories` in its documentation of ACL)."""
     categories = {"fast" if "fast" in flags else "slow"}
@@ -117,7 +172,8 @@ def derive_categories(flags: frozenset[str], group: str) -> frozenset[str]:
         categories |= {"admin", "dangerous"}
     if "blocking" in flags:
         categories.add("blocking")
-    named = {"string": "string", "bitmap": "bitmap", "generic": "keyspace", "connection": "connection"}
-    if group in named:
-        categories.add(named[group])
+    if group in CATEGORY_OF_GROUP:
+        categories.add(CATEGORY_OF_GROUP[group])
+    if "pubsub" in flags:
+        categories.add("pubsub")
     return frozenset(categories)

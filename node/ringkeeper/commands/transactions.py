@@ -52,6 +52,7 @@ def discard(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     arity=-2,
     flags=f"{FLAGS} allow_busy",
     keys=(1, -1, 1),
+    access="RO",
     group="transactions",
     since="2.2.0",
     complexity="O(1) for every key.",

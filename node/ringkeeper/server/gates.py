@@ -74,9 +74,9 @@ class Gatehouse:
         if self.password_needed and "no_auth" not in command.flags:
             gates.append(auth)
         if self.routes is not None:
-            if command.keys == (1, 1, 1) and command.find_keys is None:
+            if command.keys == (1, 1, 1) and len(command.key_specs) == 1:
                 gates.append(one_key_gate(self.routes))
-            elif command.keys[0] or command.find_keys:
+            elif command.key_specs or command.find_keys:
                 gates.append(slot_gate(self.routes))
             elif command.write or "readonly" in command.flags:
                 gates.append(lease_gate(self.routes))
