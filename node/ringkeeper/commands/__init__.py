@@ -13,10 +13,13 @@ GROUPS = (
     "generic",
     "expiry",
     "connection",
+    "clients",
     "transactions",
     "pubsub",
     "tracking",
     "admin",
+    "memory",
+    "debug",
     "introspection",
     "cluster",
 )
