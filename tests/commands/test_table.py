@@ -1,6 +1,7 @@
 """What the command table says is what a real Redis says of the same command."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,16 +15,20 @@ from ringkeeper.commands.table import Command
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[Any]]]:
-    """COMMAND of a real Redis, raw, by name; subcommands as `container|name`."""
     with real_redis(tmp_path_factory.mktemp("redis")) as port:
-        client = redis.Redis(port=port)
-        client.response_callbacks.clear()
-        found = {}
-        for entry in client.execute_command("COMMAND"):
-            found[entry[0].decode()] = entry
-            for subentry in entry[9]:
-                found[subentry[0].decode()] = subentry
-        yield found
+        yield commands_of(port)
+
+
+def commands_of(port: int) -> dict[str, list[Any]]:
+    """COMMAND of a real server, raw, by name; subcommands as `container|name`."""
+    client = redis.Redis(port=port)
+    client.response_callbacks.clear()
+    found = {}
+    for entry in client.execute_command("COMMAND"):
+        found[entry[0].decode()] = entry
+        for subentry in entry[9]:
+            found[subentry[0].decode()] = subentry
+    return found
 
 
 def ours() -> dict[str, Command]:
@@ -67,6 +72,18 @@ def test_key_specifications_are_redis_own(known: dict[str, list[Any]]) -> None:
                   "last": spec.last, "step": spec.step} for spec in command.key_specs]  # fmt: skip
         if found != theirs:
             different[command.name] = (found, theirs)
+    assert not different
+
+
+def test_tips_are_valkeys(tmp_path: Path) -> None:
+    """Not those of Redis 7.0, which tell proxies nothing of the connection's and the server's commands yet."""
+    with real_redis(tmp_path, "valkey") as port:
+        pairs = shared(commands_of(port))
+    different = {}
+    for command, entry in pairs:
+        theirs = [tip.decode() for tip in entry[7]]
+        if list(command.tips) != theirs and command.name not in REFUSED:
+            different[command.name] = (list(command.tips), theirs)
     assert not different
 
 

@@ -26,6 +26,7 @@ def container(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     since="1.0.0",
     complexity="O(1)",
     categories="dangerous",
+    tips="nondeterministic_output request_policy:all_shards response_policy:special",
     summary="Returns information and statistics about the server.",
 )
 def info(context: Context, args: Arguments) -> Reply:
@@ -39,6 +40,7 @@ def info(context: Context, args: Arguments) -> Reply:
     group="server",
     since="2.6.0",
     complexity="O(1)",
+    tips="nondeterministic_output",
     summary="Returns the server time.",
 )
 def time_(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
@@ -133,6 +135,7 @@ def config_get(context: Context, args: Arguments) -> Reply:
     group="server",
     since="2.0.0",
     complexity="O(N) when N is the number of configuration parameters provided",
+    tips="request_policy:all_nodes response_policy:all_succeeded",
     summary="Sets configuration parameters in-flight.",
 )
 def config_set(context: Context, args: Arguments) -> Reply:
@@ -150,6 +153,7 @@ def config_set(context: Context, args: Arguments) -> Reply:
     group="server",
     since="2.0.0",
     complexity="O(1)",
+    tips="request_policy:all_nodes response_policy:all_succeeded",
     summary="Resets the server's statistics.",
 )
 def config_resetstat(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
@@ -164,6 +168,7 @@ def config_resetstat(context: Context, args: Arguments) -> Reply:  # noqa: ARG00
     group="server",
     since="2.8.0",
     complexity="O(1)",
+    tips="request_policy:all_nodes response_policy:all_succeeded",
     summary="Persists the effective configuration to file.",
 )
 def config_rewrite(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
@@ -215,6 +220,7 @@ command(
     group="server",
     since="2.2.12",
     complexity="O(N) where N is the number of entries returned",
+    tips="request_policy:all_nodes nondeterministic_output",
     summary="Returns the slow log's entries.",
 )
 def slowlog_get(context: Context, args: Arguments) -> Reply:
@@ -238,6 +244,7 @@ def slowlog_get(context: Context, args: Arguments) -> Reply:
     group="server",
     since="2.2.12",
     complexity="O(1)",
+    tips="request_policy:all_nodes response_policy:agg_sum nondeterministic_output",
     summary="Returns the number of entries in the slow log.",
 )
 def slowlog_len(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
@@ -251,6 +258,7 @@ def slowlog_len(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     group="server",
     since="2.2.12",
     complexity="O(N) where N is the number of entries in the slowlog",
+    tips="request_policy:all_nodes response_policy:all_succeeded",
     summary="Clears all entries from the slow log.",
 )
 def slowlog_reset(context: Context, args: Arguments) -> Reply:  # noqa: ARG001

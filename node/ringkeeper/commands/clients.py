@@ -47,6 +47,7 @@ def client_id(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     group="connection",
     since="6.2.0",
     complexity="O(1)",
+    tips="nondeterministic_output",
     summary="Returns information about the connection.",
 )
 def client_info(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
@@ -60,6 +61,7 @@ def client_info(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     group="connection",
     since="2.4.0",
     complexity="O(N) where N is the number of client connections",
+    tips="nondeterministic_output",
     summary="Lists open connections.",
 )
 def client_list(context: Context, args: Arguments) -> Reply:
@@ -161,6 +163,7 @@ def kill(context: Context, victims: list[Client]) -> None:
     group="connection",
     since="2.6.9",
     complexity="O(1)",
+    tips="request_policy:all_nodes response_policy:all_succeeded",
     summary="Sets the connection name.",
 )
 def client_setname(context: Context, args: Arguments) -> Reply:
@@ -188,6 +191,7 @@ def client_getname(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     group="connection",
     since="7.2.0",
     complexity="O(1)",
+    tips="request_policy:all_nodes response_policy:all_succeeded",
     summary="Sets information specific to the client or connection.",
 )
 def client_setinfo(context: Context, args: Arguments) -> Reply:

@@ -62,6 +62,7 @@ def cluster(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     group="cluster",
     since="3.0.0",
     complexity="O(N) where N is the total number of Cluster nodes",
+    tips="nondeterministic_output",
     summary="Returns the mapping of cluster slots to nodes.",
 )
 def slots(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
@@ -75,6 +76,7 @@ def slots(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     group="cluster",
     since="7.0.0",
     complexity="O(N) where N is the total number of cluster nodes",
+    tips="nondeterministic_output",
     summary="Returns the mapping of cluster slots to shards.",
 )
 def shards(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
@@ -88,6 +90,7 @@ def shards(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     group="cluster",
     since="3.0.0",
     complexity="O(N) where N is the total number of Cluster nodes",
+    tips="nondeterministic_output",
     summary="Returns the cluster configuration for a node.",
 )
 def nodes(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
@@ -101,6 +104,7 @@ def nodes(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     group="cluster",
     since="3.0.0",
     complexity="O(1)",
+    tips="nondeterministic_output",
     summary="Returns information about the state of a node.",
 )
 def info(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
@@ -127,6 +131,7 @@ def my_id(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     group="cluster",
     since="7.2.0",
     complexity="O(1)",
+    tips="nondeterministic_output",
     summary="Returns the shard ID of a node.",
 )
 def my_shard_id(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
@@ -140,6 +145,7 @@ def my_shard_id(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     group="cluster",
     since="7.0.0",
     complexity="O(N) where N is the total number of Cluster nodes",
+    tips="nondeterministic_output",
     summary="Returns a list of all TCP links to and from peer nodes.",
 )
 def links(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
@@ -157,6 +163,7 @@ command(
     group="cluster",
     since="5.0.0",
     complexity="O(N) where N is the number of replicas.",
+    tips="nondeterministic_output",
     summary="Lists the replica nodes of a master node.",
 )(_replicas)
 command(
@@ -166,6 +173,7 @@ command(
     group="cluster",
     since="3.0.0",
     complexity="O(N) where N is the number of replicas.",
+    tips="nondeterministic_output",
     summary="Lists the replica nodes of a master node.",
 )(_replicas)
 
@@ -205,6 +213,7 @@ def count_keys_in_slot(context: Context, args: Arguments) -> Reply:
     group="cluster",
     since="3.0.0",
     complexity="O(N) where N is the number of requested keys",
+    tips="nondeterministic_output",
     summary="Returns the key names in a hash slot.",
 )
 def get_keys_in_slot(context: Context, args: Arguments) -> Reply:

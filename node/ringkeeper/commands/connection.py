@@ -27,6 +27,7 @@ def text_of(word: bytes) -> str:
     group="connection",
     since="1.0.0",
     complexity="O(1)",
+    tips="request_policy:all_shards response_policy:all_succeeded",
     summary="Returns the server's liveliness response.",
 )
 def ping(context: Context, args: Arguments) -> Reply:  # noqa: ARG001

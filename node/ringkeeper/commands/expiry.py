@@ -101,6 +101,7 @@ for _name, _unit, _absolute, _since, _summary in (
         group="generic",
         since=_since,
         complexity="O(1)",
+        tips="" if _absolute else "nondeterministic_output",
         summary=_summary,
     )(_time_of(unit_ms=_unit, absolute=_absolute))
 

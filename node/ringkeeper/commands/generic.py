@@ -36,6 +36,7 @@ command(
     group="generic",
     since="1.0.0",
     complexity="O(N) where N is the number of keys that will be removed.",
+    tips="request_policy:multi_shard response_policy:agg_sum",
     summary="Deletes one or more keys.",
 )(_delete)
 command(
@@ -47,6 +48,7 @@ command(
     group="generic",
     since="4.0.0",
     complexity="O(1) for each key removed.",
+    tips="request_policy:multi_shard response_policy:agg_sum",
     summary="Asynchronously deletes one or more keys.",
 )(_delete)
 
@@ -64,6 +66,7 @@ command(
     group="generic",
     since="1.0.0",
     complexity="O(N) where N is the number of keys to check.",
+    tips="request_policy:multi_shard response_policy:agg_sum",
     summary="Determines whether one or more keys exist.",
 )(_exists)
 command(
@@ -75,6 +78,7 @@ command(
     group="generic",
     since="3.2.1",
     complexity="O(N) where N is the number of keys that will be touched.",
+    tips="request_policy:multi_shard response_policy:agg_sum",
     summary="Returns the number of existing keys out of those given, after updating the time of their last access.",
 )(_exists)
 
@@ -225,6 +229,7 @@ def move(context: Context, args: Arguments) -> Reply:
     group="generic",
     since="1.0.0",
     complexity="O(N) with N being the number of keys in the database.",
+    tips="request_policy:all_shards nondeterministic_output_order",
     summary="Returns all key names that match a pattern.",
     categories="dangerous keyspace read",
 )
@@ -255,6 +260,7 @@ def parse_cursor(word: bytes) -> int:
     group="generic",
     since="2.8.0",
     complexity="O(1) for every call. O(N) for a complete iteration.",
+    tips="nondeterministic_output request_policy:special response_policy:special",
     summary="Iterates over the key names in the database.",
     categories="keyspace read",
 )
@@ -294,6 +300,7 @@ def scan(context: Context, args: Arguments) -> Reply:
     group="generic",
     since="1.0.0",
     complexity="O(1)",
+    tips="request_policy:all_shards response_policy:special nondeterministic_output",
     summary="Returns a random key name from the database.",
     categories="keyspace read",
 )
@@ -308,6 +315,7 @@ def randomkey(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     group="server",
     since="1.0.0",
     complexity="O(1)",
+    tips="request_policy:all_shards response_policy:agg_sum",
     summary="Returns the number of keys in the database.",
     categories="keyspace read",
 )
@@ -327,6 +335,7 @@ def check_flush_mode(args: Arguments) -> None:
     group="server",
     since="1.0.0",
     complexity="O(N) where N is the number of keys in the selected database",
+    tips="request_policy:all_shards response_policy:all_succeeded",
     summary="Removes all keys from the current database.",
     categories="keyspace dangerous",
 )
@@ -343,6 +352,7 @@ def flushdb(context: Context, args: Arguments) -> Reply:
     group="server",
     since="1.0.0",
     complexity="O(N) where N is the total number of keys in all databases",
+    tips="request_policy:all_shards response_policy:all_succeeded",
     summary="Removes all keys from all databases.",
     categories="keyspace dangerous",
 )
@@ -408,6 +418,7 @@ def object_(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     group="generic",
     since="2.2.3",
     complexity="O(1)",
+    tips="nondeterministic_output",
     summary="Returns the internal encoding of a Redis object.",
 )
 def object_encoding(context: Context, args: Arguments) -> Reply:
@@ -424,6 +435,7 @@ def object_encoding(context: Context, args: Arguments) -> Reply:
     group="generic",
     since="2.2.3",
     complexity="O(1)",
+    tips="nondeterministic_output",
     summary="Returns the reference count of a value of a key.",
 )
 def object_refcount(context: Context, args: Arguments) -> Reply:
@@ -439,6 +451,7 @@ def object_refcount(context: Context, args: Arguments) -> Reply:
     group="generic",
     since="4.0.0",
     complexity="O(1)",
+    tips="nondeterministic_output",
     summary="Returns the logarithmic access frequency counter of a Redis object.",
 )
 def object_freq(context: Context, args: Arguments) -> Reply:

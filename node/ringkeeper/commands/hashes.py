@@ -143,6 +143,7 @@ def hmget(context: Context, args: Arguments) -> Reply:
     group="hash",
     since="2.0.0",
     complexity="O(N) where N is the size of the hash.",
+    tips="nondeterministic_output_order",
     summary="Returns all fields and values in a hash.",
 )
 def hgetall(context: Context, args: Arguments) -> Reply:
@@ -159,6 +160,7 @@ def hgetall(context: Context, args: Arguments) -> Reply:
     group="hash",
     since="2.0.0",
     complexity="O(N) where N is the size of the hash.",
+    tips="nondeterministic_output_order",
     summary="Returns all fields in a hash.",
 )
 def hkeys(context: Context, args: Arguments) -> Reply:
@@ -175,6 +177,7 @@ def hkeys(context: Context, args: Arguments) -> Reply:
     group="hash",
     since="2.0.0",
     complexity="O(N) where N is the size of the hash.",
+    tips="nondeterministic_output_order",
     summary="Returns all values in a hash.",
 )
 def hvals(context: Context, args: Arguments) -> Reply:
@@ -322,6 +325,7 @@ def hincrbyfloat(context: Context, args: Arguments) -> Reply:
     group="hash",
     since="6.2.0",
     complexity="O(N) where N is the number of fields returned",
+    tips="nondeterministic_output",
     summary="Returns one or more random fields from a hash.",
 )
 def hrandfield(context: Context, args: Arguments) -> Reply:
@@ -355,6 +359,7 @@ NOVALUES = frozenset({b"novalues"})
     since="2.8.0",
     complexity="O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to "
     "return back to 0. N is the number of elements inside the collection.",
+    tips="nondeterministic_output",
     summary="Iterates over fields and values of a hash.",
 )
 def hscan(context: Context, args: Arguments) -> Reply:

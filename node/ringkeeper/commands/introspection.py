@@ -23,6 +23,7 @@ FAST = "loading stale"
     since="2.8.13",
     categories="connection",
     complexity="O(N) where N is the total number of commands",
+    tips="nondeterministic_output_order",
     summary="Returns detailed information about all commands.",
 )
 def command_(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
@@ -51,6 +52,7 @@ def command_count(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     since="2.8.13",
     categories="connection",
     complexity="O(N) where N is the number of commands to look up",
+    tips="nondeterministic_output_order",
     summary="Returns information about one, multiple or all commands.",
 )
 def command_info(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
@@ -67,6 +69,7 @@ def command_info(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     since="7.0.0",
     categories="connection",
     complexity="O(N) where N is the number of commands to look up",
+    tips="nondeterministic_output_order",
     summary="Returns documentary information about one, multiple or all commands.",
 )
 def command_docs(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
@@ -82,6 +85,7 @@ def command_docs(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     since="7.0.0",
     categories="connection",
     complexity="O(N) where N is the total number of commands",
+    tips="nondeterministic_output_order",
     summary="Returns a list of command names.",
 )
 def command_list(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
@@ -178,7 +182,7 @@ def information(entry: Command) -> Reply:
         SetReply(Simple(flag.encode()) for flag in sorted(entry.flags)),
         *key_range(entry),
         SetReply(Simple(f"@{category}".encode()) for category in sorted(entry.categories)),
-        [],
+        [tip.encode() for tip in entry.tips],
         [specification(spec) for spec in entry.key_specs],
         [information(each) for each in entry.subcommands.values()],
     ]

@@ -52,6 +52,7 @@ def memory_usage(context: Context, args: Arguments) -> Reply:
     group="server",
     since="4.0.0",
     complexity="O(1)",
+    tips="nondeterministic_output request_policy:all_shards response_policy:special",
     summary="Returns details about memory usage.",
 )
 def memory_stats(context: Context, args: Arguments) -> Reply:  # noqa: ARG001

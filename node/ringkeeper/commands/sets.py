@@ -114,6 +114,7 @@ def scard(context: Context, args: Arguments) -> Reply:
     group="set",
     since="1.0.0",
     complexity="O(N) where N is the set cardinality.",
+    tips="nondeterministic_output_order",
     summary="Returns all members of a set.",
 )
 def smembers(context: Context, args: Arguments) -> Reply:
@@ -162,6 +163,7 @@ def smove(context: Context, args: Arguments) -> Reply:
     group="set",
     since="1.0.0",
     complexity="Without the count argument O(1), otherwise O(N) where N is the value of the passed count.",
+    tips="nondeterministic_output",
     summary="Returns one or more random members from a set after removing them. Deletes the set if the last member was "
     "popped.",
 )
@@ -192,6 +194,7 @@ def spop(context: Context, args: Arguments) -> Reply:
     group="set",
     since="1.0.0",
     complexity="Without the count argument O(1), otherwise O(N) where N is the absolute value of the passed count.",
+    tips="nondeterministic_output",
     summary="Get one or multiple random members from a set",
 )
 def srandmember(context: Context, args: Arguments) -> Reply:
@@ -214,6 +217,7 @@ def srandmember(context: Context, args: Arguments) -> Reply:
     since="2.8.0",
     complexity="O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to "
     "return back to 0. N is the number of elements inside the collection.",
+    tips="nondeterministic_output",
     summary="Iterates over members of a set.",
 )
 def sscan(context: Context, args: Arguments) -> Reply:
@@ -318,6 +322,7 @@ for _name, _operation, _since, _complexity, _summary in (
         group="set",
         since=_since,
         complexity=_complexity,
+        tips="nondeterministic_output_order",
         summary=_summary,
     )(_answer(_operation))
     command(

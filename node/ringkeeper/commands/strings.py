@@ -264,6 +264,7 @@ def getset(context: Context, args: Arguments) -> Reply:
     group="string",
     since="1.0.0",
     complexity="O(N) where N is the number of keys to retrieve.",
+    tips="request_policy:multi_shard",
     summary="Atomically returns the string values of one or more keys.",
 )
 def mget(context: Context, args: Arguments) -> Reply:
@@ -286,6 +287,7 @@ def pairs(args: Arguments, name: str) -> list[tuple[bytes, bytes]]:
     group="string",
     since="1.0.1",
     complexity="O(N) where N is the number of keys to set.",
+    tips="request_policy:multi_shard response_policy:all_succeeded",
     summary="Atomically creates or modifies the string values of one or more keys.",
 )
 def mset(context: Context, args: Arguments) -> Reply:

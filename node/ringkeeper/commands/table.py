@@ -12,6 +12,7 @@ that such a range describes. `access` says what the command does with them, in t
 (https://redis.io/docs/latest/develop/reference/key-specs/): `RO RW OW RM` and `access update insert delete`, or
 `not_key`. A command that treats its keys differently, or counts them, gives `key_specs` instead.
 A subcommand is registered as `"CLIENT|LIST"`, its arity counting both words, as Redis does.
+`tips` are what proxies and smart clients go by (https://redis.io/docs/latest/develop/reference/command-tips/).
 Flags are Redis's own (`write readonly denyoom admin fast loading stale noscript blocking pubsub no_auth movablekeys
 skip_slowlog no_async_loading no_multi`).
 """
@@ -72,6 +73,7 @@ class Command:
     complexity: str
     categories: frozenset[str]
     """ACL categories without the `@`, derived from flags and group, plus what the command names itself."""
+    tips: tuple[str, ...] = ()
     key_specs: tuple[KeySpec, ...] = ()
     find_keys: KeysFunction | None = None
     subcommands: dict[bytes, Command] = field(default_factory=dict)
@@ -109,6 +111,7 @@ def command(
     key_specs: tuple[KeySpec, ...] = (),
     find_keys: KeysFunction | None = None,
     categories: str = "",
+    tips: str = "",
 ) -> Callable[[Function], Function]:
     """Register a command; its subcommands come after their container."""
 
@@ -131,6 +134,7 @@ def command(
             since=since,
             complexity=complexity,
             categories=derive_categories(flag_set, group) | frozenset(categories.split()),
+            tips=tuple(tips.split()),
             key_specs=key_specs,
             find_keys=find_keys,
             write="write" in flag_set,
