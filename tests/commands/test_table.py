@@ -10,7 +10,7 @@ from real_redis import real_redis
 
 from ringkeeper import commands
 from ringkeeper.commands.cluster import OPERATORS
-from ringkeeper.commands.table import Command
+from ringkeeper.commands.table import CATEGORIES, Command
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,19 @@ def test_flags_that_clients_act_on_are_redis_own(known: dict[str, list[Any]]) ->
         if command.flags & matter != theirs:
             different[command.name] = (sorted(command.flags & matter), sorted(theirs))
     assert not different
+
+
+def test_acl_categories_are_redis_own(known: dict[str, list[Any]]) -> None:
+    different = {}
+    for command, entry in shared(known):
+        theirs = {category.decode().removeprefix("@") for category in entry[6]}
+        if command.categories != theirs and command.name not in REFUSED:
+            different[command.name] = (sorted(command.categories - theirs), sorted(theirs - command.categories))
+    assert not different
+
+
+def test_every_category_is_one_that_acl_cat_lists() -> None:
+    assert {category for command in ours().values() for category in command.categories} <= set(CATEGORIES)
 
 
 def test_key_specifications_are_redis_own(known: dict[str, list[Any]]) -> None:

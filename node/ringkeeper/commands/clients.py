@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ringkeeper.commands.connection import CONNECTION, checked_name, text_of
+from ringkeeper.commands.connection import checked_name, text_of
 from ringkeeper.commands.context import Client, Context
 from ringkeeper.commands.help import help_reply
 from ringkeeper.commands.numbers import SYNTAX, integer
@@ -30,7 +30,7 @@ def client_(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
 @command(
     "CLIENT|ID",
     arity=2,
-    flags="noscript loading stale fast",
+    flags=CLIENT,
     group="connection",
     since="5.0.0",
     complexity="O(1)",
@@ -159,7 +159,7 @@ def kill(context: Context, victims: list[Client]) -> None:
 @command(
     "CLIENT|SETNAME",
     arity=3,
-    flags=CONNECTION,
+    flags=CLIENT,
     group="connection",
     since="2.6.9",
     complexity="O(1)",
@@ -174,7 +174,7 @@ def client_setname(context: Context, args: Arguments) -> Reply:
 @command(
     "CLIENT|GETNAME",
     arity=2,
-    flags=CONNECTION,
+    flags=CLIENT,
     group="connection",
     since="2.6.9",
     complexity="O(1)",
@@ -187,7 +187,7 @@ def client_getname(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
 @command(
     "CLIENT|SETINFO",
     arity=4,
-    flags=CONNECTION,
+    flags=CLIENT,
     group="connection",
     since="7.2.0",
     complexity="O(1)",

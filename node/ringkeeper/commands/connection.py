@@ -11,9 +11,7 @@ COMPATIBLE_VERSION = "7.2.0"
 """The Redis version whose commands this node speaks; clients choose what they use by it."""
 
 WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
-CONNECTION = "noscript loading stale fast"
 OPEN = "noscript loading stale fast no_auth allow_busy"
-CLIENT = "noscript loading stale"
 
 
 def text_of(word: bytes) -> str:

@@ -48,14 +48,14 @@ class KeySpec:
     """At `begin` stands the number of keys; they come behind it."""
 
     def positions(self, args: Arguments) -> range:
-        """Of those keys that are there. O(1)."""
+        """Of those keys that are there; none if there are fewer than their number says, as Redis has it. O(1)."""
         if self.begin is None or self.begin >= len(args):
             return range(0)
         if not self.counted:
             last = self.begin + self.last if self.last >= 0 else len(args) + self.last
             return range(self.begin, min(last + 1, len(args)), self.step)
         count = int(args[self.begin]) if args[self.begin].isdigit() and len(args[self.begin]) < 10 else 0
-        return range(self.begin + 1, min(self.begin + 1 + count, len(args)))
+        return range(self.begin + 1, self.begin + 1 + count) if self.begin + count < len(args) else range(0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,33 +151,37 @@ def command(
     return register
 
 
+CATEGORIES = (
+    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream",
+    "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
+)  # fmt: skip
+"""All ACL categories, in the order in which ACL CAT lists them; some have no commands yet."""
 CATEGORY_OF_GROUP = {
     "bitmap": "bitmap",
     "connection": "connection",
     "generic": "keyspace",
     "hash": "hash",
     "list": "list",
-    "pubsub": "pubsub",
     "set": "set",
     "sorted_set": "sortedset",
     "string": "string",
     "transactions": "transaction",
 }
+"""Of the pubsub group, HELP has no category: there it is the flag that decides."""
 
 
 def derive_categories(flags: frozenset[str], group: str) -> frozenset[str]:
-    """Redis's implicit ACL categories (`setImplicitACLCategories` in its documentation of ACL)."""
+    """The ACL categories that follow from what else is said of a command.
+
+    A container of subcommands has no flags, and none but the category of its speed: rules about a category reach its
+    subcommands one by one.
+    """
     categories = {"fast" if "fast" in flags else "slow"}
-    if "write" in flags:
-        categories.add("write")
-    if "readonly" in flags and group not in {"server", "connection", "cluster"}:
+    categories |= flags & {"write", "blocking", "pubsub"}
+    if "readonly" in flags:
         categories.add("read")
     if "admin" in flags:
         categories |= {"admin", "dangerous"}
-    if "blocking" in flags:
-        categories.add("blocking")
-    if group in CATEGORY_OF_GROUP:
+    if flags and group in CATEGORY_OF_GROUP:
         categories.add(CATEGORY_OF_GROUP[group])
-    if "pubsub" in flags:
-        categories.add("pubsub")
     return frozenset(categories)

@@ -7,13 +7,13 @@ from ringkeeper.commands.numbers import SYNTAX, integer
 from ringkeeper.commands.table import Arguments, Reply, command
 from ringkeeper.resp.values import OK, ReplyError, SetReply
 
-CONNECTION = "noscript loading stale fast"
+CLIENT = "noscript loading stale"
 
 
 @command(
     "CLIENT|TRACKING",
     arity=-3,
-    flags="noscript loading stale",
+    flags=CLIENT,
     group="connection",
     since="6.0.0",
     complexity="O(1). Some options may introduce additional complexity.",
@@ -85,7 +85,7 @@ def check_options(wanted: TrackingState, present: TrackingState | None) -> None:
 @command(
     "CLIENT|CACHING",
     arity=3,
-    flags="noscript loading stale fast",
+    flags=CLIENT,
     group="connection",
     since="6.0.0",
     complexity="O(1)",
@@ -115,7 +115,7 @@ def client_caching(context: Context, args: Arguments) -> Reply:
 @command(
     "CLIENT|GETREDIR",
     arity=2,
-    flags=CONNECTION,
+    flags=CLIENT,
     group="connection",
     since="6.0.0",
     complexity="O(1)",
@@ -129,7 +129,7 @@ def client_getredir(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
 @command(
     "CLIENT|TRACKINGINFO",
     arity=2,
-    flags=CONNECTION,
+    flags=CLIENT,
     group="connection",
     since="6.2.0",
     complexity="O(1)",
@@ -151,7 +151,7 @@ def client_trackinginfo(context: Context, args: Arguments) -> Reply:  # noqa: AR
 @command(
     "CLIENT|UNBLOCK",
     arity=-3,
-    flags="admin noscript loading stale fast",
+    flags="admin noscript loading stale",
     group="connection",
     since="5.0.0",
     complexity="O(log N) where N is the number of client connections",
