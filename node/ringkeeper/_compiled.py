@@ -27,6 +27,7 @@ MODULES = (
     "ringkeeper.store.keyspace",
     "ringkeeper.types.indexed",
     "ringkeeper.types.hash",
+    "ringkeeper.types.list",
     "ringkeeper.types.set",
     "ringkeeper.resp.reader",
     "ringkeeper.resp.writer",

@@ -12,9 +12,10 @@ GROUPS = {
     "hashes": "hashes.Hashes",
     "sets": "hashes.Sets",
     "hash-expiry": "hashes.HashExpiry",
+    "lists": "lists.Lists",
 }
-PEERS = {"hash-expiry": "valkey", "sets": "valkey"}
-"""Where Redis 7.0 does not have what is compared: fields that expire, sets as listpacks."""
+PEERS = {"hash-expiry": "valkey", "lists": "valkey", "sets": "valkey"}
+"""Where Redis 7.0 does not have what is compared: fields that expire, lists and sets as listpacks."""
 
 
 def generator_for(group: str, seed: int) -> Generator:

@@ -10,6 +10,8 @@ GROUPS = (
     "hashes",
     "hash_expiry",
     "sets",
+    "lists",
+    "lists_blocking",
     "generic",
     "expiry",
     "connection",

@@ -8,7 +8,7 @@ from typing import Any
 
 from ringkeeper.commands import long_double
 from ringkeeper.commands.context import Context
-from ringkeeper.resp.values import ReplyError
+from ringkeeper.resp.values import NULL_ARRAY, ReplyError
 
 INT64_MAX = 2**63 - 1
 
@@ -18,7 +18,7 @@ class Blocked:
     """Instead of a reply: run the command again when one of the keys holds a value of the right kind.
 
     The server keeps the session waiting, in the order of arrival for each key, and runs the command's function anew
-    with the same words when its turn has come. Within a transaction nothing waits: there `on_timeout` is the reply.
+    with the same words when its turn has come.
     """
 
     keys: tuple[bytes, ...]
@@ -26,8 +26,10 @@ class Blocked:
     """The collection that the command needs under a key; what else is put there wakes nobody."""
     deadline_ms: int
     """Unix time; 0 means never. A command that runs again keeps the deadline of the first time."""
-    on_timeout: Any
+    on_timeout: Any = NULL_ARRAY
     """The reply when the deadline comes first."""
+    in_transaction: Any = NULL_ARRAY
+    """The reply within a transaction, where nothing waits. Redis's BLMOVE has another null there."""
 
 
 def deadline(context: Context, word: bytes) -> int:

@@ -48,7 +48,7 @@ POLICIES = (
 COMPACT = (
     ("hash-max-listpack-entries", "512", "fields up to which a hash is a listpack", 0),
     ("hash-max-listpack-value", "64", "bytes of a field or value up to which a hash is a listpack", 0),
-    ("list-max-listpack-size", "-2", "elements of a listpack list; -1 to -5 mean 4 to 64 KiB", -5),
+    ("list-max-listpack-size", "-2", "elements of a listpack list; -1 to -5 mean 4 to 64 KiB", -(2**31)),
     ("list-compress-depth", "0", "kept for redis.conf's sake: lists are not compressed", 0),
     ("set-max-intset-entries", "512", "integers up to which a set is an intset", 0),
     ("set-max-listpack-entries", "128", "members up to which a set is a listpack", 0),

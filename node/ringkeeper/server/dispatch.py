@@ -162,7 +162,7 @@ class Dispatcher:
             reply = entry.function(context, args)
             if entry.blocking and type(reply) is Blocked:
                 if session.executing:
-                    write(out, reply.on_timeout, session.protocol)
+                    write(out, reply.in_transaction, session.protocol)
                 else:
                     self.waiting.enter(session, entry, args, reply)
                 reply = NOTHING
