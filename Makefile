@@ -8,7 +8,7 @@ SOAK_COMMANDS ?= 1000000
 SOAK_STREAMS ?= 1000000
 SOAK_STEPS ?= 100000
 # The suites whose subjects are compiled: in the pure form too.
-TWO_FORMS := resp store types commands cluster server repo
+TWO_FORMS := resp types persist store commands cluster server repo
 
 .NOTPARALLEL:
 .PHONY: help setup build up status down test lint generate bench fuzz soak e2e clean

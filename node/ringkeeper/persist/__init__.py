@@ -1,0 +1,1 @@
+"""Redis's serialisation of values (RDB): pure, from bytes to values and back."""

@@ -1,0 +1,74 @@
+"""What DUMP gives and RESTORE takes: a value with its form before it and a footer behind it.
+
+The footer is the version of RDB (2 bytes) and the CRC-64 of all before it (8), both with the lowest byte first.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from ringkeeper.persist.crc64 import crc64
+from ringkeeper.persist.reader import MOST_GROWN, Corrupt, Reader
+from ringkeeper.persist.values import HASH_2, form_of, read_value, write_value
+from ringkeeper.resp.values import ReplyError
+from ringkeeper.store.keyspace import Value
+from ringkeeper.types.collection import Limits
+
+log = logging.getLogger(__name__)
+
+FOOTER: Final = 10
+VERSION: Final = 10
+"""Redis 7.0's."""
+NEWEST_VERSION: Final = 11
+"""Redis 7.2's. From 12 on Redis and Valkey have gone apart; what Valkey writes is 80."""
+VALKEY_VERSION: Final = 80
+
+WRONG_FOOTER: Final = "ERR DUMP payload version or checksum are wrong"
+BAD_DATA: Final = "ERR Bad data format"
+
+
+def dump(value: Value) -> bytes:
+    """O(size of the value)."""
+    form = form_of(value)
+    out = bytearray((form,))
+    write_value(out, value)
+    out += (VALKEY_VERSION if form == HASH_2 else VERSION).to_bytes(2, "little")
+    out += crc64(bytes(out)).to_bytes(8, "little")
+    return bytes(out)
+
+
+def restore(payload: bytes, limits: Limits, room: int = MOST_GROWN) -> Value:
+    """The value; raises `ReplyError` for a payload that is none. O(size of the value).
+
+    `room` is what its compressed strings may grow to. What stands between the value and the footer is ignored.
+    """
+    end = len(payload) - FOOTER
+    if end < 0:
+        raise ReplyError(WRONG_FOOTER)
+    version = int.from_bytes(payload[end : end + 2], "little")
+    if version > NEWEST_VERSION and version != VALKEY_VERSION:
+        raise ReplyError(WRONG_FOOTER)
+    if crc64(payload[:-8]) != int.from_bytes(payload[-8:], "little"):
+        raise ReplyError(WRONG_FOOTER)
+    reader = Reader(payload, 0, end, room)
+    try:
+        return read_value(reader, reader.byte(), limits)
+    except Corrupt as why:
+        log.warning("Bad data in a payload of RESTORE, near byte %d: %s", reader.position, why)
+        raise ReplyError(BAD_DATA) from None
+
+
+class Payloads:
+    """Implements `commands.context.Serializer`."""
+
+    def __init__(self, limits: Limits, room: Callable[[], int] = lambda: MOST_GROWN) -> None:
+        self.limits = limits
+        self.room = room
+
+    def dump(self, value: Value) -> bytes:
+        return dump(value)
+
+    def restore(self, payload: bytes) -> Value:
+        return restore(payload, self.limits, self.room())

@@ -1,0 +1,145 @@
+"""A value as RDB has it: a byte that names its form, and what follows it.
+
+Every form of the supported types that Redis up to 7.2 or Valkey up to 9.1 ever wrote is read. Written is the plain
+form, an element after the other, which every Redis since 4.0 reads; only a hash with fields that expire takes Valkey's
+own.
+Which encoding a value has here is decided anew from the limits in force, as Redis does.
+
+Collections do not nest, so nothing here recurses. Each announced element costs at least one byte of input, each
+compressed string is bounded by `Reader`: what a value takes in memory is proportional to the bytes that hold it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ringkeeper.persist.packed import intset, listpack, ziplist, zipmap
+from ringkeeper.persist.reader import Corrupt, Reader
+from ringkeeper.persist.writer import write_length, write_milliseconds, write_string
+from ringkeeper.store.keyspace import Value
+from ringkeeper.types.collection import Collection, Limits
+from ringkeeper.types.hash import NO_EXPIRY, Hash
+from ringkeeper.types.set import Set
+
+STRING: Final = 0
+SET: Final = 2
+HASH: Final = 4
+HASH_ZIPMAP: Final = 9
+SET_INTSET: Final = 11
+HASH_ZIPLIST: Final = 13
+HASH_LISTPACK: Final = 16
+SET_LISTPACK: Final = 20
+HASH_2: Final = 22
+"""Valkey's, since version 80: every field with its expiry."""
+
+# Writing
+
+
+def form_of(value: Value) -> int:
+    """The byte that names the form in which `write_value` writes it."""
+    if isinstance(value, (bytes, bytearray)):
+        return STRING
+    if isinstance(value, Hash):
+        return HASH_2 if value.expiries else HASH
+    if isinstance(value, Set):
+        return SET
+    raise TypeError(f"RDB has no form for {value.kind}")
+
+
+def write_value(out: bytearray, value: Value) -> None:
+    """What follows that byte. O(size of the value)."""
+    if isinstance(value, (bytes, bytearray)):
+        write_string(out, bytes(value))
+    elif isinstance(value, Hash):
+        write_hash(out, value)
+    elif isinstance(value, Set):
+        write_length(out, len(value))
+        for member in value:
+            write_string(out, member)
+
+
+def write_hash(out: bytearray, value: Hash) -> None:
+    expiring = bool(value.expiries)
+    write_length(out, len(value))
+    for field, text in value.items():
+        write_string(out, field)
+        write_string(out, text)
+        if expiring:
+            write_milliseconds(out, value.expiry(field))
+
+
+# Reading
+
+
+def read_value(reader: Reader, form: int, limits: Limits) -> Value:
+    """The value; raises `Corrupt` for what is none, for an empty collection, and for an element that is there twice."""
+    if form == STRING:
+        text: bytes = reader.string()
+        return text
+    read = READERS.get(form)
+    if read is None:
+        raise Corrupt(f"{form} is no form of a supported value")
+    value = read(reader, limits)
+    if not len(value):
+        raise Corrupt(f"the {value.kind} is empty")
+    return value
+
+
+def hash_of(items: list[bytes], limits: Limits) -> Hash:
+    """Of fields and values in turn."""
+    if len(items) % 2:
+        raise Corrupt("a field has no value")
+    value = Hash(limits)
+    for index in range(0, len(items), 2):
+        put(value, items[index], items[index + 1])
+    return value
+
+
+def put(value: Hash, field: bytes, text: bytes) -> None:
+    if not value.set(field, text):
+        raise Corrupt("a field is there twice")
+
+
+def read_hash(reader: Reader, limits: Limits) -> Hash:
+    value = Hash(limits)
+    for _ in range(reader.count(2)):
+        put(value, reader.string(), reader.string())
+    return value
+
+
+def read_hash_2(reader: Reader, limits: Limits) -> Hash:
+    value = Hash(limits)
+    for _ in range(reader.count(10)):
+        field = reader.string()
+        put(value, field, reader.string())
+        expires_at = reader.milliseconds()
+        if expires_at < NO_EXPIRY:
+            raise Corrupt(f"{expires_at} is no time for a field to expire")
+        if expires_at != NO_EXPIRY:
+            value.expire(field, expires_at)
+    return value
+
+
+def set_of(members: list[bytes], limits: Limits) -> Set:
+    value = Set(limits)
+    for member in members:
+        if not value.add(member):
+            raise Corrupt("a member is there twice")
+    return value
+
+
+def read_set(reader: Reader, limits: Limits) -> Set:
+    return set_of([reader.string() for _ in range(reader.count())], limits)
+
+
+READERS: Final[dict[int, Callable[[Reader, Limits], Collection]]] = {
+    SET: read_set,
+    SET_INTSET: lambda reader, limits: set_of(intset(reader.string()), limits),
+    SET_LISTPACK: lambda reader, limits: set_of(listpack(reader.string()), limits),
+    HASH: read_hash,
+    HASH_2: read_hash_2,
+    HASH_ZIPMAP: lambda reader, limits: hash_of(zipmap(reader.string()), limits),
+    HASH_ZIPLIST: lambda reader, limits: hash_of(ziplist(reader.string()), limits),
+    HASH_LISTPACK: lambda reader, limits: hash_of(listpack(reader.string()), limits),
+}
