@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from ringkeeper import commands
 from ringkeeper.commands.context import Context
+from ringkeeper.persist.payload import Payloads
 from ringkeeper.resp.reader import ReplyReader
 from ringkeeper.server.dispatch import Dispatcher
 from ringkeeper.store.clock import Clock
@@ -24,9 +25,11 @@ class InProcess:
     def __init__(self, protocol: int) -> None:
         self.clock = Clock(0)
         unused = cast(Any, SimpleNamespace())
+        limits = Limits()
         context = Context(
             databases=[Keyspace(self.clock, index=index) for index in range(DATABASES)],
-            limits=Limits(),
+            limits=limits,
+            serializer=Payloads(limits),
             random=Random(),
             client=unused,
             clients=unused,

@@ -14,6 +14,7 @@ GROUPS = (
     "lists_blocking",
     "generic",
     "expiry",
+    "serialization",
     "connection",
     "clients",
     "transactions",

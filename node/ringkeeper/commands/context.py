@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
 
-from ringkeeper.store.keyspace import Keyspace
+from ringkeeper.store.keyspace import Keyspace, Value
 from ringkeeper.types.collection import Limits
 
 
@@ -86,6 +86,15 @@ class Access(Protocol):
         """Whether a connection starts unauthenticated."""
 
     def authenticate(self, user: str, password: bytes) -> bool: ...
+
+
+class Serializer(Protocol):
+    """A value as DUMP gives it and RESTORE takes it: Redis's own serialisation, with a checksum."""
+
+    def dump(self, value: Value) -> bytes: ...
+
+    def restore(self, payload: bytes) -> Value:
+        """Raises `ReplyError` for a payload of an unknown version, with a wrong checksum, or that holds no value."""
 
 
 class Transactions(Protocol):
@@ -236,6 +245,7 @@ class Context:
         "node",
         "pubsub",
         "random",
+        "serializer",
         "settings",
         "tracking",
         "transactions",
@@ -251,6 +261,7 @@ class Context:
         clients: Clients,
         settings: Settings,
         access: Access,
+        serializer: Serializer,
         cluster: ClusterServices,
         transactions: Transactions,
         pubsub: PubSub,
@@ -268,6 +279,7 @@ class Context:
         self.clients = clients
         self.settings = settings
         self.access = access
+        self.serializer = serializer
         self.cluster = cluster
         self.transactions = transactions
         self.pubsub = pubsub

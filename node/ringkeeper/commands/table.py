@@ -14,7 +14,7 @@ that such a range describes. `access` says what the command does with them, in t
 A subcommand is registered as `"CLIENT|LIST"`, its arity counting both words, as Redis does.
 `tips` are what proxies and smart clients go by (https://redis.io/docs/latest/develop/reference/command-tips/).
 Flags are Redis's own (`write readonly denyoom admin fast loading stale noscript blocking pubsub no_auth movablekeys
-skip_slowlog no_async_loading no_multi`).
+skip_slowlog no_async_loading no_multi asking`).
 """
 
 from __future__ import annotations

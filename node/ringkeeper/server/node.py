@@ -23,6 +23,8 @@ from typing import Any
 
 from ringkeeper import __version__, commands
 from ringkeeper.commands.context import Client, Context
+from ringkeeper.persist.payload import Payloads
+from ringkeeper.persist.reader import MOST_GROWN
 from ringkeeper.server import info, logs
 from ringkeeper.server.access import PasswordAccess
 from ringkeeper.server.clients import ClientRegistry, OutputLimits
@@ -67,6 +69,7 @@ class Node:
         self.random = random.Random()
         self.databases = [Keyspace(self.clock, self.random, index) for index in range(count)]
         self.limits = Limits()
+        self.payloads = Payloads(self.limits, self.room_for_a_value)
         self.port = config.number("port")
         self.admin_port = 0
         self.peak_bytes = 0
@@ -125,6 +128,7 @@ class Node:
             clients=self.clients,
             settings=self.config,
             access=self.access,
+            serializer=self.payloads,
             cluster=self.membership.services,
             transactions=self.transactions,
             pubsub=self.pubsub,
@@ -213,6 +217,10 @@ class Node:
         for keyspace in self.databases:
             used += keyspace.used_bytes
         return used
+
+    def room_for_a_value(self) -> int:
+        """Bytes that a payload of RESTORE may grow to while it is read."""
+        return self.config.number("maxmemory") or MOST_GROWN
 
     def info(self, sections: Sequence[str]) -> bytes:
         return info.render(self, sections)
