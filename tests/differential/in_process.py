@@ -12,8 +12,7 @@ from ringkeeper.commands.context import Context
 from ringkeeper.persist.payload import Payloads
 from ringkeeper.resp.reader import ReplyReader
 from ringkeeper.server.dispatch import Dispatcher
-from ringkeeper.store.clock import Clock
-from ringkeeper.store.keyspace import Keyspace
+from ringkeeper.store.keyspace import Clock, Keyspace
 from ringkeeper.types.collection import Limits
 
 DATABASES = 16

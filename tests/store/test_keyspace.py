@@ -9,8 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from ringkeeper.store.clock import Clock
-from ringkeeper.store.keyspace import NO_EXPIRY, Keyspace
+from ringkeeper.store.keyspace import NO_EXPIRY, Clock, Keyspace
 from ringkeeper.store.slot import key_slot
 
 KEYS = st.sampled_from([b"", b"a", b"b", b"{t}1", b"{t}2", b"{}x", b"\x00\xff", b"k" * 300])

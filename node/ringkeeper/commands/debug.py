@@ -55,7 +55,7 @@ def sleep_seconds(word: bytes) -> float:
 
 
 def debug_object(context: Context, key: bytes) -> Reply:
-    value = context.keyspace.peek(key)
+    value = context.keyspace.look(key)
     if value is None:
         raise ReplyError("ERR no such key")
     text = f"Value at:0x{id(value):x} refcount:1 encoding:{encoding_of(value).decode()} serializedlength:{len(value)}"

@@ -57,7 +57,7 @@ def _expire(name: str, *, unit_ms: int, absolute: bool) -> Function:
 def _time_of(*, unit_ms: int, absolute: bool) -> Function:
     def run(context: Context, args: Arguments) -> Reply:
         keyspace = context.keyspace
-        if keyspace.read(args[1]) is None:
+        if keyspace.read_about(args[1]) is None:
             return -2
         at = keyspace.expiry(args[1])
         if at == NO_EXPIRY:

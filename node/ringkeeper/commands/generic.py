@@ -54,7 +54,16 @@ command(
 
 
 def _exists(context: Context, args: Arguments) -> Reply:
-    return sum(context.keyspace.read(key) is not None for key in args[1:])
+    return sum(context.keyspace.read_about(key) is not None for key in args[1:])
+
+
+def _touch(context: Context, args: Arguments) -> Reply:
+    """Use them, even for a client with CLIENT NO-TOUCH."""
+    keyspace = context.keyspace
+    touching, keyspace.touching = keyspace.touching, True
+    found = sum(keyspace.read(key) is not None for key in args[1:])
+    keyspace.touching = touching
+    return found
 
 
 command(
@@ -80,7 +89,7 @@ command(
     complexity="O(N) where N is the number of keys that will be touched.",
     tips="request_policy:multi_shard response_policy:agg_sum",
     summary="Returns the number of existing keys out of those given, after updating the time of their last access.",
-)(_exists)
+)(_touch)
 
 
 @command(
@@ -95,7 +104,7 @@ command(
     summary="Determines the type of value stored at a key.",
 )
 def type_(context: Context, args: Arguments) -> Reply:
-    value = context.keyspace.read(args[1])
+    value = context.keyspace.read_about(args[1])
     return Simple(b"none" if value is None else kind_of(value))
 
 
@@ -115,8 +124,7 @@ def _rename(context: Context, args: Arguments, *, only_new: bool) -> bool:
     if only_new and keyspace.peek(target) is not None:
         return False
     expires_at = keyspace.expiry(source)
-    keyspace.delete(source, "rename_from")
-    keyspace.set(target, value, expires_at, "rename_to")
+    keyspace.set(target, keyspace.take(source, "rename_from"), expires_at, "rename_to")
     return True
 
 
@@ -217,8 +225,7 @@ def move(context: Context, args: Arguments) -> Reply:
     if value is None or destination.peek(args[1]) is not None:
         return 0
     expires_at = context.keyspace.expiry(args[1])
-    context.keyspace.delete(args[1], "move_from")
-    destination.set(args[1], value, expires_at, "move_to")
+    destination.set(args[1], context.keyspace.take(args[1], "move_from"), expires_at, "move_to")
     return 1
 
 
@@ -288,7 +295,7 @@ def scan(context: Context, args: Arguments) -> Reply:
         match = compile_glob(pattern).match
         found = [key for key in found if match(key)]
     if kind is not None or context.keyspace.volatile:
-        values = ((key, context.keyspace.peek(key)) for key in found)
+        values = ((key, context.keyspace.look(key)) for key in found)
         found = [key for key, value in values if value is not None and kind in (None, kind_of(value))]
     return [b"%d" % cursor, found]
 
@@ -422,7 +429,7 @@ def object_(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     summary="Returns the internal encoding of a Redis object.",
 )
 def object_encoding(context: Context, args: Arguments) -> Reply:
-    value = context.keyspace.peek(args[2])
+    value = context.keyspace.look(args[2])
     return None if value is None else encoding_of(value)
 
 
@@ -439,7 +446,23 @@ def object_encoding(context: Context, args: Arguments) -> Reply:
     summary="Returns the reference count of a value of a key.",
 )
 def object_refcount(context: Context, args: Arguments) -> Reply:
-    return None if context.keyspace.peek(args[2]) is None else 1
+    return None if context.keyspace.look(args[2]) is None else 1
+
+
+@command(
+    "OBJECT|IDLETIME",
+    arity=3,
+    flags="readonly",
+    keys=(2, 2, 1),
+    access="RO",
+    group="generic",
+    since="2.2.3",
+    complexity="O(1)",
+    summary="Returns the time since the last access to a Redis object.",
+)
+def object_idletime(context: Context, args: Arguments) -> Reply:
+    keyspace = context.keyspace
+    return None if keyspace.look(args[2]) is None else keyspace.idle_ms(args[2]) // 1000
 
 
 @command(
@@ -456,7 +479,7 @@ def object_refcount(context: Context, args: Arguments) -> Reply:
 )
 def object_freq(context: Context, args: Arguments) -> Reply:
     """Counted under an LFU policy alone, of which there is none yet."""
-    if context.keyspace.peek(args[2]) is None:
+    if context.keyspace.look(args[2]) is None:
         return None
     raise ReplyError(
         "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
@@ -483,6 +506,9 @@ ENCODING <key>
 FREQ <key>
     Return the access frequency index of the <key>. The returned integer is
     proportional to the logarithm of the recent access frequency of the key.
+IDLETIME <key>
+    Return the idle time of the <key>, that is the approximated number of
+    seconds elapsed since the last access to the key.
 REFCOUNT <key>
     Return the number of references of the value associated with the specified
     <key>.

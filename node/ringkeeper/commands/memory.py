@@ -38,7 +38,7 @@ def memory_usage(context: Context, args: Arguments) -> Reply:
     if len(args) == 5 and integer(args[4]) < 0:
         raise ReplyError(SYNTAX)
     key = args[2]
-    value = context.keyspace.peek(key)
+    value = context.keyspace.look(key)
     if value is None:
         return None
     expiry = EXPIRY_OVERHEAD if context.keyspace.expiry(key) != NO_EXPIRY else 0

@@ -17,7 +17,7 @@ from ringkeeper.resp.reader import CommandReader
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.server.dispatch import Dispatcher
 from ringkeeper.server.session import Session
-from ringkeeper.store.clock import Clock
+from ringkeeper.store.keyspace import Clock
 
 if TYPE_CHECKING:
     from asyncio import Transport

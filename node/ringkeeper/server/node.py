@@ -40,9 +40,8 @@ from ringkeeper.server.slowlog import SlowCommand, SlowLog
 from ringkeeper.server.tracking import TrackingTable
 from ringkeeper.server.transactions import Transactions
 from ringkeeper.server.waiting import WaitingRoom
-from ringkeeper.store.clock import Clock
 from ringkeeper.store.events import event_classes
-from ringkeeper.store.keyspace import Keyspace
+from ringkeeper.store.keyspace import Clock, Keyspace
 from ringkeeper.types.collection import Limits
 
 log = logging.getLogger(__name__)

@@ -131,7 +131,7 @@ class Transactions:
         for key in keys:
             place = (database, key)
             if place not in session.watched:
-                session.watched[place] = keyspace.peek(key) is not None
+                session.watched[place] = keyspace.look(key) is not None
                 self.watchers.setdefault(place, set()).add(session)
         self.effects.update()
         return OK
@@ -155,7 +155,7 @@ class Transactions:
     def meet_expired(self, session: Session) -> None:
         """A watched key whose time has come counts as changed; looking at it tells so."""
         for database, key in session.watched or ():
-            self.databases[database].peek(key)
+            self.databases[database].look(key)
         if self.effects.changes:
             self.effects.tell(session)
 
@@ -176,7 +176,7 @@ class Transactions:
         """FLUSHDB and SWAPDB touch a watched key that was there before, or is there now."""
         for (number, key), sessions in self.watchers.items():
             if number == database:
-                is_there = self.databases[database].peek(key) is not None
+                is_there = self.databases[database].look(key) is not None
                 for session in sessions:
                     assert session.watched is not None
                     if is_there or session.watched[number, key]:

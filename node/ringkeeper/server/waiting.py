@@ -14,8 +14,7 @@ from ringkeeper.commands.blocking import Blocked
 from ringkeeper.commands.table import Arguments
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.server.session import Session
-from ringkeeper.store.clock import Clock
-from ringkeeper.store.keyspace import Keyspace
+from ringkeeper.store.keyspace import Clock, Keyspace
 
 if TYPE_CHECKING:
     from ringkeeper.server.dispatch import Dispatcher, Entry

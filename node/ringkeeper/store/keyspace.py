@@ -2,7 +2,8 @@
 
 Keys live in one dictionary per slot, so that a slot can be counted, listed, moved and dropped without a look at the
 others, and so that SCAN has a cursor that survives every insertion and deletion: the slot and a position in it.
-This is the plain form; it says what any faster one must do.
+Under each key stands an `Entry`: the value, when it expires, when it was used last. This is the plain form; it says
+what any faster one must do.
 
 A string is immutable `bytes`, or a `bytearray` once a command has edited it in place (APPEND, SETRANGE, SETBIT); Redis
 calls the latter's encoding `raw` whatever its length. Every other value is a `Collection`. Times are Unix milliseconds;
@@ -12,7 +13,9 @@ What changes is recorded here and nowhere else: `dirty` counts it, and while som
 the events of Redis's keyspace notifications are named where a value is stored, edited or deleted.
 
 Memory is estimated, not measured: `KEY_OVERHEAD` for the table entry and the object headers, plus the bytes of a string
-or what a collection says of itself.
+or what a collection says of itself. It is counted as free when a key goes, but the objects of a large collection and of
+a flushed database lie in `trash` until `free_some` has let go of them in small steps: freeing a million elements at
+once would stall everybody.
 """
 
 from __future__ import annotations
@@ -20,12 +23,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cython
 
 from ringkeeper.resp.values import ReplyError
-from ringkeeper.store.clock import Clock
 from ringkeeper.store.slot import SLOTS, key_slot
 from ringkeeper.types.collection import Collection
 from ringkeeper.types.hash import Hash
@@ -45,13 +47,48 @@ class FloatText(bytes):
     __slots__ = ()
 
 
-KEY_OVERHEAD = 150
-"""Bytes a key costs beyond its own and its value's: two object headers, a table entry, the table's slack."""
+KEY_OVERHEAD = 190
+"""Bytes a key costs beyond its own and its value's: three object headers, a table entry, the table's slack."""
 EXPIRY_OVERHEAD = 100
 NO_EXPIRY = -1
+LARGE = 64
+"""Elements from which a collection is freed in steps (as Redis's LAZYFREE_THRESHOLD)."""
 
 SLOT_BITS = 14
 POSITION_MASK = (1 << 48) - 1
+
+
+@cython.final
+@cython.cclass
+class Clock:
+    """Unix time in milliseconds: set from outside, once per batch of commands, so that the store stays pure.
+
+    Shared by every database of a node.
+    """
+
+    now_ms = cython.declare(cython.longlong, visibility="public")
+
+    def __init__(self, now_ms: int = 0) -> None:
+        self.now_ms = now_ms
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(256)
+@cython.cclass
+class Entry:
+    """What stands under a key. Nothing in it leads back to it, so the cyclic collector need not know of it."""
+
+    value = cython.declare(object, visibility="public")
+    expires_at = cython.declare(cython.longlong, visibility="public")
+    used_at = cython.declare(cython.longlong, visibility="public")
+
+    def __init__(self, value: Value) -> None:
+        self.value = value
+        self.expires_at = NO_EXPIRY
+        """Unix milliseconds, or `NO_EXPIRY`."""
+        self.used_at = 0
+        """Unix milliseconds of the last command that used the value."""
 
 
 @cython.cfunc
@@ -68,20 +105,22 @@ class Keyspace:
     """One database. No method is O(n) in the number of keys unless it says so."""
 
     index = cython.declare(cython.int, visibility="readonly")
-    clock = cython.declare(object, visibility="public")
+    clock = cython.declare(Clock, visibility="public")
     random = cython.declare(object, visibility="public")
     dirty = cython.declare(cython.longlong, visibility="public")
     hits = cython.declare(cython.longlong, visibility="public")
     misses = cython.declare(cython.longlong, visibility="public")
     expired = cython.declare(cython.longlong, visibility="public")
+    freed = cython.declare(cython.longlong, visibility="public")
     used_bytes = cython.declare(cython.longlong, visibility="public")
     size = cython.declare(cython.longlong, visibility="public")
     volatile = cython.declare(cython.longlong, visibility="public")
-    tables = cython.declare(list, visibility="public")
-    expiries = cython.declare(list, visibility="public")
+    tables: list[dict[bytes, Entry] | None]
+    volatile_keys: list[set[bytes] | None]
     expiring = cython.declare(dict, visibility="readonly")
-    sweep_slot = cython.declare(cython.Py_ssize_t, visibility="public")
-
+    trash: list[Any]
+    touching = cython.declare(cython.bint, visibility="public")
+    sweep_slot: cython.Py_ssize_t
     changes = cython.declare(object, visibility="public")
 
     def __init__(self, clock: Clock, randomness: Random | None = None, index: int = 0) -> None:
@@ -97,91 +136,143 @@ class Keyspace:
         self.misses = 0
         self.expired = 0
         """Keys removed because their time had come."""
+        self.freed = 0
+        """Values, and keys of flushed databases, that `free_some` has let go of."""
         self.used_bytes = 0
         self.size = 0
         self.volatile = 0
         """Keys that have an expiry."""
         self.tables = [None] * SLOTS
-        self.expiries = [None] * SLOTS
+        self.volatile_keys = [None] * SLOTS
+        """By slot, the keys that have an expiry."""
         self.expiring = {}
         """Keys of hashes with fields that expire, and perhaps some that were such. Values are None."""
+        self.trash = []
+        """What nobody can reach any more: collections, tables, lists of tables."""
+        self.touching = True
+        """Whether lookups count as use; not so while a client with CLIENT NO-TOUCH is served."""
         self.sweep_slot = 0
 
     def __len__(self) -> int:
         """Keys, those included whose time has come but that nobody has met yet (as DBSIZE counts)."""
         return int(self.size)
 
-    # Looking up
+    # Looking up. What a command finds counts as used now, unless it only inspects.
 
-    def read(self, key: bytes) -> Value | None:
-        """The value, for a command that reads; counts a hit or a miss."""
-        value: Value | None = self._find(key, key_slot(key))
-        if value is None:
+    @cython.cfunc
+    def _find(self, key: bytes, slot: cython.Py_ssize_t) -> Entry | None:
+        table: dict[bytes, Entry] | None = self.tables[slot]
+        if table is None:
+            return None
+        entry: Entry | None = table.get(key)
+        if entry is None:
+            return None
+        if entry.expires_at != NO_EXPIRY and entry.expires_at <= self.clock.now_ms:
+            self._expire(key, slot)
+            return None
+        if self.touching:
+            entry.used_at = self.clock.now_ms
+        return entry
+
+    @cython.cfunc
+    def _expire(self, key: bytes, slot: cython.Py_ssize_t) -> cython.void:
+        self._discard(self._drop(key, slot))
+        self.expired += 1
+        self.note(key, "expired")
+
+    @cython.cfunc
+    def _read(self, key: bytes) -> Entry | None:
+        entry: Entry | None = self._find(key, key_slot(key))
+        if entry is None:
             self.misses += 1
             self.note(key, "keymiss")
         else:
             self.hits += 1
-        return value
+        return entry
+
+    def read(self, key: bytes) -> Value | None:
+        """The value, for a command that reads; counts a hit or a miss."""
+        entry: Entry | None = self._read(key)
+        return None if entry is None else entry.value
 
     def read_string(self, key: bytes) -> Text | None:
         """As `read`, for a command that reads strings; raises WRONGTYPE for anything else."""
-        value: Value | None = self._find(key, key_slot(key))
-        if value is None:
-            self.misses += 1
-            self.note(key, "keymiss")
+        entry: Entry | None = self._read(key)
+        if entry is None:
             return None
-        self.hits += 1
+        value: Value = entry.value
         if not isinstance(value, (bytes, bytearray)):
             raise WRONG_TYPE
         return value
 
     def read_as(self, key: bytes, kind: type[Kind]) -> Kind | None:
         """As `read`, for a command that reads one kind of collection; raises WRONGTYPE for anything else."""
-        value = self.read(key)
-        if value is None or isinstance(value, kind):
-            return value
+        entry: Entry | None = self._read(key)
+        if entry is None or isinstance(entry.value, kind):
+            return None if entry is None else entry.value
         raise WRONG_TYPE
 
     def peek(self, key: bytes) -> Value | None:
-        """The value, for a command that writes or inspects; counts nothing."""
-        value: Value | None = self._find(key, key_slot(key))
-        return value
+        """The value, for a command that writes; counts neither hit nor miss."""
+        entry: Entry | None = self._find(key, key_slot(key))
+        return None if entry is None else entry.value
 
     def peek_string(self, key: bytes) -> Text | None:
         """As `peek`, for a command that writes strings; raises WRONGTYPE for anything else."""
-        value: Value | None = self._find(key, key_slot(key))
-        if value is not None and not isinstance(value, (bytes, bytearray)):
+        entry: Entry | None = self._find(key, key_slot(key))
+        if entry is None:
+            return None
+        value: Value = entry.value
+        if not isinstance(value, (bytes, bytearray)):
             raise WRONG_TYPE
         return value
 
     def peek_as(self, key: bytes, kind: type[Kind]) -> Kind | None:
         """As `peek`, for a command that writes one kind of collection; raises WRONGTYPE for anything else."""
-        value: Value | None = self._find(key, key_slot(key))
-        if value is None or isinstance(value, kind):
-            return value
+        entry: Entry | None = self._find(key, key_slot(key))
+        if entry is None or isinstance(entry.value, kind):
+            return None if entry is None else entry.value
         raise WRONG_TYPE
 
-    @cython.cfunc
-    def _find(self, key: bytes, slot: cython.Py_ssize_t) -> Value | None:
-        table: dict[bytes, Value] | None = self.tables[slot]
-        if table is None:
-            return None
-        value: Value | None = table.get(key)
-        if value is None:
-            return None
-        if self.volatile:
-            expiries = self.expiries[slot]
-            if expiries is not None and expiries.get(key, self.clock.now_ms + 1) <= self.clock.now_ms:
-                self._drop(key, slot)
-                self.expired += 1
-                self.note(key, "expired")
-                return None
-        return value
+    def look(self, key: bytes) -> Value | None:
+        """The value, for a command that tells of it (OBJECT, DEBUG, SCAN): counts nothing and is no use of it."""
+        touching: cython.bint = self.touching
+        self.touching = False
+        entry: Entry | None = self._find(key, key_slot(key))
+        self.touching = touching
+        return None if entry is None else entry.value
+
+    def read_about(self, key: bytes) -> Value | None:
+        """As `read`, for a command that asks about a key (TYPE, TTL, EXISTS): a hit or a miss, but no use."""
+        touching: cython.bint = self.touching
+        self.touching = False
+        entry: Entry | None = self._read(key)
+        self.touching = touching
+        return None if entry is None else entry.value
 
     def expiry(self, key: bytes) -> int:
         """When the key expires, in Unix milliseconds, or `NO_EXPIRY`. For a key that exists."""
-        expiries = self.expiries[key_slot(key)]
-        return NO_EXPIRY if expiries is None else expiries.get(key, NO_EXPIRY)
+        entry: Entry | None = self._entry(key, key_slot(key))
+        return NO_EXPIRY if entry is None else int(entry.expires_at)
+
+    def idle_ms(self, key: bytes) -> int:
+        """Since the last command that used the key's value. For a key that exists."""
+        entry: Entry | None = self._entry(key, key_slot(key))
+        return 0 if entry is None else max(0, int(self.clock.now_ms - entry.used_at))
+
+    def set_idle(self, key: bytes, idle_ms: int) -> None:
+        """Let a key that exists have been used so long ago (RESTORE IDLETIME)."""
+        entry: Entry | None = self._entry(key, key_slot(key))
+        if entry is not None:
+            entry.used_at = self.clock.now_ms - idle_ms
+
+    @cython.cfunc
+    def _entry(self, key: bytes, slot: cython.Py_ssize_t) -> Entry | None:
+        table: dict[bytes, Entry] | None = self.tables[slot]
+        if table is None:
+            return None
+        entry: Entry | None = table.get(key)
+        return entry
 
     # Changing. `event` is what keyspace notifications call it.
 
@@ -198,12 +289,12 @@ class Keyspace:
 
     def set(self, key: bytes, value: Value, expires_at: int = NO_EXPIRY, event: str = "set") -> None:
         """Store a value, replacing what was there, its expiry included."""
-        slot = key_slot(key)
-        self._store(key, slot, value)
+        slot: cython.Py_ssize_t = key_slot(key)
+        entry: Entry = self._store(key, slot, value)
         if expires_at != NO_EXPIRY:
-            self._set_expiry(key, slot, expires_at)
-        elif self.volatile:
-            self._clear_expiry(key, slot)
+            self._set_expiry(key, slot, entry, expires_at)
+        elif entry.expires_at != NO_EXPIRY:
+            self._clear_expiry(key, slot, entry)
         self._record(key, event)
 
     def update(self, key: bytes, value: Text, grown_by: int = 0, event: str | None = "set") -> None:
@@ -221,17 +312,18 @@ class Keyspace:
 
         `changes` is how many elements it changed; with 0 nothing is recorded, as with Redis. An empty collection goes.
         """
-        slot = key_slot(key)
-        table = self.tables[slot]
-        if isinstance(value, Hash) and value.expiries:
+        slot: cython.Py_ssize_t = key_slot(key)
+        entry: Entry | None = self._entry(key, slot)
+        if type(value) is Hash and value.expiries:
             self.expiring[key] = None
-        if table is None or table.get(key) is not value:
+        if entry is None or entry.value is not value:
             if not len(value):
                 return
             self._store(key, slot, value)
         else:
-            self.used_bytes += value.memory - value.accounted
-            value.accounted = value.memory
+            memory: cython.Py_ssize_t = value.memory
+            self.used_bytes += memory - value.accounted
+            value.accounted = memory
         if changes:
             self._record(key, event)
             self.dirty += changes - 1
@@ -243,31 +335,46 @@ class Keyspace:
         """Whether there was such a key (one whose time had come does not count)."""
         if self.peek(key) is None:
             return False
-        self._drop(key, key_slot(key))
+        self._discard(self._drop(key, key_slot(key)))
         self._record(key, event)
         return True
 
+    def take(self, key: bytes, event: str) -> Value:
+        """Take an existing key away and hand its value over, to be stored elsewhere (RENAME, MOVE)."""
+        value: Value = self._drop(key, key_slot(key))
+        self._record(key, event)
+        return value
+
     def expire(self, key: bytes, expires_at: int) -> None:
         """Give an existing key an expiry; one in the past deletes it."""
+        slot: cython.Py_ssize_t = key_slot(key)
         if expires_at <= self.clock.now_ms:
-            self._drop(key, key_slot(key))
+            self._discard(self._drop(key, slot))
             self._record(key, "del")
         else:
-            self._set_expiry(key, key_slot(key), expires_at)
+            entry: Entry | None = self._entry(key, slot)
+            assert entry is not None
+            self._set_expiry(key, slot, entry, expires_at)
             self._record(key, "expire")
 
     def persist(self, key: bytes) -> bool:
         """Take an existing key's expiry away; whether it had one."""
-        if not self._clear_expiry(key, key_slot(key)):
+        slot: cython.Py_ssize_t = key_slot(key)
+        entry: Entry | None = self._entry(key, slot)
+        if entry is None or entry.expires_at == NO_EXPIRY:
             return False
+        self._clear_expiry(key, slot, entry)
         self._record(key, "persist")
         return True
 
     def flush(self) -> int:
         """Drop every key; how many there were."""
         dropped = int(self.size)
+        if dropped:
+            self.trash.append(self.tables)
+            self.trash.append(self.volatile_keys)
         self.tables = [None] * SLOTS
-        self.expiries = [None] * SLOTS
+        self.volatile_keys = [None] * SLOTS
         self.expiring = {}
         self.size = self.volatile = self.used_bytes = 0
         self._record(None, "flushdb")
@@ -277,7 +384,7 @@ class Keyspace:
     def swap(self, other: Keyspace) -> None:
         """Exchange all the data with another database."""
         self.tables, other.tables = other.tables, self.tables
-        self.expiries, other.expiries = other.expiries, self.expiries
+        self.volatile_keys, other.volatile_keys = other.volatile_keys, self.volatile_keys
         self.expiring, other.expiring = other.expiring, self.expiring
         self.size, other.size = other.size, self.size
         self.volatile, other.volatile = other.volatile, self.volatile
@@ -289,20 +396,20 @@ class Keyspace:
         """Drop every key of a slot (it is owned elsewhere now); how many there were."""
         keys = self.slot_keys(slot)
         for key in keys:
-            self._drop(key, slot)
+            self._discard(self._drop(key, slot))
         return len(keys)
 
     # Going through
 
     def keys(self) -> Iterator[bytes]:
         """Every live key. Take care not to change the keyspace meanwhile. O(n)."""
-        now = self.clock.now_ms
+        now: cython.longlong = self.clock.now_ms
+        entry: Entry
         for slot in range(SLOTS):
             table = self.tables[slot]
             if table:
-                expiries = self.expiries[slot] or {}
-                for key in table:
-                    if expiries.get(key, now + 1) > now:
+                for key, entry in table.items():
+                    if entry.expires_at == NO_EXPIRY or entry.expires_at > now:
                         yield key
 
     def slot_count(self, slot: int) -> int:
@@ -372,14 +479,13 @@ class Keyspace:
                 break
             slot = self.sweep_slot
             self.sweep_slot = (slot + 1) & (SLOTS - 1)
-            expiries = self.expiries[slot]
-            if expiries:
-                due = [key for key, expires_at in expiries.items() if expires_at <= now]
-                looked += len(expiries)
+            keys = self.volatile_keys[slot]
+            table = self.tables[slot]
+            if keys and table is not None:
+                looked += len(keys)
+                due = [key for key in keys if table[key].expires_at <= now]
                 for key in due:
-                    self._drop(key, slot)
-                    self.note(key, "expired")
-                self.expired += len(due)
+                    self._expire(key, slot)
         return looked
 
     def sweep_fields(self, limit: int) -> int:
@@ -388,10 +494,58 @@ class Keyspace:
         for key in list(islice(self.expiring, limit)):
             looked += 1
             del self.expiring[key]
-            value = self.peek(key)
+            value = self.look(key)
             if isinstance(value, Hash) and value.expiries:
                 self.purge(key, value)
         return looked
+
+    @property
+    def pending(self) -> int:
+        """Values and tables that `free_some` has still to let go of."""
+        return len(self.trash)
+
+    def free_some(self, count: int) -> None:
+        """Let go of about so many elements of what nobody can reach any more. O(count)."""
+        left: cython.longlong = count
+        while self.trash and left > 0:
+            item = self.trash[-1]
+            if type(item) is list:
+                if not item:
+                    self.trash.pop()
+                else:
+                    table = item.pop()
+                    left -= 1
+                    if table:
+                        self.trash.append(table)
+            elif type(item) is dict:
+                left -= self._free_table(item, left)
+            elif type(item) is set:
+                left -= len(item)
+                self.trash.pop()
+            else:
+                left -= item.shed(left)
+                if not len(item):
+                    self.trash.pop()
+                    self.freed += 1
+
+    @cython.cfunc
+    def _free_table(self, table: dict[bytes, Entry], count: cython.longlong) -> cython.longlong:
+        done: cython.longlong = 0
+        place = len(self.trash) - 1
+        while table and done < count:
+            _, entry = table.popitem()
+            self._discard(entry.value)
+            done += 1
+        self.freed += done
+        if not table:
+            del self.trash[place]
+        return done
+
+    @cython.cfunc
+    def _discard(self, value: Value) -> cython.void:
+        """Nobody can reach a value any more: what is large is freed in steps."""
+        if not isinstance(value, (bytes, bytearray)) and len(value) > LARGE:
+            self.trash.append(value)
 
     def purge(self, key: bytes, value: Hash) -> int:
         """Remove the expired fields of a key's hash, and the key with the last one; how many fields are left."""
@@ -407,71 +561,86 @@ class Keyspace:
         size = volatile = used = 0
         for slot in range(SLOTS):
             table = self.tables[slot] or {}
-            expiries = self.expiries[slot] or {}
+            keys = self.volatile_keys[slot] or set()
             size += len(table)
-            volatile += len(expiries)
-            for key, value in table.items():
+            volatile += len(keys)
+            for key, entry in table.items():
+                value = entry.value
                 if not isinstance(value, (bytes, bytearray)):
                     value.check()
                     assert len(value), f"an empty {value.kind} is stored"
                     assert value.accounted == value.memory, (key, value.accounted, value.memory)
                 used += KEY_OVERHEAD + len(key) + size_of(value)
-            used += EXPIRY_OVERHEAD * len(expiries)
+                assert (entry.expires_at != NO_EXPIRY) == (key in keys), f"{key!r} is volatile in one place only"
+            used += EXPIRY_OVERHEAD * len(keys)
             assert all(key_slot(key) == slot for key in table), f"slot {slot} holds a key of another slot"
-            assert expiries.keys() <= table.keys(), f"slot {slot} has an expiry without a key"
+            assert keys <= table.keys(), f"slot {slot} has an expiry without a key"
         assert size == self.size, (size, self.size)
         assert volatile == self.volatile, (volatile, self.volatile)
         assert used == self.used_bytes, (used, self.used_bytes)
 
-    # The three places that touch the dictionaries
+    # The places that touch the dictionaries
 
     @cython.cfunc
-    def _store(self, key: bytes, slot: cython.Py_ssize_t, value: Value) -> None:
-        table: dict[bytes, Value] | None = self.tables[slot]
+    def _store(self, key: bytes, slot: cython.Py_ssize_t, value: Value) -> Entry:
+        table: dict[bytes, Entry] | None = self.tables[slot]
         if table is None:
             table = self.tables[slot] = {}
         if not isinstance(value, (bytes, bytearray)):
             value.accounted = value.memory
-            if isinstance(value, Hash) and value.expiries:
+            if type(value) is Hash and value.expiries:
                 self.expiring[key] = None
-        old = table.get(key)
-        if old is None:
+        entry: Entry | None = table.get(key)
+        if entry is not None and entry.expires_at != NO_EXPIRY and entry.expires_at <= self.clock.now_ms:
+            self._expire(key, slot)
+            self.tables[slot] = table
+            entry = None
+        if entry is None:
+            entry = Entry(value)
+            table[key] = entry
             self.size += 1
             self.used_bytes += KEY_OVERHEAD + len(key) + size_of(value)
             self.note(key, "new")
         else:
-            self.used_bytes += size_of(value) - size_of(old)
-        table[key] = value
+            self.used_bytes += size_of(value) - size_of(entry.value)
+            if entry.value is not value:
+                self._discard(entry.value)
+                entry.value = value
+        entry.used_at = self.clock.now_ms
+        return entry
 
     @cython.cfunc
-    def _drop(self, key: bytes, slot: cython.Py_ssize_t) -> None:
-        table = self.tables[slot]
-        assert table is not None
-        value = table.pop(key)
+    def _drop(self, key: bytes, slot: cython.Py_ssize_t) -> Value:
+        """Take a key out of the tables; its value is the caller's now."""
+        table: dict[bytes, Entry] = self.tables[slot]
+        entry: Entry = table.pop(key)
         self.size -= 1
-        self.used_bytes -= KEY_OVERHEAD + len(key) + size_of(value)
-        self._clear_expiry(key, slot)
+        self.used_bytes -= KEY_OVERHEAD + len(key) + size_of(entry.value)
+        if entry.expires_at != NO_EXPIRY:
+            self._clear_expiry(key, slot, entry)
         if not table:
             self.tables[slot] = None
+        value: Value = entry.value
+        return value
 
     @cython.cfunc
-    def _set_expiry(self, key: bytes, slot: cython.Py_ssize_t, expires_at: int) -> None:
-        expiries = self.expiries[slot]
-        if expiries is None:
-            expiries = self.expiries[slot] = {}
-        if key not in expiries:
+    def _set_expiry(self, key: bytes, slot: cython.Py_ssize_t, entry: Entry, at: cython.longlong) -> cython.void:
+        if entry.expires_at == NO_EXPIRY:
+            keys = self.volatile_keys[slot]
+            if keys is None:
+                keys = self.volatile_keys[slot] = set()
+            keys.add(key)
             self.volatile += 1
             self.used_bytes += EXPIRY_OVERHEAD
-        expiries[key] = expires_at
+        entry.expires_at = at
 
     @cython.cfunc
-    def _clear_expiry(self, key: bytes, slot: cython.Py_ssize_t) -> bool:
-        expiries = self.expiries[slot]
-        if expiries is None or key not in expiries:
-            return False
-        del expiries[key]
+    def _clear_expiry(self, key: bytes, slot: cython.Py_ssize_t, entry: Entry) -> cython.void:
+        """Of an entry that has one."""
+        keys: set[bytes] = self.volatile_keys[slot]
+        keys.discard(key)
+        if not keys:
+            self.volatile_keys[slot] = None
+        entry.expires_at = NO_EXPIRY
         self.volatile -= 1
         self.used_bytes -= EXPIRY_OVERHEAD
-        if not expiries:
-            self.expiries[slot] = None
-        return True

@@ -28,6 +28,12 @@ class Collection(Protocol):
     def copy(self) -> Self:
         """One that shares nothing that changes. O(n)."""
 
+    def shed(self, count: int) -> int:
+        """Let go of about so many elements of a collection that nobody will ask again; how many. O(count).
+
+        `memory` and the like need not be kept up. In such steps a huge collection is freed without stalling anybody.
+        """
+
     def check(self) -> None:
         """Assert every invariant. O(n), for tests."""
 

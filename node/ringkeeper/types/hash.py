@@ -180,6 +180,20 @@ class Hash:
         other.compact = self.compact
         return other
 
+    def shed(self, count: int) -> int:
+        """As `Collection.shed`."""
+        if self.expiries:
+            going = [field for field, _ in zip(self.expiries, range(count), strict=False)]
+            for field in going:
+                del self.expiries[field]
+            del self.queue[-2 * count :]
+            return len(going)
+        if self.queue:
+            del self.queue[-count:]
+            return count
+        shed: int = self.table.shed(count)
+        return shed
+
     def check(self) -> None:
         self.table.check()
         expected = BASE_BYTES + EXPIRY_BYTES * len(self.expiries)

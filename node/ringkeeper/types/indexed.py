@@ -96,6 +96,15 @@ class IndexedTable:
         other.values = list(self.values)
         return other
 
+    def shed(self, count: int) -> int:
+        """Remove some of the last members; how many. O(count)."""
+        going = self.members[-count:]
+        for member in going:
+            del self.positions[member]
+        del self.members[-count:]
+        del self.values[-count:]
+        return len(going)
+
     def check(self) -> None:
         assert len(self.positions) == len(self.members) == len(self.values)
         assert all(self.members[position] == member for member, position in self.positions.items())

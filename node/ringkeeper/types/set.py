@@ -110,6 +110,11 @@ class Set:
         other.encoding = self.encoding
         return other
 
+    def shed(self, count: int) -> int:
+        """As `Collection.shed`."""
+        shed: int = self.table.shed(count)
+        return shed
+
     def check(self) -> None:
         self.table.check()
         expected = BASE_BYTES + sum(MEMBER_BYTES + len(member) for member in self.table.members)
