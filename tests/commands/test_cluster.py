@@ -8,7 +8,7 @@ import pytest
 from ringkeeper import commands
 from ringkeeper.commands.cluster import OPERATORS
 from ringkeeper.resp.values import OK, Raw, ReplyError, Simple, Verbatim
-from ringkeeper.store.keyspace import Keyspace
+from ringkeeper.store.keyspace import Clock, Keyspace
 from ringkeeper.store.slot import key_slot
 
 TABLE = commands.load()
@@ -46,7 +46,7 @@ class Cluster:
 
 
 def context(cluster: object = None, protocol: int = 2) -> Any:
-    keyspace = Keyspace(SimpleNamespace(now_ms=1000))
+    keyspace = Keyspace(Clock(1000))
     client = SimpleNamespace(protocol=protocol, read_only=False, asking=False)
     return SimpleNamespace(cluster=cluster or Cluster(), client=client, keyspace=keyspace)
 

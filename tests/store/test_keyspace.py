@@ -11,6 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from ringkeeper.store.keyspace import NO_EXPIRY, Clock, Keyspace
 from ringkeeper.store.slot import key_slot
+from ringkeeper.types.collection import Limits
+from ringkeeper.types.set import Set
 
 KEYS = st.sampled_from([b"", b"a", b"b", b"{t}1", b"{t}2", b"{}x", b"\x00\xff", b"k" * 300])
 VALUES = st.binary(max_size=40)
@@ -185,3 +187,61 @@ def test_a_slot_is_the_crc16_of_the_key_or_of_its_hash_tag(key: bytes, hashed: b
 
 def test_the_specifications_example_of_crc16_holds() -> None:
     assert key_slot(b"123456789") == 0x31C3 % 16384
+
+
+def test_a_huge_collection_is_freed_in_steps_and_a_renamed_one_stays() -> None:
+    keyspace = Keyspace(Clock(0))
+    for key in (b"doomed", b"moved"):
+        members = Set(Limits())
+        for number in range(1000):
+            members.add(b"%d" % number)
+        keyspace.set(key, members)
+    keyspace.delete(b"doomed")
+    keyspace.set(b"there", keyspace.take(b"moved", "rename_from"))
+    assert keyspace.pending == 1
+    steps = 0
+    while keyspace.pending:
+        keyspace.free_some(100)
+        steps += 1
+    assert steps >= 10
+    assert keyspace.freed == 1
+    there = keyspace.peek(b"there")
+    assert isinstance(there, Set)
+    assert len(there) == 1000
+    keyspace.check()
+
+
+def test_a_flushed_database_is_freed_in_steps_with_all_that_was_in_it() -> None:
+    keyspace = Keyspace(Clock(0))
+    for number in range(1000):
+        keyspace.set(b"%d" % number, b"value", 10_000)
+    members = Set(Limits())
+    for number in range(500):
+        members.add(b"%d" % number)
+    keyspace.set(b"set", members)
+    keyspace.flush()
+    assert len(keyspace) == 0
+    assert keyspace.used_bytes == 0
+    while keyspace.pending:
+        keyspace.free_some(50)
+    assert keyspace.freed == 1002, "every key, and the large set once more"
+    assert len(members) == 0
+    keyspace.check()
+
+
+def test_reading_uses_a_key_and_asking_about_it_does_not() -> None:
+    clock = Clock(1_000)
+    keyspace = Keyspace(clock)
+    keyspace.set(b"k", b"v")
+    clock.now_ms = 5_000
+    keyspace.look(b"k")
+    keyspace.read_about(b"k")
+    assert keyspace.idle_ms(b"k") == 4_000
+    keyspace.touching = False
+    keyspace.read(b"k")
+    keyspace.touching = True
+    assert keyspace.idle_ms(b"k") == 4_000
+    keyspace.read(b"k")
+    assert keyspace.idle_ms(b"k") == 0
+    keyspace.set_idle(b"k", 3_000)
+    assert keyspace.idle_ms(b"k") == 3_000

@@ -458,6 +458,7 @@ def object_refcount(context: Context, args: Arguments) -> Reply:
     group="generic",
     since="2.2.3",
     complexity="O(1)",
+    tips="nondeterministic_output",
     summary="Returns the time since the last access to a Redis object.",
 )
 def object_idletime(context: Context, args: Arguments) -> Reply:

@@ -1,4 +1,4 @@
-"""What a node does by itself, every 100 ms or so: remove expired keys, close idle clients, measure its own delay."""
+"""What a node does by itself, every 100 ms or so: remove expired keys, free, close idle clients."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ class Cron:
         self.node.peak_bytes = max(self.node.peak_bytes, self.node.used_bytes)
         if self.active_expiry and not self.node.clients.paused:
             self.expire()
+        self.node.freeing.start()
         if loop.time() - self.sampled_at >= 1:
             self.every_second(loop.time())
         self.start()

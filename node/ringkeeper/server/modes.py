@@ -37,6 +37,12 @@ class Modes:
 
     def execute(self, session: Session, args: Arguments, out: bytearray) -> None:
         """As `Dispatcher.execute`, for a session in some mode."""
+        keyspace = session.context.keyspace
+        keyspace.touching = not session.no_touch
+        self.execute_in_mode(session, args, out)
+        keyspace.touching = True
+
+    def execute_in_mode(self, session: Session, args: Arguments, out: bytearray) -> None:
         name = args[0].lower()
         if session.is_subscribed and session.protocol == 2:
             if name not in WHILE_SUBSCRIBED and not session.executing:

@@ -32,6 +32,7 @@ from ringkeeper.server.config import Config, ConfigError
 from ringkeeper.server.cron import Cron
 from ringkeeper.server.dispatch import Dispatcher
 from ringkeeper.server.effects import Effects
+from ringkeeper.server.freeing import Freeing
 from ringkeeper.server.gates import Gatehouse
 from ringkeeper.server.membership import Membership
 from ringkeeper.server.modes import Modes
@@ -86,6 +87,7 @@ class Node:
         self.membership = Membership(self)
         if self.cluster_enabled:
             self.gatehouse.routes = self.membership.routes
+        self.freeing = Freeing(self.databases, loop)
         self.cron = Cron(self)
         self.listeners: list[asyncio.Server] = []
         self.admin: Any = None
@@ -198,6 +200,7 @@ class Node:
         for listener in self.listeners:
             listener.close()
         self.cron.stop()
+        self.freeing.stop()
         await self.membership.stop()
         for session in self.clients.all():
             session.close()

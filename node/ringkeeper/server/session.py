@@ -74,7 +74,7 @@ class Session:
     asking = cython.declare(cython.bint, visibility="public")
     reply_mode = cython.declare(object, visibility="public")
     no_evict = cython.declare(cython.bint, visibility="public")
-    no_touch = cython.declare(cython.bint, visibility="public")
+    _no_touch: cython.bint
 
     unusual: cython.bint
     transaction = cython.declare(object, visibility="public")
@@ -116,6 +116,7 @@ class Session:
         self.last_command = None
         self.library_name = b""
         self.library_version = b""
+        self._no_touch = False
         self.unusual = False
         """In one of the modes of `server/modes.py`."""
         self.transaction = None
@@ -359,12 +360,22 @@ class Session:
         self.context.keyspace = self.context.databases[0]
 
     @property
+    def no_touch(self) -> bool:
+        """CLIENT NO-TOUCH: what this client does is no use of a key."""
+        return bool(self._no_touch)
+
+    @no_touch.setter
+    def no_touch(self, on: bool) -> None:
+        self._no_touch = on
+        self.update_mode()
+
+    @property
     def is_subscribed(self) -> bool:
         return any(self.subscriptions.values())
 
     def update_mode(self) -> None:
         """To be called when a mode begins or ends."""
-        self.unusual = self.transaction is not None or self.tracking is not None or self.is_subscribed
+        self.unusual = self.transaction is not None or self.tracking is not None or self._no_touch or self.is_subscribed
 
     def describe(self) -> str:
         """A line of CLIENT LIST. Sizes that Redis takes from its allocator are what is really buffered here."""
