@@ -594,6 +594,12 @@ class List:
         other.limit = self.limit
         return other
 
+    def shed(self, count: int) -> int:
+        """As `Collection.shed`."""
+        going: cython.Py_ssize_t = min(count, len(self))
+        self.drop(going, False)
+        return int(going)
+
     def check(self) -> None:
         chunk: Chunk
         expected = BASE_BYTES + CHUNK_BYTES * len(self.chunks)
