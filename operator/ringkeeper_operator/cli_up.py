@@ -64,7 +64,7 @@ def taken(folder: ClusterFolder, base_port: int, text: str, password: str | None
         try:
             lock = stack.enter_context(folder.supervised())
             folder.enter(base_port, text, password)
-            folder.make_admin_token()
+            folder.make_tokens()
         except OSError as error:
             if not existed:
                 folder.remove()

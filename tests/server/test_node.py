@@ -1,34 +1,16 @@
 """A node alone and in a cluster, as clients and the operator meet it."""
 
-import json
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 from laptop import eventually
-from server_process import Server, serving
+from members import Members, http, member
+from server_process import serving
 
-from ringkeeper.cluster.ring import place
-from ringkeeper.cluster.topology import Node, Shard, Topology, encode, node_id
-
-
-def http(server: Server, path: str, *, token: str | None = None, body: Any = None, method: str = "GET") -> Any:
-    """Status and body of a request to the admin port."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{server.admin_port}{path}", data=data, headers=headers, method=method
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+from ringkeeper.cluster.topology import Shard, Topology
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
@@ -118,54 +100,19 @@ def test_health_and_metrics_are_open_and_control_is_not(tmp_path: Path) -> None:
         assert http(server, "/control/state")[0] == 403
 
 
-class Pair:
-    """Two nodes of one cluster and the documents that an operator would write for them."""
-
-    def __init__(self, servers: list[Server]) -> None:
-        self.servers = servers
-
-    def state(self, index: int) -> dict[str, Any]:
-        status, text = http(self.servers[index], "/control/state", token="token")
-        assert status == 200
-        return dict(json.loads(text))
-
-    def topology(self, epoch: int, **changes: Any) -> Topology:
-        nodes = tuple(
-            Node(node_id("uid", f"c-{i}-0"), f"c-{i}-0", i, "", "127.0.0.1", server.port, server.admin_port, "master",
-                 str(self.state(i)["runId"]))
-            for i, server in enumerate(self.servers)
-        )  # fmt: skip
-        fields = {
-            "cluster": "c", "uid": "uid", "epoch": epoch, "leader": 1, "vnodes_per_shard": 100, "nodes": nodes,
-            "shards": tuple(Shard(i, 1, node.id) for i, node in enumerate(nodes)), "owners": place(2, 100),
-        }  # fmt: skip
-        return Topology(**(fields | changes))
-
-    def push(self, index: int, topology: Topology) -> Any:
-        return http(self.servers[index], "/control/topology", token="token", body=encode(topology), method="PUT")
-
-
-def member(folder: Path, index: int) -> list[str]:
-    (folder / "token").write_text("token")
-    return [
-        "--cluster-enabled", "yes", "--cluster-uid", "uid", "--node-name", f"c-{index}-0",
-        "--admin-token-file", str(folder / "token"), "--topology-exchange-interval", "50",
-    ]  # fmt: skip
-
-
 def test_nodes_take_keep_and_hand_on_a_topology_and_redirect_by_it(tmp_path: Path) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder in folders:
         folder.mkdir()
     with serving(folders[0], *member(folders[0], 0)) as a, serving(folders[1], *member(folders[1], 1)) as b:
-        pair = Pair([a, b])
+        members = Members([a, b])
         with pytest.raises(redis.exceptions.ClusterDownError):
             a.client().get("k")
         assert http(a, "/readyz")[0] == 503
         assert http(a, "/control/topology", token="wrong")[0] in (401, 403)
 
-        first = pair.topology(5)
-        assert pair.push(0, first)[0] == pair.push(1, first)[0] == 200
+        first = members.topology(5)
+        assert members.push(0, first)[0] == members.push(1, first)[0] == 200
         key = next(f"k{i}" for i in range(100) if first.owners[a.client().cluster("KEYSLOT", f"k{i}")] == 1)
         with pytest.raises(redis.exceptions.MovedError) as moved:
             a.client().get(key)
@@ -174,25 +121,25 @@ def test_nodes_take_keep_and_hand_on_a_topology_and_redirect_by_it(tmp_path: Pat
         with redis.RedisCluster(host="127.0.0.1", port=a.port) as cluster:
             assert cluster.get(key) == b"v"
 
-        assert pair.push(0, pair.topology(4))[0] == 409, "an older epoch"
-        assert pair.push(0, pair.topology(6, uid="other"))[0] == 409, "another cluster's"
+        assert members.push(0, members.topology(4))[0] == 409, "an older epoch"
+        assert members.push(0, members.topology(6, uid="other"))[0] == 409, "another cluster's"
         assert http(a, "/control/topology", token="token", body=b"{}", method="PUT")[0] == 400
 
-        newer = pair.topology(6)
-        assert pair.push(0, newer)[0] == 200
-        eventually(lambda: pair.state(1)["epoch"] == 6, "the other node was handed the newer topology")
+        newer = members.topology(6)
+        assert members.push(0, newer)[0] == 200
+        eventually(lambda: members.state(1)["epoch"] == 6, "the other node was handed the newer topology")
 
 
 def test_a_restarted_node_remembers_the_topology_but_serves_nothing(tmp_path: Path) -> None:
     with serving(tmp_path, *member(tmp_path, 0)) as node:
-        only = Pair([node])
+        only = Members([node])
         topology = only.topology(3, shards=(), owners=())
         alone = Topology("c", "uid", 3, 1, 100, topology.nodes, (Shard(0, 1, topology.nodes[0].id),), (0,) * 16384)
         assert only.push(0, alone)[0] == 200
         assert node.client().set("k", "v")
         before = only.state(0)
     with serving(tmp_path, *member(tmp_path, 0)) as node:
-        after = Pair([node]).state(0)
+        after = Members([node]).state(0)
         assert (after["epoch"], after["id"]) == (3, before["id"])
         assert after["runId"] != before["runId"]
         assert after["role"] == "unassigned"

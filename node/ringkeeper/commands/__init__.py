@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from ringkeeper.commands.table import COMMANDS, Command
+from ringkeeper.commands.table import COMMANDS, INTERNAL, Command
 
 GROUPS = (
     "strings",
@@ -25,12 +25,13 @@ GROUPS = (
     "debug",
     "introspection",
     "cluster",
+    "peers",
 )
 """Every module that registers commands; a new group is added here and nowhere else."""
 
 
 def load() -> dict[bytes, Command]:
-    """Import every group and return the command table, by lower-case name."""
+    """Import every group and return what can be dispatched, by lower-case name."""
     for group in GROUPS:
         import_module(f"ringkeeper.commands.{group}")
-    return COMMANDS
+    return COMMANDS | INTERNAL

@@ -267,7 +267,7 @@ INFO
 KEYSLOT <key>
     Return the hash slot for <key>.
 LINKS
-    Return the links between nodes; there is no cluster bus here, so there are none.
+    Return the links between nodes, over which published messages go.
 MYID
     Return the node id.
 MYSHARDID

@@ -123,6 +123,9 @@ class PubSub(Protocol):
 
     def publish_to_shard(self, channel: bytes, message: bytes) -> int: ...
 
+    def receive(self, kind: str, channel: bytes, message: bytes) -> None:
+        """A message that was published on another node: for the subscribers here, and no further."""
+
     def channels(self, kind: str, pattern: bytes | None) -> list[bytes]: ...
 
     def subscribers(self, kind: str, name: bytes) -> int: ...
@@ -176,6 +179,9 @@ class ClusterServices(Protocol):
     def my_shard_id(self) -> str: ...
 
     def links(self) -> list[Any]: ...
+
+    def welcome(self, client: Client, token: bytes, id_: str, name: str) -> None:
+        """Take the client's connection for the link of another node; raises `ReplyError` if it does not know how."""
 
     def replicas(self, node_id: str) -> list[bytes]:
         """Raises `ReplyError` for an unknown node."""

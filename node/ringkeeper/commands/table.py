@@ -79,6 +79,8 @@ class Command:
     subcommands: dict[bytes, Command] = field(default_factory=dict)
     write: bool = False
     denyoom: bool = False
+    internal: bool = False
+    """For the other nodes of the cluster alone."""
 
     def key_positions(self, args: Arguments) -> list[int]:
         """Positions of the keys in `args`; empty when there are none. O(keys)."""
@@ -95,6 +97,8 @@ class Command:
 
 COMMANDS: dict[bytes, Command] = {}
 """By lower-case name; subcommands hang under their container."""
+INTERNAL: dict[bytes, Command] = {}
+"""What nodes say to each other: dispatched as the others are, and not shown."""
 
 
 def command(
@@ -112,6 +116,7 @@ def command(
     find_keys: KeysFunction | None = None,
     categories: str = "",
     tips: str = "",
+    internal: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a command; its subcommands come after their container."""
 
@@ -139,9 +144,10 @@ def command(
             find_keys=find_keys,
             write="write" in flag_set,
             denyoom="denyoom" in flag_set,
+            internal=internal,
         )
         container, _, subcommand = entry.name.encode().partition(b"|")
-        table = COMMANDS[container].subcommands if subcommand else COMMANDS
+        table = COMMANDS[container].subcommands if subcommand else INTERNAL if internal else COMMANDS
         key = subcommand or container
         if key in table:
             raise ValueError(f"command {name} is registered twice")

@@ -78,6 +78,8 @@ class ClientRegistry:
         self.transactions: Transactions = cast(Any, None)
         self.pubsub: PubSub = cast(Any, None)
         self.tracking: TrackingTable = cast(Any, None)
+        self.on_peer_gone: Callable[[Session], None] = lambda _: None
+        """Called when the connection of another node has ended."""
         self.on_monitors: Callable[[], None] = lambda: None
         """Called when a session begins or ends to monitor."""
         self.monitors: dict[Session, None] = {}
@@ -130,6 +132,8 @@ class ClientRegistry:
     def forget(self, session: Session) -> None:
         self.sessions.pop(session.id, None)
         self.let_go(session)
+        if session.peer is not None:
+            self.on_peer_gone(session)
         if self.farewell is not None and not self.sessions:
             self.farewell.set()
 

@@ -43,7 +43,10 @@ class ClusterReplies:
         return self.view.shard_id()
 
     def links(self) -> list[Any]:
-        return []
+        return self.membership.node.peers.describe()
+
+    def welcome(self, client: Client, token: bytes, id_: str, name: str) -> None:
+        self.membership.node.peers.welcome(client, token, id_, name)
 
     def replicas(self, node_id: str) -> list[bytes]:
         replicas = self.view.replicas(node_id)

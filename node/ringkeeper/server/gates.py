@@ -3,7 +3,8 @@
     (arity) -> debug -> auth -> slot -> lease -> memory -> monitor
 
 A command's arity is checked first, by the dispatcher itself: it holds on every node, and the gates rely on it. A gate
-sees the session, the command and its words, and returns the error that ends the command, or None. `Gatehouse` knows
+sees the session, the command and its words, and returns the error that ends the command, or None. Before what nodes say
+to each other stands a single other gate: only they may. `Gatehouse` knows
 which of them a command needs on this node as it is configured now; the others cost nothing, because they are not
 there: a node that runs alone has no slot gate, and a command without keys has none anywhere.
 """
@@ -28,6 +29,7 @@ NO_AUTH = ReplyError("NOAUTH Authentication required.")
 OUT_OF_MEMORY = ReplyError("OOM command not allowed when used memory > 'maxmemory'.")
 CROSS_SLOT = ReplyError("CROSSSLOT Keys in request don't hash to the same slot")
 CLUSTER_DOWN = ReplyError("CLUSTERDOWN The cluster is down")
+PEERS_ONLY = ReplyError("NOPERM this command is for the other nodes of the cluster")
 DEBUG_REFUSED = ReplyError(
     'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local '
     "connection, otherwise you need to set this option in the configuration file, and then restart the server."
@@ -52,6 +54,10 @@ def auth(session: Session, command: Command, args: Arguments) -> ReplyError | No
     return None if session.authenticated else NO_AUTH
 
 
+def peers_only(session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG001
+    return PEERS_ONLY if session.peer is None else None
+
+
 class Gatehouse:
     """Chooses gates. Its attributes are set from the configuration; `Dispatcher.choose_gates` puts them into force."""
 
@@ -68,6 +74,8 @@ class Gatehouse:
         """None on a node that runs alone."""
 
     def choose(self, command: Command) -> tuple[Gate, ...]:
+        if command.internal:
+            return () if "no_auth" in command.flags else (peers_only,)
         gates: list[Gate] = []
         if command.name.partition("|")[0] == "debug" and self.debug != "yes":
             gates.append(self.debugging)

@@ -65,8 +65,8 @@ def server(node: Node) -> Fields:
 def clients(node: Node) -> Fields:
     registry = node.clients
     sessions = registry.all()
-    yield "connected_clients", len(registry.sessions)
-    yield "cluster_connections", 0
+    yield "connected_clients", len(registry.sessions) - len(node.peers.inbound)
+    yield "cluster_connections", node.peers.connections
     yield "maxclients", registry.max_clients
     yield "client_recent_max_input_buffer", max((session.reader.buffered for session in sessions), default=0)
     yield "client_recent_max_output_buffer", max((session.output_bytes for session in sessions), default=0)

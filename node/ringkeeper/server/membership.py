@@ -19,7 +19,7 @@ from ringkeeper.cluster.topology import Node as Peer
 from ringkeeper.cluster.topology import Topology, TopologyError, decode, encode, node_id
 from ringkeeper.cluster.view import ClusterView
 from ringkeeper.server.cluster_services import ClusterReplies
-from ringkeeper.server.config import ConfigError
+from ringkeeper.server.config import Config, ConfigError
 from ringkeeper.server.routes import Routes
 from ringkeeper.store.slot import SLOTS
 
@@ -50,7 +50,7 @@ class Membership:
         """The topology as JSON, as it is on disk."""
         self.standing = member.UNASSIGNED
         self.routes = Routes()
-        self.token = read_token(node.config.text("admin-token-file"))
+        self.token = read_token(node.config, "admin-token-file")
         self.services: Any = ClusterReplies(self) if self.enabled else NoCluster()
         self.view = ClusterView(None, my_id=self.id, my_port=node.port)
         self.lock = asyncio.Lock()
@@ -144,6 +144,7 @@ class Membership:
                 self.standing.role,
                 "" if self.standing.shard is None else f" of shard {self.standing.shard}",
             )
+        self.node.follow_topology()
         if self.sweeper is not None:
             self.sweeper.cancel()
         self.sweeper = asyncio.create_task(self.drop_lost_slots())
@@ -216,16 +217,17 @@ class NoCluster:
     enabled = False
 
 
-def read_token(path: str) -> bytes | None:
-    """The token of the control API, or None when no file is named; raises `ConfigError`."""
+def read_token(config: Config, directive: str) -> bytes | None:
+    """The token in the file that a directive names, or None when it names none; raises `ConfigError`."""
+    path = config.text(directive)
     if not path:
         return None
     try:
         token = Path(path).read_bytes().strip()
     except OSError as error:
-        raise ConfigError(f"admin-token-file: cannot read {path}: {error.strerror}") from None
+        raise ConfigError(f"{directive}: cannot read {path}: {error.strerror}") from None
     if not token:
-        raise ConfigError(f"admin-token-file: {path} is empty; it must hold a token")
+        raise ConfigError(f"{directive}: {path} is empty; it must hold a token")
     return token
 
 

@@ -28,6 +28,7 @@ class NodeCollector:
         yield from self.commands()
         yield from self.counters()
         yield from self.gauges()
+        yield from self.links()
 
     def commands(self) -> Iterator[Metric]:
         prefix = "ringkeeper_command"
@@ -72,10 +73,33 @@ class NodeCollector:
             ("network_output_bytes", "Bytes written to clients.", registry.bytes_out),
             ("keyspace_hits", "Lookups that found their key.", sum(each.hits for each in node.databases)),
             ("keyspace_misses", "Lookups that found no key.", sum(each.misses for each in node.databases)),
+            ("pubsub_forwarded", "Published messages sent to other nodes, each counted.", node.peers.sent),
+            ("pubsub_received", "Published messages that came from other nodes.", node.pubsub.received),
             ("expired_keys", "Keys removed because their time had come.", sum(each.expired for each in node.databases)),
         )
         for name, text, value in figures:
             yield CounterMetricFamily(f"ringkeeper_{name}", text, value=value)
+
+    def links(self) -> Iterator[Metric]:
+        peers = self.node.peers
+        dropped = CounterMetricFamily(
+            "ringkeeper_pubsub_dropped",
+            "Published messages that another node did not take in time, or that found no link to it.",
+            labels=["peer"],
+        )
+        state = GaugeMetricFamily(
+            "ringkeeper_peer_link_up", "Whether the link to another node is open.", labels=["peer"]
+        )
+        waiting = GaugeMetricFamily(
+            "ringkeeper_peer_link_waiting_bytes", "Published messages that wait for another node.", labels=["peer"]
+        )
+        for link in peers.links.values():
+            dropped.add_metric([link.peer.name], link.dropped)
+            state.add_metric([link.peer.name], link.is_open)
+            waiting.add_metric([link.peer.name], link.buffered)
+        yield dropped
+        yield state
+        yield waiting
 
     def gauges(self) -> Iterator[Metric]:
         node, membership = self.node, self.node.membership

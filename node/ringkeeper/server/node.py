@@ -34,8 +34,9 @@ from ringkeeper.server.dispatch import Dispatcher
 from ringkeeper.server.effects import Effects
 from ringkeeper.server.freeing import Freeing
 from ringkeeper.server.gates import Gatehouse
-from ringkeeper.server.membership import Membership
+from ringkeeper.server.membership import Membership, read_token
 from ringkeeper.server.modes import Modes
+from ringkeeper.server.peers import Peers
 from ringkeeper.server.pubsub import PubSub
 from ringkeeper.server.slowlog import SlowCommand, SlowLog
 from ringkeeper.server.tracking import TrackingTable
@@ -43,6 +44,7 @@ from ringkeeper.server.transactions import Transactions
 from ringkeeper.server.waiting import WaitingRoom
 from ringkeeper.store.events import event_classes
 from ringkeeper.store.keyspace import Clock, Keyspace
+from ringkeeper.store.slot import key_slot
 from ringkeeper.types.collection import Limits
 
 log = logging.getLogger(__name__)
@@ -88,6 +90,7 @@ class Node:
         if self.cluster_enabled:
             self.gatehouse.routes = self.membership.routes
         self.freeing = Freeing(self.databases, loop)
+        self.peers = self.make_peers()
         self.cron = Cron(self)
         self.listeners: list[asyncio.Server] = []
         self.admin: Any = None
@@ -115,6 +118,24 @@ class Node:
         dispatcher.transactions = self.transactions
         clients.transactions, clients.pubsub, clients.tracking = self.transactions, self.pubsub, self.tracking
         clients.on_monitors = self.choose_gates
+
+    def make_peers(self) -> Peers:
+        token = read_token(self.config, "peer-token-file") if self.cluster_enabled else None
+        if self.cluster_enabled and token is None:
+            log.info("No peer-token-file: what is published here reaches the subscribers of this node alone")
+        peers = Peers(
+            self.loop, self.random, token=token, my_id=self.membership.id, my_name=self.config.text("node-name"),
+            kill=self.clients.kill,
+        )  # fmt: skip
+        self.clients.on_peer_gone = peers.farewell
+        self.pubsub.forward, self.pubsub.forward_to_shard = peers.forward, peers.forward_to_shard
+        return peers
+
+    def follow_topology(self) -> None:
+        """Another topology is in force: bring what hangs on it into line."""
+        membership = self.membership
+        self.peers.update(membership.peers(), membership.standing.shard)
+        self.pubsub.drop_shard_channels(lambda channel: not membership.routes.is_ours(key_slot(channel)))
 
     def choose_gates(self) -> None:
         self.gatehouse.monitors = list(self.clients.monitors)
@@ -154,6 +175,7 @@ class Node:
         for limit in dataclasses.fields(self.limits):
             setattr(self.limits, limit.name, config.number(limit.name.replace("_", "-")))
         clients.output_limits = output_limits(config.text("client-output-buffer-limit"))
+        self.peers.limit = config.number("cluster-link-sendbuf-limit")
         self.tracking.max_keys = config.number("tracking-table-max-keys")
         if "notify-keyspace-events" in changed:
             self.pubsub.notify = event_classes(config.text("notify-keyspace-events"))
@@ -201,6 +223,7 @@ class Node:
             listener.close()
         self.cron.stop()
         self.freeing.stop()
+        self.peers.stop()
         await self.membership.stop()
         for session in self.clients.all():
             session.close()

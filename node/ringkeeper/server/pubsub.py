@@ -36,6 +36,10 @@ class PubSub:
         """The classes of `notify-keyspace-events`, `A` written out."""
         self.forward: Callable[[bytes, bytes], None] | None = None
         """Hands a message to the other nodes of the cluster."""
+        self.forward_to_shard: Callable[[bytes, bytes], None] | None = None
+        """The same, for the nodes of this node's shard."""
+        self.received = 0
+        """Messages from other nodes."""
 
     # Subscribing
 
@@ -125,6 +129,20 @@ class PubSub:
         return reached
 
     def publish_to_shard(self, channel: bytes, message: bytes) -> int:
+        reached = self.deliver_to_shard(channel, message)
+        if self.forward_to_shard is not None:
+            self.forward_to_shard(channel, message)
+        return reached
+
+    def receive(self, kind: str, channel: bytes, message: bytes) -> None:
+        """From another node: delivered here, never handed on."""
+        self.received += 1
+        if kind == SHARD:
+            self.deliver_to_shard(channel, message)
+        else:
+            self.deliver(channel, message)
+
+    def deliver_to_shard(self, channel: bytes, message: bytes) -> int:
         sessions = list(self.tables[SHARD].get(channel, ()))
         for session in sessions:
             session.deliver(Push([b"smessage", channel, message]))

@@ -31,6 +31,10 @@ class Routes:
     def assigned(self) -> bool:
         return self.standing.role != "unassigned"
 
+    def is_ours(self, slot: int) -> bool:
+        """Whether the slot is of this node's shard, be it its master or a replica."""
+        return self.topology is not None and self.assigned and self.topology.owners[slot] == self.standing.shard
+
     def update(self, topology: Topology, standing: Standing) -> None:
         """Take a new topology; O(slots + nodes)."""
         self.topology = topology
@@ -45,9 +49,12 @@ class Routes:
             self.served = bytes(SLOTS)
 
     def redirect(self, slot: int, session: Session, command: Command) -> ReplyError | None:  # noqa: ARG002
+        """As `gates.Routes`. A replica has sharded channels of its own, without READONLY as in Redis."""
         if self.topology is None or not self.assigned:
             return CLUSTER_DOWN if self.topology is None else NOT_SERVED
         owner = self.topology.owners[slot]
+        if owner == self.standing.shard and "pubsub" in command.flags:
+            return None
         address = self.addresses.get(owner)
         if address is None:
             return NOT_SERVED

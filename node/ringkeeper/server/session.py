@@ -85,6 +85,7 @@ class Session:
     subscriptions = cython.declare(dict, visibility="public")
     tracking = cython.declare(object, visibility="public")
     monitoring = cython.declare(cython.bint, visibility="public")
+    peer = cython.declare(object, visibility="readonly")
     deferred: bytearray
     running: cython.bint
     flush_scheduled: cython.bint
@@ -134,6 +135,8 @@ class Session:
         self.tracking = None
         """A `tracking.Tracking` behind CLIENT TRACKING ON."""
         self.monitoring = False
+        self.peer = None
+        """The id of the node whose link this is."""
         self.deferred = bytearray()
         """Messages to this session that came while its own command ran: they go behind the reply."""
         self.running = False
@@ -214,7 +217,7 @@ class Session:
                 if not self.batch:
                     return
             args: list[bytes] = self.batch[self.position]
-            if clients.paused and clients.holds_back(args):
+            if clients.paused and self.peer is None and clients.holds_back(args):
                 self.held = True
                 return
             self.position += 1
@@ -247,6 +250,12 @@ class Session:
         """Lift the reader's limits on strangers, if this client is none any more."""
         self.trusted = self.authenticated or not self.context.access.password_needed
         self.reader.authenticated = self.trusted
+
+    def become_peer(self, id_: str) -> None:
+        """The client is another node. It may say what nodes say to each other; that gives it no further rights."""
+        self.peer = id_
+        self.trusted = True
+        self.reader.authenticated = True
 
     def yield_turn(self) -> None:
         self.scheduled = True

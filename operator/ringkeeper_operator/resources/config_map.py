@@ -13,6 +13,7 @@ TOPOLOGY_KEY = "topology.json"
 
 CONFIG_DIRECTORY = "/etc/ringkeeper"
 DATA_DIRECTORY = "/data"
+PEER_TOKEN_FILE = "peer-token"
 
 
 def config_name(spec: Spec) -> str:
@@ -29,6 +30,7 @@ def render_directives(spec: Spec) -> str:
         "port": spec.port,
         "admin-port": spec.port + ADMIN_PORT_OFFSET,
         "admin-token-file": f"{CONFIG_DIRECTORY}/token",
+        "peer-token-file": f"{CONFIG_DIRECTORY}/{PEER_TOKEN_FILE}",
         "bind": "* -::*",
         "dir": DATA_DIRECTORY,
         "requirepass-file": f"{CONFIG_DIRECTORY}/password",

@@ -1,4 +1,5 @@
-"""Secrets: the clients' password where the user names none, and the operator's credential for the admin ports.
+"""Secrets: the clients' password where the user names none, the operator's credential for the admin ports, and the
+nodes' credential towards each other on the data ports.
 
 Their content is generated once. A Secret that the user names is only read by the pods, never owned or written.
 """
@@ -21,6 +22,10 @@ def internal_secret_name(spec: Spec) -> str:
     return f"{spec.name}-internal"
 
 
+def peer_secret_name(spec: Spec) -> str:
+    return f"{spec.name}-peer"
+
+
 def build_auth_secret(spec: Spec, password: str) -> Object | None:
     """None when the user names a Secret."""
     if spec.auth_secret is not None:
@@ -32,3 +37,8 @@ def build_auth_secret(spec: Spec, password: str) -> Object | None:
 def build_internal_secret(spec: Spec, token: str) -> Object:
     body = {"type": "Opaque", "stringData": {TOKEN_KEY: token}}
     return build_object(spec, "v1", "Secret", internal_secret_name(spec), body)
+
+
+def build_peer_secret(spec: Spec, token: str) -> Object:
+    body = {"type": "Opaque", "stringData": {TOKEN_KEY: token}}
+    return build_object(spec, "v1", "Secret", peer_secret_name(spec), body)

@@ -18,8 +18,20 @@ from ringkeeper_operator.resources.common import (
     pods_of,
     pods_of_shard,
 )
-from ringkeeper_operator.resources.config_map import CONFIG_DIRECTORY, CONFIG_FILE, DATA_DIRECTORY, config_name
-from ringkeeper_operator.resources.secret import PASSWORD_KEY, TOKEN_KEY, auth_secret_name, internal_secret_name
+from ringkeeper_operator.resources.config_map import (
+    CONFIG_DIRECTORY,
+    CONFIG_FILE,
+    DATA_DIRECTORY,
+    PEER_TOKEN_FILE,
+    config_name,
+)
+from ringkeeper_operator.resources.secret import (
+    PASSWORD_KEY,
+    TOKEN_KEY,
+    auth_secret_name,
+    internal_secret_name,
+    peer_secret_name,
+)
 from ringkeeper_operator.resources.service import nodes_service_name
 
 USER = 65532
@@ -138,18 +150,18 @@ def _volumes(spec: Spec) -> list[Object]:
                 "defaultMode": 0o440,
                 "sources": [
                     {"configMap": {"name": config_name(spec), "items": [{"key": CONFIG_FILE, "path": CONFIG_FILE}]}},
-                    {"secret": {"name": internal_secret_name(spec), "items": [{"key": TOKEN_KEY, "path": TOKEN_KEY}]}},
-                    {
-                        "secret": {
-                            "name": auth_secret_name(spec),
-                            "items": [{"key": PASSWORD_KEY, "path": PASSWORD_KEY}],
-                        }
-                    },
+                    _secret(internal_secret_name(spec), TOKEN_KEY, TOKEN_KEY),
+                    _secret(peer_secret_name(spec), TOKEN_KEY, PEER_TOKEN_FILE),
+                    _secret(auth_secret_name(spec), PASSWORD_KEY, PASSWORD_KEY),
                 ],
             },
         },
         {"name": "data", "emptyDir": {}},
     ]
+
+
+def _secret(name: str, key: str, path: str) -> Object:
+    return {"secret": {"name": name, "items": [{"key": key, "path": path}]}}
 
 
 def _scheduling(spec: Spec) -> Object:

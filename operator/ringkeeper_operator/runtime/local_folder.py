@@ -5,7 +5,7 @@
     FOLDER/cluster.json               name, base port
     FOLDER/supervisor.lock            locked by the supervisor while it lives; holds its pid
     FOLDER/topology.json              the committed topology with its version
-    FOLDER/admin-token, password      0600
+    FOLDER/admin-token, peer-token, password    0600
     FOLDER/NAME-I-J/                  a node's own folder: its configuration, log, pid
 
 STATE is `$XDG_STATE_HOME/ringkeeper` (`~/.local/state/ringkeeper`); FOLDER is STATE/NAME.d unless `--data` names it.
@@ -31,8 +31,8 @@ from ringkeeper.cluster.topology import Topology, TopologyError, decode, encode
 from ringkeeper_operator.runtime.base import Conflict, UncertainCommit
 
 OWN_FILES = (
-    "manifest.yaml", "topology.json", "topology.lock", "admin-token", "password", "status.json", "supervisor.log",
-    "supervisor.lock", "cluster.json",
+    "manifest.yaml", "topology.json", "topology.lock", "admin-token", "peer-token", "password", "status.json",
+    "supervisor.log", "supervisor.lock", "cluster.json",
 )  # fmt: skip
 LOCK_SECONDS = 0.5
 """A look at who holds the supervisor's lock takes it for a moment; whoever wants it for good tries for so long."""
@@ -143,9 +143,12 @@ class ClusterFolder:
         except OSError:
             return None
 
-    def make_admin_token(self) -> None:
+    def make_tokens(self) -> None:
+        """The operator's credential, and the nodes' own towards each other; those that are there stay."""
         if self.admin_token() is None:
             write_durably(self.path / "admin-token", secrets.token_hex(32).encode())
+        if not (self.path / "peer-token").exists():
+            write_durably(self.path / "peer-token", secrets.token_hex(32).encode())
 
     def password(self) -> str | None:
         with contextlib.suppress(FileNotFoundError):

@@ -23,5 +23,6 @@ def directives_of(
         "node-name": name,
         "maxmemory": str(spec.memory),
         "admin-token-file": str(folder.path / "admin-token"),
+        "peer-token-file": str(folder.path / "peer-token"),
     }
     return directives | ({"requirepass": password} if password else {})

@@ -28,7 +28,7 @@ def cluster(tmp_path: Path) -> tuple[ClusterFolder, Spec]:
     folder = ClusterFolder("c", tmp_path / "c")
     folder.path.mkdir()
     folder.enter(free_base_port(1), "", None)
-    folder.make_admin_token()
+    folder.make_tokens()
     return folder, manifest.spec_of(CLUSTER, uid=folder.uid)
 
 

@@ -98,13 +98,13 @@ def test_a_lock_whose_file_was_removed_keeps_nobody_out(folder: ClusterFolder) -
 
 def test_secrets_are_readable_by_their_owner_alone(folder: ClusterFolder) -> None:
     folder.enter(6400, "", "secret")
-    folder.make_admin_token()
+    folder.make_tokens()
     token = folder.admin_token()
     assert token is not None
     assert len(token) == 64
-    folder.make_admin_token()
+    folder.make_tokens()
     assert folder.admin_token() == token
-    for name in ("password", "admin-token"):
+    for name in ("password", "admin-token", "peer-token"):
         assert (folder.path / name).stat().st_mode & 0o777 == 0o600
     assert folder.password() == "secret"
     folder.enter(6400, "", None)
