@@ -41,7 +41,7 @@ class InProcess:
             node=cast(Any, SimpleNamespace(cluster_enabled=False)),
         )
         self.session = cast(Any, SimpleNamespace(context=context, protocol=protocol, authenticated=True))
-        self.dispatcher = Dispatcher(commands.load(), cast(Any, None))
+        self.dispatcher = Dispatcher(commands.load())
         self.reader = ReplyReader()
 
     def run(self, batch: list[list[bytes]]) -> list[Any]:

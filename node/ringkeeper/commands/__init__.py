@@ -21,6 +21,7 @@ GROUPS = (
     "pubsub",
     "tracking",
     "admin",
+    "latency",
     "memory",
     "debug",
     "introspection",

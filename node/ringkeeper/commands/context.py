@@ -204,12 +204,36 @@ class SlowCommand(Protocol):
     def client_name(self) -> bytes: ...
 
 
+class LatencyEvent(Protocol):
+    """What LATENCY keeps of one kind of stall."""
+
+    @property
+    def samples(self) -> Sequence[tuple[int, int]]:
+        """Unix seconds and milliseconds, the oldest first; never empty."""
+
+    @property
+    def longest(self) -> int: ...
+
+
+class Latency(Protocol):
+    def all(self) -> Mapping[str, LatencyEvent]: ...
+
+    def reset(self, names: Iterable[str]) -> int:
+        """Forget these events, or all; how many there were."""
+
+
 class Node(Protocol):
     """The process as a whole."""
 
     run_id: str
     version: str
     cluster_enabled: bool
+
+    @property
+    def latency(self) -> Latency: ...
+
+    def durations(self) -> Iterable[tuple[str, Sequence[int]]]:
+        """Name and histogram (`commands/durations.py`) of every command that was called."""
 
     def now_us(self) -> int:
         """Unix time in microseconds."""

@@ -136,6 +136,8 @@ def canonical(directive: Directive, words: Sequence[str]) -> str:
         raise ValueError(directive.instead)
     if directive.name == "client-output-buffer-limit":
         value = _output_limits(value)
+    elif directive.name == "latency-tracking-info-percentiles":
+        value = _percentiles(words)
     return value
 
 
@@ -167,6 +169,20 @@ def _output_limits(value: str) -> str:
             raise ValueError("Invalid client class specified in buffer limit configuration.")
         limits[key] = f"{_number(memory, hard)} {_number(memory, soft)} {int(seconds)}"
     return " ".join(f"{name} {limit}" for name, limit in limits.items())
+
+
+def _percentiles(words: Sequence[str]) -> str:
+    try:
+        percentages = [float(word) for word in words if word]
+    except ValueError:
+        raise ValueError("Invalid latency-tracking-info-percentiles parameters") from None
+    if any(not 0 <= percentage <= 100 for percentage in percentages):
+        raise ValueError("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]")
+    return " ".join(percentage_text(percentage) for percentage in percentages)
+
+
+def percentage_text(percentage: float) -> str:
+    return f"{percentage:.6f}".rstrip("0").rstrip(".")
 
 
 def nearest(name: str) -> str:

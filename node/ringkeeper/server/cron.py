@@ -66,13 +66,15 @@ class Cron:
 
     def expire(self) -> None:
         """Sweep while sweeping pays: a slot group without a fourth of expired keys ends the round, as does the time."""
-        end = time.monotonic_ns() + SLICE_NS * self.node.config.number("active-expire-effort")
+        begin = time.monotonic_ns()
+        end = begin + SLICE_NS * self.node.config.number("active-expire-effort")
         for keyspace in self.node.databases:
             sweep_until(keyspace, end)
             if keyspace.expiring and time.monotonic_ns() < end:
                 keyspace.sweep_fields(LOOKED_AT_ONCE)
         if self.node.effects.changes:
             self.node.effects.tell(None)
+        self.node.latency.add("expire-cycle", self.node.clock.now_ms, time.monotonic_ns() - begin)
 
 
 def sweep_until(keyspace: Keyspace, end: int) -> None:

@@ -144,6 +144,9 @@ TABLE = (
         maximum=2**63 - 1,
     ),
     Directive("slowlog-max-len", "number", "128", "entries that SLOWLOG keeps"),
+    Directive("latency-monitor-threshold", "number", "0", "ms that LATENCY notes; 0 none", maximum=2**63 - 1),
+    Directive("latency-tracking", "yes-no", "yes", "count each command's durations"),
+    Directive("latency-tracking-info-percentiles", "words", "50 99 99.9", "what INFO latencystats tells"),
     Directive(
         "enable-debug-command", "choice", "no", "who may use DEBUG", choices=("no", "yes", "local"), mutable=False
     ),

@@ -20,9 +20,11 @@ from ringkeeper.commands.table import Arguments, Command, Reply
 from ringkeeper.resp.values import Raw, ReplyError
 from ringkeeper.resp.writer import write
 
+if cython.compiled:
+    from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
+
 if TYPE_CHECKING:
     from ringkeeper.server.session import Session
-    from ringkeeper.server.slowlog import SlowLog
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +35,13 @@ Choice = Callable[[Command], tuple[Gate, ...]]
 NOTHING = Raw(b"")
 """The reply of a command that will answer later."""
 ENDLESS = 2**62
-"""More words than any command has."""
+"""More words than any command has, and longer than any takes."""
 ERROR_KINDS = 128
 """Redis stops to count errors by code beyond this many codes, since a client can make them up."""
+
+
+DURATIONS = 3072
+"""Counters of a histogram of durations: `server/latency.py` says which counts what."""
 
 
 @cython.final
@@ -54,6 +60,8 @@ class Entry:
     nanoseconds = cython.declare(cython.longlong, visibility="public")
     rejected = cython.declare(cython.longlong, visibility="public")
     failed = cython.declare(cython.longlong, visibility="public")
+    counters: object
+    durations: cython.p_longlong
 
     def __init__(self, command: Command) -> None:
         self.command = command
@@ -72,6 +80,29 @@ class Entry:
         """Refused before it ran."""
         self.failed = 0
         """Answered with an error by the command itself."""
+        self.counters = None
+        """Holds the memory of `durations`, from the first call on."""
+
+    @cython.cfunc
+    def took(self, spent: cython.longlong) -> cython.void:
+        """Count a call by its duration; all that take longer than a second as one that takes a second."""
+        if self.counters is None:
+            if cython.compiled:
+                self.counters = bytearray(DURATIONS * cython.sizeof(cython.longlong))
+                self.durations = cython.cast(cython.p_longlong, PyByteArray_AS_STRING(self.counters))
+            else:
+                self.counters = self.durations = [0] * DURATIONS
+        index: cython.int = 0
+        if spent > 1_000_000_000:
+            spent = 1_000_000_000
+        while spent >= 256:
+            spent >>= 1
+            index += 128
+        self.durations[index + spent] += 1
+
+    def histogram(self) -> list[int]:
+        """Calls by duration, to be read by `server/latency.py`; empty if none was counted."""
+        return [] if self.counters is None else [self.durations[index] for index in range(DURATIONS)]
 
 
 @cython.final
@@ -82,8 +113,9 @@ class Dispatcher:
     commands = cython.declare(dict, visibility="readonly")
     entries: dict[bytes, Entry]
     errors = cython.declare(dict, visibility="readonly")
-    slow_log = cython.declare(object, visibility="readonly")
+    on_slow = cython.declare(object, visibility="public")
     slower_than = cython.declare(cython.longlong, visibility="public")
+    counts_durations = cython.declare(cython.bint, visibility="public")
     mark = cython.declare(cython.longlong, visibility="public")
     processed = cython.declare(cython.longlong, visibility="readonly")
     writes = cython.declare(cython.longlong, visibility="readonly")
@@ -94,7 +126,7 @@ class Dispatcher:
     transactions = cython.declare(object, visibility="public")
     reported: set[tuple[str, int]]
 
-    def __init__(self, commands: dict[bytes, Command], slow_log: SlowLog) -> None:
+    def __init__(self, commands: dict[bytes, Command]) -> None:
         self.commands = {}
         """By lower-case name."""
         self.entries = {}
@@ -104,9 +136,11 @@ class Dispatcher:
             if command.subcommands:
                 entry.subentries = {word: Entry(subcommand) for word, subcommand in command.subcommands.items()}
             self.entries[name] = self.entries[name.upper()] = entry
-        self.slow_log = slow_log
-        self.slower_than = -1
-        """Nanoseconds from which a command is slow; negative means that none is."""
+        self.on_slow = None
+        """Called with session, command, words and nanoseconds when a command took `slower_than` or longer."""
+        self.slower_than = ENDLESS
+        """Nanoseconds."""
+        self.counts_durations = True
         self.mark = 0
         self.processed = 0
         self.writes = 0
@@ -188,8 +222,10 @@ class Dispatcher:
         spent: cython.longlong = now - self.mark
         self.mark = now
         entry.nanoseconds += spent
-        if 0 <= self.slower_than <= spent:
-            self.slow_log.add(session, entry.command, args, spent // 1000)
+        if self.counts_durations:
+            entry.took(spent)
+        if spent >= self.slower_than:
+            self.on_slow(session, entry.command, args, spent)
 
     @cython.cfunc
     def objection(self, session: Session, entry: Entry, args: Arguments) -> ReplyError | None:

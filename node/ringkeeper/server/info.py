@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ringkeeper.commands.connection import COMPATIBLE_VERSION
+from ringkeeper.commands.durations import percentiles
+from ringkeeper.server.config import percentage_text
 from ringkeeper.server.dispatch import Entry
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def render(node: Node, sections: Sequence[str]) -> bytes:
         if name in ("all", "everything"):
             wanted |= SECTIONS.keys()
         elif name == "default":
-            wanted |= SECTIONS.keys() - {"commandstats"}
+            wanted |= SECTIONS.keys() - {"commandstats", "latencystats"}
         else:
             wanted.add(name)
     parts = []
@@ -187,6 +189,14 @@ def error_stats(node: Node) -> Fields:
         yield f"errorstat_{code}", f"count={count}"
 
 
+def latency_stats(node: Node) -> Fields:
+    wanted = [float(word) for word in node.config.text("latency-tracking-info-percentiles").split()]
+    for name, counts in node.durations():
+        figures = zip(wanted, percentiles(counts, wanted), strict=True)
+        text = ",".join(f"p{percentage_text(percentage)}={microseconds:.3f}" for percentage, microseconds in figures)
+        yield f"latency_percentiles_usec_{name}", text
+
+
 def cluster(node: Node) -> Fields:
     yield "cluster_enabled", int(node.cluster_enabled)
 
@@ -208,6 +218,7 @@ SECTIONS: dict[str, Callable[[Node], Fields]] = {
     "modules": modules,
     "commandstats": command_stats,
     "errorstats": error_stats,
+    "latencystats": latency_stats,
     "cluster": cluster,
     "keyspace": keyspace,
 }

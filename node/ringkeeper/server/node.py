@@ -17,12 +17,13 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ringkeeper import __version__, commands
 from ringkeeper.commands.context import Client, Context
+from ringkeeper.commands.table import Arguments, Command
 from ringkeeper.persist.payload import Payloads
 from ringkeeper.persist.reader import MOST_GROWN
 from ringkeeper.server import info, logs
@@ -30,14 +31,16 @@ from ringkeeper.server.access import PasswordAccess
 from ringkeeper.server.clients import ClientRegistry, OutputLimits
 from ringkeeper.server.config import Config, ConfigError
 from ringkeeper.server.cron import Cron
-from ringkeeper.server.dispatch import Dispatcher
+from ringkeeper.server.dispatch import ENDLESS, Dispatcher
 from ringkeeper.server.effects import Effects
 from ringkeeper.server.freeing import Freeing
 from ringkeeper.server.gates import Gatehouse
+from ringkeeper.server.latency import LatencyMonitor
 from ringkeeper.server.membership import Membership, read_token
 from ringkeeper.server.modes import Modes
 from ringkeeper.server.peers import Peers
 from ringkeeper.server.pubsub import PubSub
+from ringkeeper.server.session import Session
 from ringkeeper.server.slowlog import SlowCommand, SlowLog
 from ringkeeper.server.tracking import TrackingTable
 from ringkeeper.server.transactions import Transactions
@@ -79,9 +82,11 @@ class Node:
         self.statistics_since = self.clock.now_ms
 
         self.slow_log = SlowLog()
+        self.latency = LatencyMonitor()
         self.access = PasswordAccess(config)
         self.gatehouse = Gatehouse(self.databases)
-        self.dispatcher = Dispatcher(commands.load(), self.slow_log)
+        self.dispatcher = Dispatcher(commands.load())
+        self.dispatcher.on_slow = self.took_long
         self.clients = ClientRegistry(
             dispatcher=self.dispatcher, clock=self.clock, make_context=self.make_context, loop=loop
         )
@@ -181,9 +186,11 @@ class Node:
             self.pubsub.notify = event_classes(config.text("notify-keyspace-events"))
             self.effects.update()
         clients.only_local = config.flag("protected-mode") and not self.access.password_needed
-        threshold = config.number("slowlog-log-slower-than")
-        self.dispatcher.slower_than = threshold * 1000 if threshold >= 0 else -1
+        self.slow_log.slower_than = config.number("slowlog-log-slower-than")
         self.slow_log.resize(config.number("slowlog-max-len"))
+        self.latency.threshold = config.number("latency-monitor-threshold")
+        self.dispatcher.slower_than = self.noteworthy_ns()
+        self.dispatcher.counts_durations = config.flag("latency-tracking")
         self.gatehouse.password_needed = self.access.password_needed
         self.gatehouse.max_memory = config.number("maxmemory")
         self.gatehouse.debug = config.text("enable-debug-command")
@@ -268,6 +275,19 @@ class Node:
 
     def set_active_expiry(self, on: bool) -> None:
         self.cron.active_expiry = on
+
+    def noteworthy_ns(self) -> int:
+        """How long a command must take before SLOWLOG or LATENCY may want to know of it."""
+        thresholds = [self.slow_log.slower_than * 1000, self.latency.threshold * 1_000_000 or -1]
+        return min((each for each in thresholds if each >= 0), default=ENDLESS)
+
+    def took_long(self, session: Session, command: Command, args: Arguments, nanoseconds: int) -> None:
+        self.slow_log.add(session, command, args, nanoseconds // 1000)
+        event = "fast-command" if "fast" in command.flags else "command"
+        self.latency.add(event, self.clock.now_ms, nanoseconds)
+
+    def durations(self) -> Iterable[tuple[str, Sequence[int]]]:
+        return ((entry.command.name, counts) for entry in self.dispatcher.all() if (counts := entry.histogram()))
 
     def slow_commands(self) -> Sequence[SlowCommand]:
         return list(self.slow_log.entries)

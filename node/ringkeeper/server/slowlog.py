@@ -31,6 +31,8 @@ class SlowLog:
     """The last `max_length` slow commands, newest first."""
 
     def __init__(self, max_length: int = 128) -> None:
+        self.slower_than = -1
+        """Microseconds from which a command is slow; negative means that none is."""
         self.next_id = 0
         self.entries: deque[SlowCommand] = deque(maxlen=max_length)
 
@@ -39,7 +41,7 @@ class SlowLog:
             self.entries = deque(list(self.entries)[:max_length], maxlen=max_length)
 
     def add(self, session: Session, command: Command, args: Arguments, microseconds: int) -> None:
-        if "skip_slowlog" in command.flags:
+        if not 0 <= self.slower_than <= microseconds or "skip_slowlog" in command.flags:
             return
         if command.name in SECRET:
             args = [*args[:1], b"(redacted)"]

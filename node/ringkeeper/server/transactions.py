@@ -100,6 +100,7 @@ class Transactions:
 
     def run(self, session: Session, queue: list[Arguments]) -> Raw:
         out = bytearray(b"*%d\r\n" % len(queue))
+        began = self.dispatcher.mark
         session.executing = True
         self.effects.held += 1
         try:
@@ -109,6 +110,7 @@ class Transactions:
             self.effects.held -= 1
             session.executing = False
         self.effects.settle()
+        self.dispatcher.mark = began
         return Raw(bytes(out))
 
     def spans_slots(self, queue: list[Arguments]) -> bool:

@@ -1,0 +1,131 @@
+"""What the introspection commands answer, beside Redis 7.0.15 and Valkey 9.1: the same errors, the same shapes.
+
+A shape is a reply without its figures: the kinds of its parts and the names of its fields. Of a list whose elements
+look alike one stands for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from differential.compare import Peer
+from real_redis import real_redis
+from server_process import serving
+
+from ringkeeper.resp.values import ReplyError, SetReply, Simple, Verbatim
+
+
+@dataclass(frozen=True)
+class Ports:
+    ours: int
+    redis: int
+    valkey: int
+
+
+@pytest.fixture(scope="module")
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
+    with (
+        serving(tmp_path_factory.mktemp("ours"), "--enable-debug-command", "yes") as server,
+        real_redis(tmp_path_factory.mktemp("redis")) as redis,
+        real_redis(tmp_path_factory.mktemp("valkey"), "valkey") as valkey,
+    ):
+        yield Ports(server.port, redis, valkey)
+
+
+def shape(reply: Any) -> Any:
+    match reply:
+        case ReplyError():
+            return f"-{reply.text}"
+        case Simple() | Verbatim():
+            return type(reply).__name__
+        case dict():
+            return {key: shape(value) for key, value in reply.items()}
+        case list():
+            parts = [shape(part) for part in reply]
+            alike = len(parts) > 1 and all(part == parts[0] for part in parts)
+            return (type(reply).__name__, parts[:1] if alike or isinstance(reply, SetReply) else parts)
+    return type(reply).__name__
+
+
+def pairs(reply: list[Any]) -> Any:
+    """A map as RESP2 writes it."""
+    return dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+def split(line: str) -> list[bytes]:
+    return [word.encode() for word in line.split()]
+
+
+def answers(port: int, protocol: int, lines: str) -> list[Any]:
+    """Of commands, one a line, on a connection of their own."""
+    peer = Peer(port, protocol)
+    try:
+        return peer.run([split(line) for line in lines.splitlines() if line.strip()])
+    finally:
+        peer.close()
+
+
+SLOW = """
+CONFIG SET latency-monitor-threshold 1
+LATENCY RESET
+DEBUG SLEEP 0.01
+"""
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f"{SLOW}LATENCY HISTORY command",
+        f"{SLOW}LATENCY GRAPH command",
+        f"{SLOW}LATENCY DOCTOR",
+        f"{SLOW}LATENCY LATEST",
+        f"{SLOW}LATENCY RESET none command\nLATENCY RESET command",
+        "LATENCY GRAPH nothing",
+        "LATENCY HISTORY nothing",
+        "LATENCY HISTORY",
+        "LATENCY GRAPH a b",
+        "LATENCY LATEST a",
+        "LATENCY NOTHING",
+        "LATENCY HELP",
+        "LATENCY",
+        "CONFIG RESETSTAT\nLATENCY HISTOGRAM get nothing",
+    ],
+)
+def test_redis_own_shapes_and_errors(ports: Ports, protocol: int, lines: str) -> None:
+    assert shape(answers(ports.ours, protocol, lines)) == shape(answers(ports.redis, protocol, lines))
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_latency_histogram_has_redis_own_shape(ports: Ports, protocol: int) -> None:
+    lines = "CONFIG RESETSTAT\nSET k v\nCONFIG GET port\nLATENCY HISTOGRAM set config get"
+    ours, theirs = (answers(port, protocol, lines)[-1] for port in (ports.ours, ports.redis))
+    if protocol == 2:
+        ours, theirs = ([pairs(each) if isinstance(each, list) else each for each in reply] for reply in (ours, theirs))
+        ours, theirs = pairs(ours), pairs(theirs)
+    assert ours.keys() >= {b"set", b"config|get"}
+    assert b"get" not in ours
+    for reply in (ours, theirs):
+        times = reply[b"set"].pop(b"histogram_usec")
+        calls = dict(times) if protocol == 3 else pairs(times)
+        assert list(calls.values())[-1] == 1
+        assert all(isinstance(key, int) for key in calls)
+    assert ours[b"set"] == theirs[b"set"] == {b"calls": 1}
+
+
+def test_without_latency_tracking_nothing_is_counted(ports: Ports) -> None:
+    lines = """
+CONFIG SET latency-tracking no
+CONFIG RESETSTAT
+SET k v
+LATENCY HISTOGRAM
+INFO latencystats
+CONFIG SET latency-tracking yes
+"""
+    for port in (ports.ours, ports.redis):
+        histograms, text = answers(port, 3, lines)[3:5]
+        assert histograms == {}
+        assert text.text == b"# Latencystats\r\n"
