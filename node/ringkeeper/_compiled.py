@@ -37,6 +37,7 @@ MODULES = (
     "ringkeeper.resp.reader",
     "ringkeeper.resp.writer",
     "ringkeeper.commands.glob",
+    "ringkeeper.access.permissions",
     "ringkeeper.server.dispatch",
     "ringkeeper.server.session",
 )

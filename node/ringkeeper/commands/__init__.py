@@ -22,6 +22,7 @@ GROUPS = (
     "tracking",
     "admin",
     "latency",
+    "acl",
     "memory",
     "debug",
     "introspection",

@@ -99,7 +99,7 @@ def client_kill(context: Context, args: Arguments) -> Reply:
             raise ReplyError("ERR No such client")
         kill(context, victims)
         return OK
-    tests, skip_me = kill_filters(args)
+    tests, skip_me = kill_filters(context, args)
     victims = [
         client
         for client in context.clients.all()
@@ -109,7 +109,7 @@ def client_kill(context: Context, args: Arguments) -> Reply:
     return len(victims)
 
 
-def kill_filters(args: Arguments) -> tuple[list[Callable[[Client], bool]], bool]:
+def kill_filters(context: Context, args: Arguments) -> tuple[list[Callable[[Client], bool]], bool]:
     """What `CLIENT KILL option value …` asks of a client, and whether it spares its own connection."""
     tests: list[Callable[[Client], bool]] = []
     skip_me = True
@@ -121,11 +121,11 @@ def kill_filters(args: Arguments) -> tuple[list[Callable[[Client], bool]], bool]
                 raise ReplyError(SYNTAX)
             skip_me = value.lower() == b"yes"
         else:
-            tests.append(kill_filter(option.lower(), value))
+            tests.append(kill_filter(context, option.lower(), value))
     return tests, skip_me
 
 
-def kill_filter(option: bytes, value: bytes) -> Callable[[Client], bool]:
+def kill_filter(context: Context, option: bytes, value: bytes) -> Callable[[Client], bool]:
     text = text_of(value)
     match option:
         case b"id":
@@ -141,9 +141,9 @@ def kill_filter(option: bytes, value: bytes) -> Callable[[Client], bool]:
         case b"laddr":
             return lambda client: client.local_address == text
         case b"user":
-            if text != "default":
+            if not context.access.has_user(value):
                 raise ReplyError(f"ERR No such user '{text}'")
-            return lambda client: client.authenticated
+            return lambda client: client.user.name == value
     raise ReplyError(SYNTAX)
 
 

@@ -100,15 +100,13 @@ def auth(context: Context, args: Arguments) -> Reply:
             "ERR AUTH <password> called without any password configured for the default user. "
             "Are you sure your configuration is correct?"
         )
-    authenticate(context, text_of(args[1]) if len(args) == 3 else "default", args[-1])
+    authenticate(context, args[1] if len(args) == 3 else b"default", args[-1], args[0])
     return OK
 
 
-def authenticate(context: Context, user: str, password: bytes) -> None:
-    if not context.access.authenticate(user, password):
+def authenticate(context: Context, user: bytes, password: bytes, command: bytes) -> None:
+    if not context.access.log_in(context.client, user, password, command):
         raise ReplyError(WRONG_PASSWORD)
-    context.client.user = user
-    context.client.authenticated = True
 
 
 @command(
@@ -142,8 +140,8 @@ def hello(context: Context, args: Arguments) -> Reply:
         else:
             raise ReplyError(f"ERR Syntax error in HELLO option '{text_of(args[position])}'")
     if credentials is not None:
-        authenticate(context, text_of(credentials[0]), credentials[1])
-    if context.access.password_needed and not client.authenticated:
+        authenticate(context, *credentials, args[0])
+    if not client.authenticated:
         raise ReplyError(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
             "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at the "

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ringkeeper.store.keyspace import Keyspace, Value
 from ringkeeper.types.collection import Limits
+
+if TYPE_CHECKING:
+    from ringkeeper.commands.table import Command
 
 
 class Client(Protocol):
@@ -25,7 +28,8 @@ class Client(Protocol):
     library_version: bytes
     protocol: int
     """2 or 3."""
-    user: str
+    user: User
+    """The default user until another has logged in."""
     authenticated: bool
     read_only: bool
     """READONLY was said: a replica may answer reads."""
@@ -78,14 +82,57 @@ class Settings(Protocol):
     def reset_statistics(self) -> None: ...
 
 
+class User(Protocol):
+    """Whom a session acts for."""
+
+    @property
+    def name(self) -> bytes: ...
+
+
 class Access(Protocol):
-    """Who may come in."""
+    """Who may come in, and what they may do then. Users are named; a user without a session is one too."""
 
     @property
     def password_needed(self) -> bool:
         """Whether a connection starts unauthenticated."""
 
-    def authenticate(self, user: str, password: bytes) -> bool: ...
+    def log_in(self, client: Client, user: bytes, password: bytes, command: bytes) -> bool:
+        """Make the client that user; a failure is logged with the command's name as it was written."""
+
+    def has_user(self, name: bytes) -> bool: ...
+
+    def names(self) -> list[bytes]: ...
+
+    def lines(self) -> list[bytes]:
+        """All users as ACL LIST shows them."""
+
+    def fields(self, name: bytes) -> dict[bytes, Any] | None:
+        """A user as ACL GETUSER shows them."""
+
+    def set_user(self, name: bytes, words: Sequence[bytes]) -> None:
+        """All or nothing; raises `ReplyError`."""
+
+    def delete_users(self, names: Sequence[bytes]) -> int:
+        """How many there were; their connections are closed. Raises `ReplyError` for the default user."""
+
+    def load(self) -> None:
+        """The users of the ACL file in place of those that are there; raises `ReplyError`."""
+
+    def save(self) -> None: ...
+
+    def try_out(self, name: bytes, command: Command, args: Sequence[bytes]) -> bytes | None:
+        """What ACL DRYRUN says against a command by that user; raises `ReplyError`."""
+
+    def may_read_every_key(self, client: Client, command: Command, args: Sequence[bytes]) -> bool:
+        """Besides running the command: what SORT asks before it follows a pattern."""
+
+    def new_password(self, digits: int) -> str:
+        """So many hexadecimal digits that nobody can guess."""
+
+    def refusals(self, count: int) -> list[dict[bytes, Any]]:
+        """As ACL LOG shows them, newest first."""
+
+    def forget_refusals(self) -> None: ...
 
 
 class Serializer(Protocol):

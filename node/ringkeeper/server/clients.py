@@ -186,6 +186,13 @@ class ClientRegistry:
             session.closing = True
             session.transport.abort()
 
+    def dismiss(self, client: Client) -> None:
+        """As `kill`, but the client whose command runs gets its reply."""
+        if client.id == self.current:
+            client.close_after_reply()
+        else:
+            self.kill(client)
+
     def pause(self, until_ms: int, *, writes_only: bool) -> None:
         """As in Redis a second pause only ever prolongs and widens the first."""
         self.pause_writes_only = writes_only and (self.pause_writes_only or not self.paused)

@@ -9,15 +9,15 @@ kept as their canonical text (`100mb` as `104857600`), which is what CONFIG GET 
 from __future__ import annotations
 
 import difflib
-import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ringkeeper.commands.glob import compile_glob
+from ringkeeper.resp.inline import split_inline
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.server.directives import DIRECTIVES, Directive
+from ringkeeper.server.files import write_durably
 from ringkeeper.store.events import canonical_events
 
 UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
@@ -37,6 +37,10 @@ class Config:
         self.file: Path | None = None
         self.given: set[str] = set()
         """Directives that the command line, the file or CONFIG SET named."""
+        self.users: list[tuple[str, list[str]]] = []
+        """Lines `user NAME rule …`, without their first word, and where each stands."""
+        self.user_lines: Callable[[], list[bytes]] = list
+        """The users as CONFIG REWRITE writes them; none if they are kept elsewhere."""
         self.on_change: Callable[[frozenset[str]], None] = lambda _: None
         """Called behind CONFIG SET with the names that changed."""
         self.on_reset: Callable[[], None] = lambda: None
@@ -52,6 +56,9 @@ class Config:
 
     def put(self, name: str, words: Sequence[str], where: str) -> None:
         """Take a directive at start; raises `ConfigError`."""
+        if name.lower() == "user":
+            self.declare_user(list(words), where)
+            return
         directive = DIRECTIVES.get(name.lower())
         if directive is None:
             raise ConfigError(f"{where}: unknown directive '{name}'{nearest(name)}")
@@ -60,6 +67,11 @@ class Config:
         except ValueError as error:
             raise ConfigError(f"{where}: {directive.name}: {error}") from None
         self.given.add(directive.name)
+
+    def declare_user(self, words: list[str], where: str) -> None:
+        if any(words[:1] == other[:1] for _, other in self.users):
+            raise ConfigError(f"{where}: user {' '.join(words[:1])}: declared before; a user can be declared once")
+        self.users.append((where, words))
 
     # commands.context.Settings
 
@@ -100,7 +112,7 @@ class Config:
         if self.file is None:
             raise ReplyError("ERR The server is running without a config file")
         try:
-            rewrite_file(self.file, {name: self.values[name] for name in self.given})
+            rewrite_file(self.file, {name: self.values[name] for name in self.given}, self.user_lines())
         except OSError as error:
             raise ReplyError(f"ERR Rewriting config file: {error.strerror}") from None
 
@@ -234,65 +246,38 @@ def read_file(config: Config, path: Path, depth: int = 0) -> None:
             config.put(words[0], words[1:], where)
 
 
-ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "a": "\a"}
-WORD = re.compile(
-    r"""\s*(?:"((?:\\.|[^"\\])*)"(?=\s|$)|'((?:\\'|[^'])*)'(?=\s|$)|((?:[^\s"'])(?:[^\s])*)(?=\s|$))""", re.DOTALL
-)
-
-
 def split_words(line: str) -> list[str]:
-    """Redis's quoting: `"…"` with backslash escapes, `'…'` with `\\'` only. Raises `ValueError`."""
-    words: list[str] = []
-    line = line.strip()
-    position = 0
-    while position < len(line):
-        match = WORD.match(line, position)
-        if match is None:
-            raise ValueError("unbalanced quotes in configuration line")
-        double, single, plain = match.groups()
-        if double is not None:
-            words.append(re.sub(r"\\(x[0-9a-fA-F]{2}|.)", _unescape, double))
-        else:
-            words.append(plain if plain is not None else single.replace("\\'", "'"))
-        position = match.end()
-    return words
-
-
-def _unescape(match: re.Match[str]) -> str:
-    code = match[1]
-    if len(code) == 3:
-        return chr(int(code[1:], 16))
-    return ESCAPES.get(code, code)
+    """By Redis's rules of quoting, which are those of inline commands. Raises `ValueError`."""
+    words = split_inline(line.encode("utf-8", "surrogateescape"))
+    if words is None:
+        raise ValueError("unbalanced quotes in configuration line")
+    return [word.decode("utf-8", "surrogateescape") for word in words]
 
 
 # Writing
 
 
-def rewrite_file(path: Path, values: Mapping[str, str]) -> None:
-    """CONFIG REWRITE: each value in the place of its first line, comments kept, new ones at the end."""
+def rewrite_file(path: Path, values: Mapping[str, str], users: Sequence[bytes]) -> None:
+    """CONFIG REWRITE: each value in the place of its first line, comments kept, new ones at the end; so the users."""
     written: set[str] = set()
     lines: list[str] = []
+    new_users = [line.decode("utf-8", "surrogateescape") for line in users]
     for line in path.read_text("utf-8", "surrogateescape").splitlines():
         name = (line.split() or [""])[0].lower()
-        if name not in values:
+        if name == "user":
+            lines += new_users[:1]
+            del new_users[:1]
+        elif name not in values:
             lines.append(line)
         elif name not in written:
             written.add(name)
             lines.append(f"{name} {quoted(name, values[name])}")
-    if missing := [name for name in DIRECTIVES if name in values and name not in written]:
+    missing = [f"{name} {quoted(name, values[name])}" for name in DIRECTIVES if name in values and name not in written]
+    if missing or new_users:
         if (marker := "# Generated by CONFIG REWRITE") not in lines:
             lines.append(marker)
-        lines.extend(f"{name} {quoted(name, values[name])}" for name in missing)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write("\n".join(lines) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        os.unlink(temporary)
-        raise
+        lines += missing + new_users
+    write_durably(path, ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"))
 
 
 def quoted(name: str, value: str) -> str:

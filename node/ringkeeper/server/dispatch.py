@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Gate = Callable[["Session", Command, Arguments], ReplyError | None]
-Choice = Callable[[Command], tuple[Gate, ...]]
-"""The gates of a command on this node, as it is configured at present."""
+Gates = tuple[Gate, ...]
+Choice = Callable[[Command], tuple[Gates, Gates]]
+"""The gates of a command on this node, as it is configured at present; and those for a restricted session."""
 
 NOTHING = Raw(b"")
 """The reply of a command that will answer later."""
@@ -52,6 +53,7 @@ class Entry:
     command = cython.declare(object, visibility="readonly")
     function = cython.declare(object, visibility="public")
     gates = cython.declare(tuple, visibility="public")
+    restricted_gates = cython.declare(tuple, visibility="public")
     subentries = cython.declare(object, visibility="public")
     least: cython.Py_ssize_t
     most: cython.Py_ssize_t
@@ -67,6 +69,8 @@ class Entry:
         self.command = command
         self.function = command.function
         self.gates = ()
+        self.restricted_gates = ()
+        """For sessions to which not every command is open."""
         self.subentries = None
         self.blocking = "blocking" in command.flags
         self.least = abs(command.arity)
@@ -124,6 +128,7 @@ class Dispatcher:
     effects = cython.declare(object, visibility="public")
     waiting = cython.declare(object, visibility="public")
     transactions = cython.declare(object, visibility="public")
+    permission = cython.declare(object, visibility="public")
     reported: set[tuple[str, int]]
 
     def __init__(self, commands: dict[bytes, Command]) -> None:
@@ -153,6 +158,8 @@ class Dispatcher:
         self.waiting = None
         """The `WaitingRoom`."""
         self.transactions = None
+        self.permission = None
+        """The gate of the users' rules, for commands that run again."""
         self.errors = {}
         """Error replies by their code."""
         self.reported = set()
@@ -166,7 +173,7 @@ class Dispatcher:
     def choose_gates(self, choice: Choice) -> None:
         """Set every command's gates anew: at start, and when what they depend on has changed."""
         for entry in self.all():
-            entry.gates = choice(entry.command)
+            entry.gates, entry.restricted_gates = choice(entry.command)
 
     def reset_statistics(self) -> None:
         for entry in self.all():
@@ -174,7 +181,7 @@ class Dispatcher:
         self.errors.clear()
         self.processed = 0
 
-    def execute(self, session: Session, args: Arguments, out: bytearray) -> None:
+    def execute(self, session: Session, args: Arguments, out: bytearray, restricted: cython.bint = False) -> None:
         """Run one command (at least one word) and put its reply behind `out`, in the session's protocol."""
         entry: Entry | None = self.entries.get(args[0])
         if entry is None or entry.subentries is not None:
@@ -184,7 +191,7 @@ class Dispatcher:
                 self.refuse(session, error, out)
                 return
         self.last = entry.command
-        refusal = self.objection(session, entry, args)
+        refusal = self.objection(session, entry, args, restricted)
         if refusal is not None:
             self.refuse(session, refusal, out, entry.command.name)
             return
@@ -228,13 +235,14 @@ class Dispatcher:
             self.on_slow(session, entry.command, args, spent)
 
     @cython.cfunc
-    def objection(self, session: Session, entry: Entry, args: Arguments) -> ReplyError | None:
+    def objection(self, session: Session, entry: Entry, args: Arguments, restricted: cython.bint) -> ReplyError | None:
         """What a gate says against a command, arity being the first; None if it may run."""
         count: cython.Py_ssize_t = len(args)
         if count < entry.least or count > entry.most:
             entry.rejected += 1
             return ReplyError(f"ERR wrong number of arguments for '{entry.command.name}' command")
-        for gate in entry.gates:
+        gates: tuple[Gate, ...] = entry.restricted_gates if restricted else entry.gates
+        for gate in gates:
             refusal: ReplyError | None = gate(session, entry.command, args)
             if refusal is not None:
                 entry.rejected += 1
@@ -247,14 +255,16 @@ class Dispatcher:
             entry = self.find(args)
         except ReplyError as error:
             return error
-        refusal: ReplyError | None = self.objection(session, entry, args)
+        refusal: ReplyError | None = self.objection(session, entry, args, session.restricted)
         if refusal is None and "no_multi" in entry.command.flags:
             return ReplyError("ERR Command not allowed inside a transaction")
         return refusal
 
     def run_again(self, session: Session, entry: Entry, args: Arguments) -> Reply:
-        """The reply of a command that waited, or once more `Blocked`."""
+        """The reply of a command that waited, or once more `Blocked`. What its user may do can have changed."""
         try:
+            if session.restricted and (refusal := self.permission(session, entry.command, args)):
+                raise refusal
             return entry.function(session.context, args)
         except ReplyError as error:
             entry.failed += 1

@@ -1,12 +1,13 @@
 """What may stand between a command and its function, in the order in which it is asked.
 
-    (arity) -> debug -> auth -> slot -> lease -> memory -> monitor
+    (arity) -> debug -> auth -> permission -> slot -> lease -> memory -> monitor
 
 A command's arity is checked first, by the dispatcher itself: it holds on every node, and the gates rely on it. A gate
 sees the session, the command and its words, and returns the error that ends the command, or None. Before what nodes say
 to each other stands a single other gate: only they may. `Gatehouse` knows
 which of them a command needs on this node as it is configured now; the others cost nothing, because they are not
-there: a node that runs alone has no slot gate, and a command without keys has none anywhere.
+there: a node that runs alone has no slot gate, and a command without keys has none anywhere. Authentication and the
+users' rules are asked of restricted sessions alone: to the others every command is open.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ringkeeper.store.keyspace import Keyspace
 from ringkeeper.store.slot import key_slot
 
 if TYPE_CHECKING:
-    from ringkeeper.server.dispatch import Gate
+    from ringkeeper.server.dispatch import Gate, Gates
     from ringkeeper.server.session import Session
 
 ESCAPES = {0x5C: "\\\\", 0x22: '\\"', 0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x07: "\\a", 0x08: "\\b"}
@@ -61,8 +62,10 @@ def peers_only(session: Session, command: Command, args: Arguments) -> ReplyErro
 class Gatehouse:
     """Chooses gates. Its attributes are set from the configuration; `Dispatcher.choose_gates` puts them into force."""
 
-    def __init__(self, databases: list[Keyspace]) -> None:
+    def __init__(self, databases: list[Keyspace], permission: Gate) -> None:
         self.databases = databases
+        self.permission = permission
+        """What the user of a session may do: `AccessControl.permission`."""
         self.password_needed = False
         self.max_memory = 0
         """Bytes; 0 means no limit."""
@@ -73,14 +76,23 @@ class Gatehouse:
         self.routes: Routes | None = None
         """None on a node that runs alone."""
 
-    def choose(self, command: Command) -> tuple[Gate, ...]:
+    def choose(self, command: Command) -> tuple[Gates, Gates]:
+        """The gates for a session to which every command is open, and those for any other."""
         if command.internal:
-            return () if "no_auth" in command.flags else (peers_only,)
-        gates: list[Gate] = []
+            only: Gates = () if "no_auth" in command.flags else (peers_only,)
+            return only, only
+        first: list[Gate] = []
         if command.name.partition("|")[0] == "debug" and self.debug != "yes":
-            gates.append(self.debugging)
-        if self.password_needed and "no_auth" not in command.flags:
-            gates.append(auth)
+            first.append(self.debugging)
+        rights: list[Gate] = []
+        if "no_auth" not in command.flags:
+            rights = [auth, self.permission] if self.password_needed else [self.permission]
+        last = self.choose_last(command)
+        return (*first, *last), (*first, *rights, *last)
+
+    def choose_last(self, command: Command) -> list[Gate]:
+        """Those that ask about the node rather than the session."""
+        gates: list[Gate] = []
         if self.routes is not None:
             if command.keys == (1, 1, 1) and len(command.key_specs) == 1:
                 gates.append(one_key_gate(self.routes))
@@ -92,7 +104,7 @@ class Gatehouse:
             gates.append(self.memory)
         if self.monitors and not command.flags & UNMONITORED:
             gates.append(self.show)
-        return tuple(gates)
+        return gates
 
     def show(self, session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG002
         now_us = session.context.node.now_us()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ringkeeper.access.permissions import Reason
 from ringkeeper.commands.connection import COMPATIBLE_VERSION
 from ringkeeper.commands.durations import percentiles
 from ringkeeper.server.config import percentage_text
@@ -136,6 +137,9 @@ def stats(node: Node) -> Fields:
     yield "tracking_total_keys", len(node.tracking.readers)
     yield "tracking_total_items", sum(map(len, node.tracking.readers.values()))
     yield "tracking_total_prefixes", len(node.tracking.prefixes)
+    for reason, count in node.access.denials.counts.items():
+        word = "cmd" if reason is Reason.COMMAND else reason.name.lower()
+        yield f"acl_access_denied_{word}", count
     yield "client_output_buffer_limit_disconnections", registry.output_limit_disconnections
     yield "loop_delay_usec", round(node.cron.delay_seconds * 1e6)
     yield "loop_delay_max_usec", round(node.cron.longest_delay_seconds * 1e6)

@@ -20,6 +20,7 @@ from ringkeeper.cluster.topology import Topology, TopologyError, decode, encode,
 from ringkeeper.cluster.view import ClusterView
 from ringkeeper.server.cluster_services import ClusterReplies
 from ringkeeper.server.config import Config, ConfigError
+from ringkeeper.server.files import write_durably
 from ringkeeper.server.routes import Routes
 from ringkeeper.store.slot import SLOTS
 
@@ -229,23 +230,3 @@ def read_token(config: Config, directive: str) -> bytes | None:
     if not token:
         raise ConfigError(f"{directive}: {path} is empty; it must hold a token")
     return token
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Make a file appear whole or not at all: temporary file, fsync, rename, fsync of the directory."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -55,6 +55,11 @@ class NodeCollector:
             codes.add_metric([code], count)
         yield codes
 
+        denied = CounterMetricFamily("ringkeeper_acl_denied", "Commands and logins refused by ACL.", labels=["reason"])
+        for reason, count in self.node.access.denials.counts.items():
+            denied.add_metric([reason.name.lower()], count)
+        yield denied
+
     def counters(self) -> Iterator[Metric]:
         node, registry = self.node, self.node.clients
         figures = (

@@ -56,7 +56,7 @@ class Modes:
         elif session.tracking is not None:
             self.execute_tracked(session, args, out)
         else:
-            self.dispatcher.execute(session, args, out)
+            self.dispatcher.execute(session, args, out, session.restricted)
 
     def refuse_while_subscribed(self, session: Session, args: Arguments, out: bytearray) -> None:
         refusal = self.dispatcher.objection_to(session, args)
@@ -79,7 +79,7 @@ class Modes:
     def execute_tracked(self, session: Session, args: Arguments, out: bytearray) -> None:
         length = len(out)
         dispatcher = self.dispatcher
-        dispatcher.execute(session, args, out)
+        dispatcher.execute(session, args, out, session.restricted)
         tracking = session.tracking
         command = dispatcher.last
         if tracking is None or command is None:

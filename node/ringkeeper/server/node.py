@@ -23,11 +23,12 @@ from typing import Any
 
 from ringkeeper import __version__, commands
 from ringkeeper.commands.context import Client, Context
+from ringkeeper.commands.table import COMMANDS
 from ringkeeper.commands.table import Arguments, Command
 from ringkeeper.persist.payload import Payloads
 from ringkeeper.persist.reader import MOST_GROWN
 from ringkeeper.server import info, logs
-from ringkeeper.server.access import PasswordAccess
+from ringkeeper.server.access import AccessControl
 from ringkeeper.server.clients import ClientRegistry, OutputLimits
 from ringkeeper.server.config import Config, ConfigError
 from ringkeeper.server.cron import Cron
@@ -83,10 +84,12 @@ class Node:
 
         self.slow_log = SlowLog()
         self.latency = LatencyMonitor()
-        self.access = PasswordAccess(config)
-        self.gatehouse = Gatehouse(self.databases)
-        self.dispatcher = Dispatcher(commands.load())
+        table = commands.load()
+        self.access = AccessControl(config, COMMANDS, self.clock)
+        self.gatehouse = Gatehouse(self.databases, self.access.permission)
+        self.dispatcher = Dispatcher(table)
         self.dispatcher.on_slow = self.took_long
+        self.dispatcher.permission = self.access.permission
         self.clients = ClientRegistry(
             dispatcher=self.dispatcher, clock=self.clock, make_context=self.make_context, loop=loop
         )
@@ -102,7 +105,12 @@ class Node:
         self.stopped = asyncio.Event()
         config.on_change = self.apply
         config.on_reset = self.reset_statistics
+        config.user_lines = self.access.lines_for_configuration
         self.apply(frozenset(config.values))
+        self.access.load_at_start()
+        self.access.sessions, self.access.kill = self.clients.all, self.clients.dismiss
+        self.access.on_change = self.apply_access
+        self.apply_access()
 
     def connect_effects(self) -> None:
         """Put together what follows from a change of data, and what it needs of the sessions."""
@@ -185,15 +193,20 @@ class Node:
         if "notify-keyspace-events" in changed:
             self.pubsub.notify = event_classes(config.text("notify-keyspace-events"))
             self.effects.update()
-        clients.only_local = config.flag("protected-mode") and not self.access.password_needed
         self.slow_log.slower_than = config.number("slowlog-log-slower-than")
         self.slow_log.resize(config.number("slowlog-max-len"))
         self.latency.threshold = config.number("latency-monitor-threshold")
         self.dispatcher.slower_than = self.noteworthy_ns()
         self.dispatcher.counts_durations = config.flag("latency-tracking")
-        self.gatehouse.password_needed = self.access.password_needed
+        self.access.apply(changed)
         self.gatehouse.max_memory = config.number("maxmemory")
         self.gatehouse.debug = config.text("enable-debug-command")
+        self.apply_access()
+
+    def apply_access(self) -> None:
+        """Put into force what depends on the users."""
+        self.clients.only_local = self.config.flag("protected-mode") and self.access.users.default.no_password
+        self.gatehouse.password_needed = self.access.password_needed
         self.choose_gates()
 
     # Starting and stopping

@@ -66,6 +66,7 @@ class Session:
     trusted: cython.bint
     authenticated = cython.declare(cython.bint, visibility="public")
     user = cython.declare(object, visibility="public")
+    restricted = cython.declare(cython.bint, visibility="public")
     name = cython.declare(object, visibility="public")
     library_name = cython.declare(object, visibility="public")
     library_version = cython.declare(object, visibility="public")
@@ -115,6 +116,10 @@ class Session:
         """CLIENT PAUSE holds back the next command."""
         self.connected_at = self.last_active = clients.clock.now_ms
         self.last_command = None
+        self.user = None
+        """An `access.user.User`: the default one until another has logged in."""
+        self.restricted = True
+        """Not every command is open to it: nobody has logged in, or a user whose rules must be asked."""
         self.library_name = b""
         self.library_version = b""
         self._no_touch = False
@@ -227,7 +232,7 @@ class Session:
             if self.unusual:
                 clients.modes.execute(self, args, self.out)
             else:
-                dispatcher.execute(self, args, self.out)
+                dispatcher.execute(self, args, self.out, self.restricted)
             if self.reply_mode != "on":
                 del self.out[length:]
                 if self.reply_mode == "skipping":
@@ -354,10 +359,8 @@ class Session:
 
     def reset(self) -> None:
         self.clients.let_go(self)
-        access = self.context.access
-        self.authenticated = not access.password_needed
+        self.context.access.welcome(self)
         self.trust()
-        self.user = "default"
         self.name = b""
         self.protocol = 2
         self.read_only = False
@@ -367,6 +370,10 @@ class Session:
         self.no_touch = False
         self.context.database = 0
         self.context.keyspace = self.context.databases[0]
+
+    def update_access(self) -> None:
+        """To be called when its user, or what that one may do, has changed."""
+        self.restricted = not (self.authenticated and self.user.permissions.unrestricted)
 
     @property
     def no_touch(self) -> bool:
@@ -403,7 +410,8 @@ class Session:
             f" rbs=0 rbp=0 obl={len(self.out)} oll={1 if buffered else 0} omem={buffered}"
             f" tot-mem={self.reader.buffered + len(self.out) + buffered}"
             f" events={'r' if not self.writing_paused else 'w'} cmd={command.name if command else 'NULL'}"
-            f" user={self.user} redir={self.tracking.redirect if self.tracking else -1} resp={self.protocol}"
+            f" user={self.user.name.decode('utf-8', 'replace')}"
+            f" redir={self.tracking.redirect if self.tracking else -1} resp={self.protocol}"
             f" lib-name={self.library_name.decode('utf-8', 'replace')}"
             f" lib-ver={self.library_version.decode('utf-8', 'replace')}"
         )
