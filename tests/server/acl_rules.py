@@ -17,8 +17,9 @@ HASHES = [b"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", b
 WORDS = [
     b"on", b"off", b"nopass", b"resetpass", b"reset", b"allkeys", b"resetkeys", b"allchannels", b"resetchannels",
     b"allcommands", b"nocommands", b"clearselectors", b"ON", b"AllKeys", b"nonsense", b"", b"~", b"%", b"&", b"+", b"-",
-    b"%R", b"%RR~a", b"%X~a", b"%~a", b"~a b", b"&a b", b"+@", b"-@nope", b"+nope", b"-nope", b"+get|", b"+|", b"(", b")",
-    b"()", b"(on)", b"(~a", b"~x)", b"+config|get|x", b"-select|0", b"+a|b|c", b"-config|", b"on\0z", b"+get\0z", b"*",
+    b"%R", b"%RR~a", b"%X~a", b"%~a", b"~a b", b"&a b", b"+@", b"-@nope", b"+nope", b"-nope", b"+get|", b"+|", b"(",
+    b")", b"()",
+    b"(on)", b"(~a", b"~x)", b"+config|get|x", b"-select|0", b"+a|b|c", b"-config|", b"on\0z", b"+get\0z", b"*",
 ]  # fmt: skip
 
 
@@ -59,7 +60,9 @@ class Generator:
             return self.selector()
         if chosen < 0.9:
             return self.password_rule()
-        return self.cased(self.pick([b"resetkeys", b"resetchannels", b"clearselectors", b"reset", b"on", b"off", b"nopass"]))
+        return self.cased(
+            self.pick([b"resetkeys", b"resetchannels", b"clearselectors", b"reset", b"on", b"off", b"nopass"])
+        )
 
     def command_rule(self) -> bytes:
         sign = self.pick([b"+", b"+", b"-"])

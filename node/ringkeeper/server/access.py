@@ -25,7 +25,7 @@ from ringkeeper.server.files import write_durably
 
 if TYPE_CHECKING:
     from ringkeeper.server.session import Session
-    from ringkeeper.store.clock import Clock
+    from ringkeeper.store.keyspace import Clock
 
 log = logging.getLogger(__name__)
 
