@@ -23,8 +23,7 @@ from typing import Any
 
 from ringkeeper import __version__, commands
 from ringkeeper.commands.context import Client, Context
-from ringkeeper.commands.table import COMMANDS
-from ringkeeper.commands.table import Arguments, Command
+from ringkeeper.commands.table import COMMANDS, Arguments, Command
 from ringkeeper.persist.payload import Payloads
 from ringkeeper.persist.reader import MOST_GROWN
 from ringkeeper.server import info, logs
