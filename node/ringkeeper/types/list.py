@@ -374,23 +374,26 @@ class List:
         large: cython.bint = not self.compact and is_large(self.limit, len(element))
         if chunk.plain != large:
             self.insert_at(position, offset, element, True)
-            self.remove_at(position, offset)
+            if not self.remove_at(position, offset):
+                self.join_around(position + 1)
             return
         chunk.elements[offset] = element
         chunk.size += len(element) - len(old) if large else packed_size(element) - packed_size(old)
         self.memory += len(element) - len(old)
 
     @cython.cfunc
-    def remove_at(self, position: cython.Py_ssize_t, offset: cython.Py_ssize_t) -> cython.void:
+    def remove_at(self, position: cython.Py_ssize_t, offset: cython.Py_ssize_t) -> cython.bint:
+        """Whether the chunk went with the element."""
         chunk: Chunk = self.chunks[position]
         old: bytes = chunk.elements.pop(offset)
         self.count -= 1
         self.memory -= ELEMENT_BYTES + len(old)
         if chunk.elements:
             chunk.size -= packed_size(old)
-        else:
-            del self.chunks[position]
-            self.memory -= CHUNK_BYTES
+            return False
+        del self.chunks[position]
+        self.memory -= CHUNK_BYTES
+        return True
 
     # By content
 
