@@ -177,8 +177,8 @@ class Stories:
 
     def command(self) -> Arguments:
         maker = self.random.choice(
-            [self.data, self.data, self.data, self.transaction, self.transaction, self.pubsub, self.pubsub,
-             self.tracking, self.server]
+            [self.data, self.data, self.data, self.lists, self.lists, self.waits, self.transaction, self.transaction,
+             self.pubsub, self.pubsub, self.tracking, self.server]
         )  # fmt: skip
         return maker()
 
@@ -194,6 +194,36 @@ class Stories:
                 [b"GETEX", key, b"EX", b"100"], [b"SETBIT", key, b"3", b"1"], [b"INCRBYFLOAT", key, b"1.5"],
                 [b"FLUSHDB"], [b"SWAPDB", b"0", b"1"], [b"EXISTS", key], [b"SETNX", key, b"v"], [b"NOPE"], [b"GET"],
                 [b"MSET", key, b"1", self.key(), b"2"], [b"STRLEN", key], [b"TOUCH", key], [b"TYPE", key],
+            ]
+        )  # fmt: skip
+
+    def end(self) -> bytes:
+        return self.pick(b"LEFT", b"RIGHT")
+
+    def lists(self) -> Arguments:
+        key = self.key()
+        return self.random.choice(
+            [
+                [b"LPUSH", key, b"1"], [b"RPUSH", key, *self.some(b"2", b"3")], [b"RPUSH", key, b"1"],
+                [b"LPUSHX", key, b"4"], [b"RPOP", key], [b"LPOP", key, self.pick(b"0", b"2")],
+                [b"LMOVE", key, self.key(), self.end(), self.end()], [b"RPOPLPUSH", key, self.key()],
+                [b"LTRIM", key, b"0", b"-2"], [b"LREM", key, b"0", self.pick(b"1", b"2")],
+                [b"LSET", key, b"0", b"5"], [b"LINSERT", key, b"BEFORE", b"1", b"6"], [b"LRANGE", key, b"0", b"-1"],
+                [b"LMPOP", b"2", key, self.key(), self.end()], [b"DEL", *self.some(*self.KEYS)],
+            ]
+        )  # fmt: skip
+
+    def waits(self) -> Arguments:
+        """They end by a write or by CLIENT UNBLOCK; what ends by time is told in `tests/server/test_blocking.py`."""
+        other = ID + b"%d" % self.random.randrange(CONNECTIONS)
+        return self.random.choice(
+            [
+                [self.pick(b"BLPOP", b"BRPOP"), *self.some(*self.KEYS), b"0"],
+                [b"BLMOVE", self.key(), self.key(), self.end(), self.end(), b"0"],
+                [b"BRPOPLPUSH", self.key(), self.key(), b"0"],
+                [b"BLMPOP", b"0", b"2", self.key(), self.key(), self.end(), b"COUNT", b"2"],
+                [b"CLIENT", b"UNBLOCK", other], [b"CLIENT", b"UNBLOCK", other, self.pick(b"ERROR", b"TIMEOUT", b"x")],
+                [b"CLIENT", b"KILL", b"ID", b"99999"],
             ]
         )  # fmt: skip
 

@@ -77,14 +77,15 @@ class Modes:
             self.dispatcher.refuse(session, refusal, out)
 
     def execute_tracked(self, session: Session, args: Arguments, out: bytearray) -> None:
-        length = len(out)
+        """A read that fails is remembered as well, unless a gate refused it."""
         dispatcher = self.dispatcher
+        processed = dispatcher.processed
         dispatcher.execute(session, args, out, session.restricted)
         tracking = session.tracking
         command = dispatcher.last
         if tracking is None or command is None:
             return
-        if "readonly" in command.flags and out[length : length + 1] != b"-" and command.name != "exec":
+        if "readonly" in command.flags and dispatcher.processed != processed and command.name != "exec":
             self.tracking.remember(session, [args[position] for position in command.key_positions(args)])
         if not session.executing and session.transaction is None and command.name != "client|caching":
             tracking.caching = None

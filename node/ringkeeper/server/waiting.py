@@ -151,3 +151,5 @@ class WaitingRoom:
                 if type(reply) is not Blocked:
                     self.leave(wait)
                     wait.session.answer(reply)
+                if self.effects.changes:
+                    self.effects.tell(wait.session)
