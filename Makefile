@@ -57,6 +57,7 @@ soak: setup ## the long runs: a million fuzzed streams in each form, a million c
 	$(PURE) $(PYTHON) tests/resp/fuzz.py --streams $(SOAK_STREAMS) --seed 0
 	$(COMPILED) $(PYTHON) tests/differential/run.py --commands $(SOAK_COMMANDS) --seed 0
 	$(COMPILED) $(PYTHON) tests/differential/sessions.py --steps $(SOAK_STEPS) --seed 0
+	$(COMPILED) $(PYTHON) tests/differential/acl.py --steps $(SOAK_STEPS) --seed 0
 	$(COMPILED) $(PYTHON) -m pytest -m soak --timeout 7200 tests || [ $$? = 5 ] # 5: no test is marked so
 
 e2e: setup ## a real Kubernetes (kind): images, chart, quickstart, faults; from nothing, and deleted again

@@ -61,27 +61,30 @@ class DenialLog:
 
     def __init__(self, max_length: int = DEFAULT_LENGTH) -> None:
         self.max_length = max_length
-        """As `acllog-max-len` says; a shorter one trims the log at the next entry."""
+        """As `acllog-max-len` says; a shorter one trims the log when the next entry comes."""
         self.entries: list[Refusal] = []
         self.next_id = 0
         self.counts = dict.fromkeys(Reason, 0)
 
     def add(self, refusal: Refusal) -> None:
         self.counts[refusal.reason] += 1
+        if self.max_length and self.merge(refusal):
+            return
         if self.max_length:
-            self.merge(refusal)
+            refusal.id = self.next_id
+            self.next_id += 1
+            self.entries.insert(0, refusal)
         del self.entries[self.max_length :]
 
-    def merge(self, refusal: Refusal) -> None:
+    def merge(self, refusal: Refusal) -> bool:
+        """Count it with a like entry, if there is one."""
         for index, entry in enumerate(self.entries[:COMPARED]):
             if entry.is_like(refusal):
                 entry.client, entry.updated_ms = refusal.client, refusal.updated_ms
                 entry.count += 1
                 self.entries.insert(0, self.entries.pop(index))
-                return
-        refusal.id = self.next_id
-        self.next_id += 1
-        self.entries.insert(0, refusal)
+                return True
+        return False
 
     def newest(self, count: int) -> Iterator[Refusal]:
         return islice(self.entries, max(0, count))

@@ -95,7 +95,7 @@ def reset(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
 def auth(context: Context, args: Arguments) -> Reply:
     if len(args) > 3:
         raise ReplyError(SYNTAX)
-    if len(args) == 2 and not context.access.password_needed:
+    if len(args) == 2 and not context.access.has_password:
         raise ReplyError(
             "ERR AUTH <password> called without any password configured for the default user. "
             "Are you sure your configuration is correct?"

@@ -96,6 +96,10 @@ class Access(Protocol):
     def password_needed(self) -> bool:
         """Whether a connection starts unauthenticated."""
 
+    @property
+    def has_password(self) -> bool:
+        """Whether the default user has one, be that user off or on."""
+
     def log_in(self, client: Client, user: bytes, password: bytes, command: bytes) -> bool:
         """Make the client that user; a failure is logged with the command's name as it was written."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ringkeeper.access.denials import DenialLog, Refusal
 from ringkeeper.access.permissions import Denial, Patterns, Permissions, Reason
 from ringkeeper.access.selector import READ, Table
-from ringkeeper.access.user import User, lost_channels
+from ringkeeper.access.user import User, may_lose_channels
 from ringkeeper.access.users import DEFAULT, AclFileError, Users, printable, read_acl_file
 from ringkeeper.commands.context import Client
 from ringkeeper.commands.table import Arguments, Command
@@ -44,7 +44,7 @@ CHANGED_SINCE = (
 WHY_CHANGED = {
     Reason.COMMAND: "no permission to execute the command or subcommand",
     Reason.KEY: "no permission to touch the specified keys",
-    Reason.CHANNEL: "no permission to access one of the channels used as arguments to the command",
+    Reason.CHANNEL: "no permission to access one of the channels used as arguments",
 }
 
 
@@ -107,6 +107,10 @@ class AccessControl:
     def password_needed(self) -> bool:
         default = self.users.default
         return not (default.no_password and default.enabled)
+
+    @property
+    def has_password(self) -> bool:
+        return not self.users.default.no_password
 
     def welcome(self, session: Session) -> None:
         """A session that is new, or behind RESET, acts for the default user."""
@@ -204,7 +208,7 @@ class AccessControl:
 
     def close_subscribers(self, old: User, new: User) -> None:
         """Those sessions of the user that listen to a channel to which the user will have no right."""
-        if lost_channels(old, new):
+        if may_lose_channels(old, new):
             for session in self.sessions():
                 if session.user is old and listens_elsewhere(session, new):
                     self.dismiss(session)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ringkeeper.commands.table import Arguments, Command
 from ringkeeper.resp.values import ReplyError, Simple
+from ringkeeper.server.redaction import redacted
 from ringkeeper.store.keyspace import Keyspace
 from ringkeeper.store.slot import key_slot
 
@@ -106,10 +107,10 @@ class Gatehouse:
             gates.append(self.show)
         return gates
 
-    def show(self, session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG002
+    def show(self, session: Session, command: Command, args: Arguments) -> ReplyError | None:
         now_us = session.context.node.now_us()
         line = f"{now_us // 1_000_000}.{now_us % 1_000_000:06} [{session.context.database} {session.address}]"
-        shown = Simple(" ".join([line, *map(quoted, args)]).encode())
+        shown = Simple(" ".join([line, *map(quoted, redacted(command, args))]).encode())
         for monitor in self.monitors:
             monitor.deliver(shown)
         return None

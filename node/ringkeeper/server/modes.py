@@ -49,7 +49,7 @@ class Modes:
                 self.refuse_while_subscribed(session, args, out)
                 return
             if name == b"ping" and len(args) <= 2 and session.transaction is None:
-                write(out, [b"pong", args[1] if len(args) == 2 else b""], 2)
+                self.ping(session, args, out)
                 return
         if session.transaction is not None and name not in AT_ONCE:
             self.queue(session, args, out)
@@ -67,6 +67,10 @@ class Modes:
                 " in this context"
             )
         self.dispatcher.refuse(session, refusal, out, "exec" if args[0].lower() == b"exec" else "")
+
+    def ping(self, session: Session, args: Arguments, out: bytearray) -> None:
+        refusal = self.dispatcher.objection_to(session, args) if session.restricted else None
+        write(out, refusal or [b"pong", args[1] if len(args) == 2 else b""], 2)
 
     def queue(self, session: Session, args: Arguments, out: bytearray) -> None:
         refusal = self.dispatcher.objection_to(session, args)

@@ -204,7 +204,7 @@ class Node:
 
     def apply_access(self) -> None:
         """Put into force what depends on the users."""
-        self.clients.only_local = self.config.flag("protected-mode") and self.access.users.default.no_password
+        self.clients.only_local = self.config.flag("protected-mode") and not self.access.has_password
         self.gatehouse.password_needed = self.access.password_needed
         self.choose_gates()
 

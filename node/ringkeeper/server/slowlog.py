@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ringkeeper.commands.table import Arguments, Command
+from ringkeeper.server.redaction import redacted
 
 if TYPE_CHECKING:
     from ringkeeper.server.session import Session
 
 KEPT_ARGUMENTS = 32
 KEPT_BYTES = 128
-SECRET = frozenset({"auth", "hello", "config|set"})
-"""Commands whose arguments may be passwords."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +42,9 @@ class SlowLog:
     def add(self, session: Session, command: Command, args: Arguments, microseconds: int) -> None:
         if not 0 <= self.slower_than <= microseconds or "skip_slowlog" in command.flags:
             return
-        if command.name in SECRET:
-            args = [*args[:1], b"(redacted)"]
         seconds = session.context.keyspace.clock.now_ms // 1000
-        entry = SlowCommand(self.next_id, seconds, microseconds, shortened(args), session.address, session.name)
+        words = shortened(redacted(command, args))
+        entry = SlowCommand(self.next_id, seconds, microseconds, words, session.address, session.name)
         self.entries.appendleft(entry)
         self.next_id += 1
 
