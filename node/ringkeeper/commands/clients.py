@@ -65,21 +65,31 @@ def client_info(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     summary="Lists open connections.",
 )
 def client_list(context: Context, args: Arguments) -> Reply:
-    clients = list(context.clients.all())
+    clients = context.clients.all()
     if len(args) == 4 and args[2].lower() == b"type":
-        check_type(args[3])
-        clients = clients if args[3].lower() == b"normal" else []
+        kind = kind_named(args[3])
+        clients = [client for client in clients if kind_of(client) == kind]
     elif len(args) > 3 and args[2].lower() == b"id":
-        ids = {integer(word, "ERR Invalid client ID") for word in args[3:]}
-        clients = [client for client in clients if client.id in ids]
+        ids = [integer(word, "ERR Invalid client ID") for word in args[3:]]
+        clients = [client for id_ in ids if (client := context.clients.find(id_)) is not None]
     elif len(args) != 2:
         raise ReplyError(SYNTAX)
-    return Verbatim("".join(f"{client.describe()}\n" for client in clients).encode())
+    return Verbatim("".join([f"{client.describe()}\n" for client in clients]).encode())
 
 
-def check_type(word: bytes) -> None:
-    if word.lower() not in (b"normal", b"slave", b"replica", b"pubsub", b"master"):
+KINDS = {b"normal": "normal", b"pubsub": "pubsub", b"master": "master", b"slave": "replica", b"replica": "replica"}
+
+
+def kind_named(word: bytes) -> str:
+    kind = KINDS.get(word.lower())
+    if kind is None:
         raise ReplyError(f"ERR Unknown client type '{text_of(word)}'")
+    return kind
+
+
+def kind_of(client: Client) -> str:
+    """Nodes do not follow each other over client connections yet, so none is a master's or a replica's."""
+    return "pubsub" if client.is_subscribed else "normal"
 
 
 @command(
@@ -109,33 +119,39 @@ def client_kill(context: Context, args: Arguments) -> Reply:
     return len(victims)
 
 
-def kill_filters(context: Context, args: Arguments) -> tuple[list[Callable[[Client], bool]], bool]:
-    """What `CLIENT KILL option value …` asks of a client, and whether it spares its own connection."""
-    tests: list[Callable[[Client], bool]] = []
+Test = Callable[[Client], bool]
+
+
+def kill_filters(context: Context, args: Arguments) -> tuple[list[Test], bool]:
+    """What `CLIENT KILL option value …` asks of a client, and whether it spares its own connection.
+
+    Of an option that is given twice the last one counts.
+    """
+    tests: dict[bytes, Test] = {}
     skip_me = True
-    if len(args) % 2:
-        raise ReplyError(SYNTAX)
-    for option, value in zip(args[2::2], args[3::2], strict=True):
-        if option.lower() == b"skipme":
+    for position in range(2, len(args), 2):
+        option = args[position].lower()
+        if position + 1 == len(args):
+            raise ReplyError(SYNTAX)
+        value = args[position + 1]
+        if option == b"skipme":
             if value.lower() not in (b"yes", b"no"):
                 raise ReplyError(SYNTAX)
             skip_me = value.lower() == b"yes"
         else:
-            tests.append(kill_filter(context, option.lower(), value))
-    return tests, skip_me
+            tests[option] = kill_filter(context, option, value)
+    return list(tests.values()), skip_me
 
 
-def kill_filter(context: Context, option: bytes, value: bytes) -> Callable[[Client], bool]:
+def kill_filter(context: Context, option: bytes, value: bytes) -> Test:
     text = text_of(value)
     match option:
         case b"id":
-            id_ = integer(value, "ERR client-id should be greater than 0")
-            if id_ < 1:
-                raise ReplyError("ERR client-id should be greater than 0")
+            id_ = positive(value, "ERR client-id should be greater than 0", "ERR client-id should be greater than 0")
             return lambda client: client.id == id_
         case b"type":
-            check_type(value)
-            return lambda _: text.lower() == "normal"
+            kind = kind_named(value)
+            return lambda client: kind_of(client) == kind
         case b"addr":
             return lambda client: client.address == text
         case b"laddr":
@@ -144,7 +160,18 @@ def kill_filter(context: Context, option: bytes, value: bytes) -> Callable[[Clie
             if not context.access.has_user(value):
                 raise ReplyError(f"ERR No such user '{text}'")
             return lambda client: client.user.name == value
+        case b"maxage":
+            age = positive(value, "ERR maxage is not an integer or out of range", "ERR maxage should be greater than 0")
+            latest = context.keyspace.clock.now_ms - 1000 * age
+            return lambda client: client.connected_at <= latest
     raise ReplyError(SYNTAX)
+
+
+def positive(word: bytes, not_a_number: str, too_small: str) -> int:
+    number = integer(word, not_a_number)
+    if number < 1:
+        raise ReplyError(too_small)
+    return number
 
 
 def kill(context: Context, victims: list[Client]) -> None:
@@ -197,9 +224,9 @@ def client_getname(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
 def client_setinfo(context: Context, args: Arguments) -> Reply:
     option = args[2].lower()
     if option == b"lib-name":
-        context.client.library_name = checked_name(args[3], "lib-name")
+        context.client.library_name = checked_name(args[3], text_of(args[2]))
     elif option == b"lib-ver":
-        context.client.library_version = checked_name(args[3], "lib-ver")
+        context.client.library_version = checked_name(args[3], text_of(args[2]))
     else:
         raise ReplyError(f"ERR Unrecognized option '{text_of(args[2])}'")
     return OK
@@ -257,6 +284,11 @@ def on_or_off(word: bytes) -> bool:
     return word.lower() == b"on"
 
 
+def too_many(args: Arguments) -> ReplyError:
+    word = text_of(args[1])
+    return ReplyError(f"ERR unknown subcommand or wrong number of arguments for '{word}'. Try CLIENT HELP.")
+
+
 @command(
     "CLIENT|PAUSE",
     arity=-3,
@@ -269,7 +301,7 @@ def on_or_off(word: bytes) -> bool:
 def client_pause(context: Context, args: Arguments) -> Reply:
     writes_only = False
     if len(args) > 4:
-        raise ReplyError("ERR CLIENT PAUSE mode must be WRITE or ALL")
+        raise too_many(args)
     if len(args) == 4:
         if args[3].lower() not in (b"write", b"all"):
             raise ReplyError("ERR CLIENT PAUSE mode must be WRITE or ALL")
@@ -312,6 +344,8 @@ def client_help(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
 
 
 CLIENT_HELP = """
+CACHING (YES|NO)
+    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.
 GETREDIR
     Return the client ID we are redirecting to when tracking is enabled.
 GETNAME
@@ -334,6 +368,8 @@ KILL <option> <value> [<option> <value> [...]]
       Kill connections authenticated by <username>.
     * ID <client-id>
       Kill connections by client id.
+    * MAXAGE <seconds>
+      Kill connections that are at least so old.
     * SKIPME (YES|NO)
       Skip killing current connection (default: yes).
 LIST [options ...]
@@ -354,6 +390,11 @@ SETINFO <option> <value>
     Set client meta attr. Options are:
     * LIB-NAME: the client lib name.
     * LIB-VER: the client lib version.
+UNBLOCK <clientid> [TIMEOUT|ERROR]
+    Unblock the specified blocked client.
+TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]
+         [OPTIN] [OPTOUT] [NOLOOP]
+    Control server assisted client side caching.
 TRACKINGINFO
     Report tracking status for the current connection.
 NO-EVICT (ON|OFF)

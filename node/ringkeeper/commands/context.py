@@ -41,6 +41,11 @@ class Client(Protocol):
     address: str
     """The peer's, as `127.0.0.1:50123` or `[::1]:50123`; `local_address` is this end's."""
     local_address: str
+    connected_at: int
+    """Unix milliseconds."""
+
+    @property
+    def is_subscribed(self) -> bool: ...
 
     def close_after_reply(self) -> None: ...
 
@@ -55,6 +60,8 @@ class Clients(Protocol):
     """All the sessions of this node."""
 
     def all(self) -> Iterable[Client]: ...
+
+    def find(self, id_: int) -> Client | None: ...
 
     def kill(self, client: Client) -> None: ...
 

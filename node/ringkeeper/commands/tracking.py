@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ringkeeper.commands.context import Client, Context, TrackingState
+from ringkeeper.commands.clients import too_many
+from ringkeeper.commands.context import Context, TrackingState
 from ringkeeper.commands.numbers import SYNTAX, integer
 from ringkeeper.commands.table import Arguments, Reply, command
 from ringkeeper.resp.values import OK, ReplyError, SetReply
@@ -20,7 +21,7 @@ CLIENT = "noscript loading stale"
     summary="Controls server-assisted client-side caching for the connection.",
 )
 def client_tracking(context: Context, args: Arguments) -> Reply:
-    wanted = tracking_options(args[3:], {client.id for client in context.clients.all()})
+    wanted = tracking_options(args[3:], context)
     word = args[2].lower()
     if word == b"on":
         check_options(wanted, context.tracking.state(context.client))
@@ -32,8 +33,7 @@ def client_tracking(context: Context, args: Arguments) -> Reply:
     return OK
 
 
-def tracking_options(words: Arguments, ids: set[int]) -> TrackingState:
-    """`ids` are those of all clients."""
+def tracking_options(words: Arguments, context: Context) -> TrackingState:
     wanted = TrackingState()
     index = 0
     while index < len(words):
@@ -43,8 +43,8 @@ def tracking_options(words: Arguments, ids: set[int]) -> TrackingState:
             index += 1
             if wanted.redirect:
                 raise ReplyError("ERR A client can only redirect to a single other client")
-            wanted.redirect = integer(words[index], "ERR Invalid client ID")
-            if wanted.redirect not in ids:
+            wanted.redirect = integer(words[index])
+            if context.clients.find(wanted.redirect) is None:
                 raise ReplyError("ERR The client ID you want redirect to does not exist")
         elif word == b"bcast":
             wanted.broadcast = True
@@ -160,11 +160,11 @@ def client_trackinginfo(context: Context, args: Arguments) -> Reply:  # noqa: AR
 def client_unblock(context: Context, args: Arguments) -> Reply:
     with_error = False
     if len(args) > 4:
-        raise ReplyError("ERR wrong number of arguments for 'client|unblock' command")
+        raise too_many(args)
     if len(args) == 4:
         if args[3].lower() not in (b"timeout", b"error"):
             raise ReplyError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
         with_error = args[3].lower() == b"error"
     id_ = integer(args[2])
-    client: Client | None = next((client for client in context.clients.all() if client.id == id_), None)
+    client = context.clients.find(id_)
     return int(client is not None and context.clients.unblock(client, with_error=with_error))

@@ -180,6 +180,9 @@ class ClientRegistry:
     def all(self) -> Iterable[Session]:
         return list(self.sessions.values())
 
+    def find(self, id_: int) -> Session | None:
+        return self.sessions.get(id_)
+
     def kill(self, client: Client) -> None:
         session = self.sessions.get(client.id)
         if session is not None:

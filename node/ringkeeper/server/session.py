@@ -417,20 +417,23 @@ class Session:
         )
 
     def flags(self) -> str:
-        """As CLIENT LIST names them."""
+        """As CLIENT LIST names them, in its order."""
         tracking = self.tracking
         flags = (
             ("O" if self.monitoring else "")
             + ("P" if self.is_subscribed else "")
             + ("x" if self.transaction is not None else "")
             + ("b" if self.wait is not None else "")
-            + ("d" if self.watch_touched else "")
+        )
+        if tracking is not None:
+            flags += "t" + ("R" if tracking.broken else "") + ("B" if tracking.broadcast else "")
+        flags += (
+            ("d" if self.watch_touched else "")
+            + ("c" if self.closing else "")
             + ("r" if self.read_only else "")
             + ("e" if self.no_evict else "")
             + ("T" if self.no_touch else "")
         )
-        if tracking is not None:
-            flags += "t" + ("R" if tracking.broken else "") + ("B" if tracking.broadcast else "")
         return flags or "N"
 
     @property
