@@ -10,7 +10,7 @@ from typing import Any
 from server_process import Server
 
 from ringkeeper.cluster.ring import place
-from ringkeeper.cluster.topology import Node, Shard, Topology, encode, node_id
+from ringkeeper.cluster.topology import Node, Shard, Topology, encode
 from ringkeeper.store.slot import SLOTS
 
 PEER_TOKEN = "peer token"
@@ -42,10 +42,11 @@ class Members:
         return dict(json.loads(text))
 
     def topology(self, epoch: int, **changes: Any) -> Topology:
+        states = [self.state(index) for index in range(len(self.servers))]
         nodes = tuple(
-            Node(node_id("uid", f"c-{i}-0"), f"c-{i}-0", i, "", "127.0.0.1", server.port, server.admin_port, "master",
-                 str(self.state(i)["runId"]))
-            for i, server in enumerate(self.servers)
+            Node(str(state["id"]), str(state["name"]), i, "", "127.0.0.1", server.port, server.admin_port, "master",
+                 str(state["runId"]))
+            for i, (server, state) in enumerate(zip(self.servers, states, strict=True))
         )  # fmt: skip
         fields = {
             "cluster": "c", "uid": "uid", "epoch": epoch, "leader": 1, "vnodes_per_shard": 100, "nodes": nodes,

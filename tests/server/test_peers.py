@@ -133,6 +133,30 @@ def test_subscribers_are_told_when_their_channels_slot_moves_away(tmp_path: Path
             assert subscriber("GET k").startswith("-MOVED"), "it is no subscriber any more"
 
 
+def test_who_waits_for_a_key_is_sent_after_it_when_its_slot_moves_away(tmp_path: Path) -> None:
+    with linked(tmp_path) as (a, b):
+        members = Members([a, b])
+        key = own_channel(a)
+        with Wire(a.port) as waits, Wire(a.port) as control:
+            waits.send("BLPOP", key, 0)
+            waits.send("PING")
+            eventually(lambda: "blocked_clients:1" in control("INFO clients"), "it waits")
+            assert members.push(0, members.topology(2, owners=(1,) * 16384))[0] == 200
+            assert waits.read() == f"-MOVED {key_slot(key.encode())} 127.0.0.1:{b.port}"
+            assert waits.read() == "PONG", "what came behind is answered too"
+            assert "blocked_clients:0" in control("INFO clients")
+
+
+def test_who_waits_on_a_master_that_becomes_a_replica_waits_no_longer(tmp_path: Path) -> None:
+    with linked(tmp_path, one_shard=True) as (master, replica):
+        members = Members([replica, master])
+        with Wire(master.port) as waits, Wire(master.port) as control:
+            waits.send("BLPOP", "k", 0)
+            eventually(lambda: "blocked_clients:1" in control("INFO clients"), "it waits")
+            assert members.push(1, members.one_shard(2))[0] == 200
+            assert waits.read().startswith("-UNBLOCKED force unblock from blocking operation, instance state changed")
+
+
 def own_channel(server: Server) -> str:
     """A channel whose slot the node serves."""
     with Wire(server.port) as wire:

@@ -26,6 +26,7 @@ from ringkeeper.commands.context import Client, Context
 from ringkeeper.commands.table import COMMANDS, Arguments, Command
 from ringkeeper.persist.payload import Payloads
 from ringkeeper.persist.reader import MOST_GROWN
+from ringkeeper.resp.values import ReplyError
 from ringkeeper.server import info, logs
 from ringkeeper.server.access import AccessControl
 from ringkeeper.server.clients import ClientRegistry, OutputLimits
@@ -44,7 +45,7 @@ from ringkeeper.server.session import Session
 from ringkeeper.server.slowlog import SlowCommand, SlowLog
 from ringkeeper.server.tracking import TrackingTable
 from ringkeeper.server.transactions import Transactions
-from ringkeeper.server.waiting import WaitingRoom
+from ringkeeper.server.waiting import DEMOTED, Wait, WaitingRoom
 from ringkeeper.store.events import event_classes
 from ringkeeper.store.keyspace import Clock, Keyspace
 from ringkeeper.store.slot import key_slot
@@ -148,6 +149,17 @@ class Node:
         membership = self.membership
         self.peers.update(membership.peers(), membership.standing.shard)
         self.pubsub.drop_shard_channels(lambda channel: not membership.routes.is_ours(key_slot(channel)))
+        self.waiting.refuse(self.refusal_to_wait)
+
+    def refusal_to_wait(self, wait: Wait) -> ReplyError | None:
+        """Why a session must wait here no longer: its keys are served elsewhere, or this node became a replica."""
+        routes = self.membership.routes
+        slot = key_slot(wait.places[0][1])
+        if routes.served[slot]:
+            return None
+        if routes.standing.role == "replica" and routes.is_ours(slot):
+            return DEMOTED
+        return routes.redirect(slot, wait.session, wait.entry.command)
 
     def choose_gates(self) -> None:
         self.gatehouse.monitors = list(self.clients.monitors)
@@ -186,7 +198,9 @@ class Node:
                 session.reader.proto_max_bulk_len = clients.longest_bulk
         for limit in dataclasses.fields(self.limits):
             setattr(self.limits, limit.name, config.number(limit.name.replace("_", "-")))
-        clients.output_limits = output_limits(config.text("client-output-buffer-limit"))
+        clients.output_limits = limits = output_limits(config.text("client-output-buffer-limit"))
+        sizes = [size for limit in limits.values() for size in (limit.hard, limit.soft) if size]
+        clients.smallest_output_limit = min(sizes, default=2**62)
         self.peers.limit = config.number("cluster-link-sendbuf-limit")
         self.tracking.max_keys = config.number("tracking-table-max-keys")
         if "notify-keyspace-events" in changed:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Place = tuple[int, bytes]
 
 UNBLOCKED = ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
+DEMOTED = ReplyError("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)")
 
 
 class Wait:
