@@ -89,6 +89,9 @@ class ClientRegistry:
         self.query_buffer_limit = 1 << 30
         self.longest_bulk = 512 * 1024**2
         self.output_limits = {"normal": OutputLimits(), "pubsub": OutputLimits()}
+        self.smallest_output_limit = 0
+        """Bytes below which none of them matters."""
+        self.over_soft_limit: dict[Session, None] = {}
         self.output_limit_disconnections = 0
         self.keepalive_seconds = 300
         self.idle_seconds = 0
@@ -132,6 +135,7 @@ class ClientRegistry:
     def forget(self, session: Session) -> None:
         self.sessions.pop(session.id, None)
         self.let_go(session)
+        self.over_soft_limit.pop(session, None)
         if session.peer is not None:
             self.on_peer_gone(session)
         if self.farewell is not None and not self.sessions:
@@ -166,12 +170,21 @@ class ClientRegistry:
         self.dispatcher.mark = now = monotonic_ns()
         return now
 
+    def close_slow(self) -> None:
+        """Those over their soft limit for too long: that may come to be so without any further traffic."""
+        for session in list(self.over_soft_limit):
+            if not session.closing:
+                session.check_output_limits()
+
     def close_idle(self) -> None:
-        """The `timeout` directive; called about once a second."""
+        """The `timeout` directive; called about once a second. Who waits or listens is not idle, nor is a peer."""
         if not self.idle_seconds:
             return
         oldest = self.clock.now_ms - self.idle_seconds * 1000
-        for session in [session for session in self.sessions.values() if session.last_active < oldest]:
+        idle = [session for session in self.sessions.values() if session.last_active < oldest]
+        for session in idle:
+            if session.wait or session.is_subscribed or session.monitoring or session.peer is not None:
+                continue
             log.debug("Closing idle client %s", session.address)
             session.close()
 

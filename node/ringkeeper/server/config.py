@@ -23,6 +23,7 @@ from ringkeeper.store.events import canonical_events
 UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
 
 INCLUDE_DEPTH = 16
+SECONDS = Directive("", "number", "", "")
 
 
 class ConfigError(Exception):
@@ -63,7 +64,7 @@ class Config:
         if directive is None:
             raise ConfigError(f"{where}: unknown directive '{name}'{nearest(name)}")
         try:
-            self.values[directive.name] = canonical(directive, words)
+            self.values[directive.name] = canonical(directive, words, self.values[directive.name])
         except ValueError as error:
             raise ConfigError(f"{where}: {directive.name}: {error}") from None
         self.given.add(directive.name)
@@ -100,7 +101,8 @@ class Config:
             if directive.protected:
                 raise failed(given, "can't set protected config")
             try:
-                new[name] = canonical(directive, value.split() if directive.kind == "words" else [value])
+                words = value.split() if directive.kind == "words" else [value]
+                new[name] = canonical(directive, words, self.values[name])
             except ValueError as error:
                 raise failed(given, str(error)) from None
         changed = frozenset(name for name, value in new.items() if self.values[name] != value)
@@ -124,8 +126,11 @@ def failed(name: str, why: str) -> ReplyError:
     return ReplyError(f"ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")
 
 
-def canonical(directive: Directive, words: Sequence[str]) -> str:
-    """A value's canonical text; raises `ValueError` with Redis's words for what is wrong."""
+def canonical(directive: Directive, words: Sequence[str], present: str) -> str:
+    """A value's canonical text; raises `ValueError` with Redis's words for what is wrong.
+
+    `present` is the value until now, of which a directive with several parts keeps those that are not named.
+    """
     if directive.kind == "words":
         value = " ".join(word for word in words if word)
     elif len(words) != 1:
@@ -147,7 +152,7 @@ def canonical(directive: Directive, words: Sequence[str]) -> str:
     if directive.only and value not in directive.only:
         raise ValueError(directive.instead)
     if directive.name == "client-output-buffer-limit":
-        value = _output_limits(value)
+        value = _output_limits(value, present)
     elif directive.name == "latency-tracking-info-percentiles":
         value = _percentiles(words)
     return value
@@ -168,18 +173,23 @@ def _number(directive: Directive, value: str) -> int:
     return number
 
 
-def _output_limits(value: str) -> str:
-    """`CLASS HARD SOFT SECONDS …`, with the classes that are not named at their defaults."""
+def _output_limits(value: str, present: str) -> str:
+    """`CLASS HARD SOFT SECONDS …`, with the classes that are not named as they are at present."""
     words = value.split()
-    limits = {"normal": "0 0 0", "slave": "268435456 67108864 60", "pubsub": "33554432 8388608 60"}
+    kept = present.split()
+    limits = {kept[i]: " ".join(kept[i + 1 : i + 4]) for i in range(0, len(kept), 4)}
     if len(words) % 4:
         raise ValueError("Wrong number of arguments in buffer limit configuration.")
+    memory = Directive("", "memory", "", "", maximum=2**63 - 1)
     for name, hard, soft, seconds in zip(words[::4], words[1::4], words[2::4], words[3::4], strict=True):
         key = "slave" if name.lower() == "replica" else name.lower()
-        memory = Directive("", "memory", "", "", maximum=2**63 - 1)
         if key not in limits:
             raise ValueError("Invalid client class specified in buffer limit configuration.")
-        limits[key] = f"{_number(memory, hard)} {_number(memory, soft)} {int(seconds)}"
+        try:
+            limit = f"{_number(memory, hard)} {_number(memory, soft)} {_number(SECONDS, seconds)}"
+        except ValueError:
+            raise ValueError("Error in hard, soft or soft_seconds setting in buffer limit configuration.") from None
+        limits[key] = limit
     return " ".join(f"{name} {limit}" for name, limit in limits.items())
 
 

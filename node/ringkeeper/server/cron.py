@@ -53,6 +53,7 @@ class Cron:
         if self.active_expiry and not self.node.clients.paused:
             self.expire()
         self.node.freeing.start()
+        self.node.clients.close_slow()
         if loop.time() - self.sampled_at >= 1:
             self.every_second(loop.time())
         self.start()

@@ -5,7 +5,7 @@ Source: https://redis.io/docs/latest/develop/pubsub/ and .../pubsub/keyspace-not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import cast
 
 from ringkeeper.commands.context import Client
@@ -116,16 +116,11 @@ class PubSub:
 
     def deliver(self, channel: bytes, message: bytes) -> int:
         """To the subscribers of this node alone."""
-        reached = 0
-        for session in list(self.tables[CHANNEL].get(channel, ())):
-            session.deliver(Push([b"message", channel, message]))
-            reached += 1
+        reached = send(self.tables[CHANNEL].get(channel, ()), [b"message", channel, message])
         if self.tables[PATTERN]:
             for pattern, sessions in list(self.tables[PATTERN].items()):
                 if compile_glob(pattern).match(channel):
-                    for session in list(sessions):
-                        session.deliver(Push([b"pmessage", pattern, channel, message]))
-                        reached += 1
+                    reached += send(sessions, [b"pmessage", pattern, channel, message])
         return reached
 
     def publish_to_shard(self, channel: bytes, message: bytes) -> int:
@@ -143,10 +138,7 @@ class PubSub:
             self.deliver(channel, message)
 
     def deliver_to_shard(self, channel: bytes, message: bytes) -> int:
-        sessions = list(self.tables[SHARD].get(channel, ()))
-        for session in sessions:
-            session.deliver(Push([b"smessage", channel, message]))
-        return len(sessions)
+        return send(self.tables[SHARD].get(channel, ()), [b"smessage", channel, message])
 
     # PUBSUB
 
@@ -180,3 +172,17 @@ class PubSub:
 
     def settled(self) -> None:
         pass
+
+
+def send(sessions: Collection[Session], words: list[bytes]) -> int:
+    """A message to all of these, rendered once for each protocol; how many they are."""
+    rendered: dict[int, Raw] = {}
+    reached = list(sessions)
+    for session in reached:
+        raw = rendered.get(session.protocol)
+        if raw is None:
+            out = bytearray()
+            write(out, Push(words), session.protocol)
+            raw = rendered[session.protocol] = Raw(bytes(out))
+        session.deliver(raw)
+    return len(reached)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import Transport
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 import cython
@@ -91,6 +91,7 @@ class Session:
     running: cython.bint
     flush_scheduled: cython.bint
     over_soft_limit_since: cython.double
+    pushed: cython.Py_ssize_t
 
     def __init__(self, clients: ClientRegistry) -> None:
         self.clients = clients
@@ -147,6 +148,9 @@ class Session:
         self.running = False
         self.flush_scheduled = False
         self.over_soft_limit_since = 0.0
+        """By the monotonic clock; 0 while it is not."""
+        self.pushed = 0
+        """Bytes in the transport's buffer, at most, of messages that no command asked for."""
         self.reset()
 
     # asyncio.Protocol
@@ -278,7 +282,8 @@ class Session:
                 self.transport.pause_reading()
             else:
                 self.transport.resume_reading()
-        if self.reader.buffered > self.clients.query_buffer_limit:
+        queued = 0 if self.transaction is None else self.transaction.size
+        if self.reader.buffered + queued > self.clients.query_buffer_limit:
             log.warning("Closing client that reached max query buffer length: %s", self.describe())
             self.close()
 
@@ -292,21 +297,35 @@ class Session:
         self.check_output_limits()
 
     def check_output_limits(self) -> None:
-        """Close a client that leaves too much lying: more than the hard limit, or than the soft one for too long."""
-        limits = self.clients.output_limits["pubsub" if self.subscriptions or self.monitoring else "normal"]
-        if not (limits.hard or limits.soft):
+        """Close a client that leaves too much lying: more than the hard limit, or than the soft one for too long.
+
+        Replies hold back the client that they belong to; what others send it does not. So whoever is told of changed
+        keys has, for these messages, the limits of a subscriber, although Redis counts it as a normal client.
+        """
+        clients = self.clients
+        waiting: cython.Py_ssize_t = self.transport.get_write_buffer_size()
+        if self.pushed > waiting:
+            self.pushed = waiting
+        if waiting <= clients.smallest_output_limit and self.over_soft_limit_since == 0.0:
             return
-        waiting = self.transport.get_write_buffer_size()
-        over = bool(limits.hard) and waiting > limits.hard
-        if not over and limits.soft and waiting > limits.soft:
-            now = time()
+        limits = clients.output_limits
+        if self.is_subscribed or self.monitoring:
+            parts = [(limits["pubsub"], waiting)]
+        else:
+            parts = [(limits["normal"], waiting), (limits["pubsub"], self.pushed)]
+        over = any(limit.hard and size > limit.hard for limit, size in parts)
+        soft = [limit.seconds for limit, size in parts if limit.soft and size > limit.soft]
+        if soft and not over:
+            now = monotonic()
             self.over_soft_limit_since = self.over_soft_limit_since or now
-            over = now - self.over_soft_limit_since > limits.seconds
-        elif not over:
+            over = now - self.over_soft_limit_since > min(soft)
+            clients.over_soft_limit[self] = None
+        elif not over and self.over_soft_limit_since:
             self.over_soft_limit_since = 0.0
+            clients.over_soft_limit.pop(self, None)
         if over:
             log.warning("Client %s closed for overcoming of output buffer limits.", self.describe())
-            self.clients.output_limit_disconnections += 1
+            clients.output_limit_disconnections += 1
             self.closing = True
             self.transport.abort()
 
@@ -316,10 +335,15 @@ class Session:
         """Send a message that no command of this session asked for: soon, with others that come meanwhile."""
         if self.closing:
             return
+        length: cython.Py_ssize_t
         if self.running:
+            length = len(self.deferred)
             write(self.deferred, message, self.protocol)
+            self.pushed += len(self.deferred) - length
             return
+        length = len(self.out)
         write(self.out, message, self.protocol)
+        self.pushed += len(self.out) - length
         if not self.flush_scheduled:
             self.flush_scheduled = True
             self.clients.loop.call_soon(self.flush_delivered)

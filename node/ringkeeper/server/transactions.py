@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Place = tuple[int, bytes]
 """A key's database and the key."""
 
+WORD_OVERHEAD, COMMAND_OVERHEAD = 41, 64
+"""Bytes of an object's header and its place in a list; without them a queue of tiny words would seem to be small."""
 ABORTED = ReplyError("EXECABORT Transaction discarded because of previous errors.")
 
 
@@ -34,13 +36,13 @@ class Transaction:
     def __init__(self) -> None:
         self.queue: list[Arguments] = []
         self.size = 0
-        """Bytes of the words in the queue."""
+        """Bytes of the words in the queue, with what the objects around them take."""
         self.aborted = False
         """A command was refused while it was queued: EXEC will run none."""
 
     def add(self, args: Arguments) -> None:
         self.queue.append(args)
-        self.size += sum(map(len, args))
+        self.size += sum(map(len, args)) + WORD_OVERHEAD * len(args) + COMMAND_OVERHEAD
 
 
 class Transactions:
