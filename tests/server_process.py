@@ -16,16 +16,17 @@ DEADLINE = 30.0
 
 
 class Server:
-    """A running `ringkeeper-server`."""
+    """A running `ringkeeper-server`; a configuration file comes before the directives."""
 
     def __init__(self, folder: Path, *directives: str) -> None:
         self.folder = folder
         self.port, self.admin_port = free_ports(2)
         self.log = folder / f"{self.port}.log"
+        file = [] if not directives or directives[0].startswith("--") else [directives[0]]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "ringkeeper.server", "--port", str(self.port), "--admin-port",
-                 str(self.admin_port), "--bind", "127.0.0.1", "--dir", str(folder), *directives],
+                [sys.executable, "-P", "-m", "ringkeeper.server", *file, "--port", str(self.port), "--admin-port",
+                 str(self.admin_port), "--bind", "127.0.0.1", "--dir", str(folder), *directives[len(file) :]],
                 stdout=log, stderr=log,
             )  # fmt: skip
         deadline = time.monotonic() + DEADLINE

@@ -10,6 +10,7 @@ from ringkeeper import commands
 from ringkeeper.access.selector import SPACES, RuleError
 from ringkeeper.access.user import User, digest, may_lose_channels
 from ringkeeper.access.users import AclFileError, Users, read_acl_file
+from ringkeeper.resp.inline import split_inline
 from ringkeeper.resp.values import ReplyError
 
 TABLE = commands.load()
@@ -100,14 +101,20 @@ def test_what_is_stored_is_read_back_the_same(root: list[bytes], selectors: list
                 made.selectors[-1].apply(rule)
     users.put(made)
     again = Users(TABLE)
-    read_acl_file(b"\n".join(users.stored_lines()), "file", again)
+    read_acl_file(b"\n".join(users.file_lines()), "file", again)
     assert again.lines() == users.lines()
+    declared = Users(TABLE)
+    for line in users.configuration_lines():
+        words = split_inline(line)
+        assert words is not None
+        declared.declare(words[1:])
+    assert declared.lines() == users.lines()
 
 
 def test_an_acl_file_with_faults_says_all_of_them() -> None:
     text = (
         b"user a on\nnonsense\n\nuser a off\nuser b +nope ~a +@never\n"
-        b"user c >x (+get\nuser 'd d'\nuser e 'x\nuser f ~* ~a (on)\n"
+        b"user c >x (+get\nuser d\td\nuser e  'x\nuser f ~* ~a (on)\n"
     )
     with pytest.raises(AclFileError) as raised:
         read_acl_file(text, "users.acl", Users(TABLE))
@@ -117,8 +124,8 @@ def test_an_acl_file_with_faults_says_all_of_them() -> None:
         "users.acl:5: Error in applying operation '+nope': Unknown command or category name in ACL. "
         "users.acl:5: Error in applying operation '+@never': Unknown command or category name in ACL. "
         "users.acl:6: Unmatched parenthesis in selector definition."
-        "'users.acl:7: username 'd d' contains invalid characters. "
-        "users.acl:8: unbalanced quotes in acl line. "
+        "'users.acl:7: username 'd\td' contains invalid characters. "
+        "users.acl:8: Syntax error. "
         "users.acl:9: Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any "
         "effect. Try 'resetkeys' to start with an empty list of patterns. "
         "WARNING: ACL errors detected, no change to the previously active ACL rules was performed"

@@ -145,12 +145,10 @@ class User:
             b"selectors": [selector.fields() for selector in self.selectors[1:]],
         }
 
-    def stored(self) -> bytes:
-        """As `describe`, in a form that is read back as the same rules whatever stands in their patterns."""
-        words: list[bytes] = [*self.flags(), *(b"#" + word for word in self.passwords)]
-        words += map(quoted, self.root.rules_in_order())
-        words += (quoted_selector(b" ".join(map(quoted, each.rules_in_order()))) for each in self.selectors[1:])
-        return b" ".join(words)
+    def rules(self) -> list[bytes]:
+        """As `describe`, one by one, in a form that is read back as the same whatever stands in their patterns."""
+        selectors = [b"(%b)" % b" ".join(map(guarded, each.rules_in_order())) for each in self.selectors[1:]]
+        return [*self.flags(), *(b"#" + word for word in self.passwords), *self.root.rules_in_order(), *selectors]
 
     def channel_patterns(self) -> Iterator[bytes]:
         for selector in self.selectors:
@@ -166,13 +164,13 @@ def digest(password: bytes) -> bytes:
 
 
 def quoted(word: bytes) -> bytes:
-    """In quotes if it holds any."""
+    """In quotes, by the rules of the configuration, if it holds any."""
     return in_quotes(word) if QUOTES.search(word) else word
 
 
-def quoted_selector(rules: bytes) -> bytes:
-    """In quotes also if one of its rules might be taken for its end."""
-    return in_quotes(b"(%b)" % rules) if b")" in rules or QUOTES.search(rules) else b"(%b)" % rules
+def guarded(rule: bytes) -> bytes:
+    """A rule within a selector: in quotes also if it might be taken for the selector's end."""
+    return in_quotes(rule) if rule.endswith(b")") else quoted(rule)
 
 
 def in_quotes(word: bytes) -> bytes:

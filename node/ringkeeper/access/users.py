@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from ringkeeper.access.selector import SPACES, RuleError, Table, merge_parentheses
-from ringkeeper.access.user import User
-from ringkeeper.resp.inline import split_inline
+from ringkeeper.access.user import User, quoted
 from ringkeeper.resp.values import ReplyError
 
 DEFAULT = b"default"
@@ -40,9 +39,13 @@ class Users:
         """As ACL LIST shows them."""
         return [b"user %b %b" % (user.name, user.describe()) for user in self.sorted()]
 
-    def stored_lines(self) -> list[bytes]:
-        """As they stand in a file."""
-        return [b"user %b %b" % (user.name, user.stored()) for user in self.sorted()]
+    def file_lines(self) -> list[bytes]:
+        """As they stand in an ACL file, where blanks part the rules and quotes mean nothing."""
+        return [b" ".join([b"user", user.name, *user.rules()]) for user in self.sorted()]
+
+    def configuration_lines(self) -> list[bytes]:
+        """As they stand in the configuration, by its rules of quoting."""
+        return [b" ".join([b"user", *map(quoted, [user.name, *user.rules()])]) for user in self.sorted()]
 
     def staged(self, name: bytes, words: Iterable[bytes]) -> User:
         """The user as ACL SETUSER would leave them, not yet put in place; raises `ReplyError` with Redis's text."""
@@ -95,13 +98,11 @@ def read_acl_file(text: bytes, path: str, users: Users) -> None:
     faults = []
     seen: set[bytes] = set()
     for number, line in enumerate(text.split(b"\n"), 1):
-        words = split_inline(line.strip(b" \t\r\n"))
+        words = line.strip(b" \t\r\n").split(b" ")
         where = f"{path}:{number}"
-        if words is None:
-            faults.append(f"{where}: unbalanced quotes in acl line. ")
-        elif not words:
+        if words == [b""]:
             continue
-        elif words[0] != b"user" or len(words) < 2:
+        if words[0] != b"user" or len(words) < 2:
             faults.append(f"{where} should start with user keyword followed by the username. ")
         elif SPACES.search(words[1]):
             faults.append(f"'{where}: username '{printable(words[1])}' contains invalid characters. ")

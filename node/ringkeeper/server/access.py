@@ -252,7 +252,7 @@ class AccessControl:
             return []
         plain = Users(self.table)
         plain.set_default_password(self.password)
-        return [line for line in self.users.stored_lines() if line not in plain.stored_lines()]
+        return [line for line in self.users.configuration_lines() if line not in plain.configuration_lines()]
 
     def load(self) -> None:
         if self.file is None:
@@ -275,7 +275,7 @@ class AccessControl:
         if self.file is None:
             raise NO_FILE
         try:
-            write_durably(self.file, b"".join(line + b"\n" for line in self.users.stored_lines()))
+            write_durably(self.file, b"".join(line + b"\n" for line in self.users.file_lines()))
         except OSError as error:
             log.warning("The ACL file %s could not be written: %s", self.file, error.strerror or error)
             raise NOT_SAVED from None
