@@ -48,13 +48,18 @@ generate: setup ## write the files that are made from code: CRD, chart, referenc
 bench: setup ## compare with Redis and Valkey in the same run
 	$(COMPILED) $(PYTHON) bench/compare.py
 
-fuzz: setup ## feed the parsers mutated streams, in both forms
+fuzz: setup ## feed the parsers mutated streams and payloads, in both forms
 	$(PURE) $(PYTHON) tests/resp/fuzz.py --streams 50000 --seed 1
 	$(COMPILED) $(PYTHON) tests/resp/fuzz.py --streams 50000 --seed 1
+	$(PURE) $(PYTHON) tests/persist/fuzz.py --payloads 50000 --seed 1
+	$(COMPILED) $(PYTHON) tests/persist/fuzz.py --payloads 50000 --seed 1
 
 soak: setup ## the long runs: a million fuzzed streams in each form, a million commands beside Redis
 	$(COMPILED) $(PYTHON) tests/resp/fuzz.py --streams $(SOAK_STREAMS) --seed 0
 	$(PURE) $(PYTHON) tests/resp/fuzz.py --streams $(SOAK_STREAMS) --seed 0
+	$(COMPILED) $(PYTHON) tests/persist/fuzz.py --payloads $(SOAK_STREAMS) --seed 0
+	$(PURE) $(PYTHON) tests/persist/fuzz.py --payloads $(SOAK_STREAMS) --seed 0
+	$(COMPILED) $(PYTHON) tests/persist/fuzz.py --payloads $(SOAK_STREAMS) --seed 1 --beside-redis
 	$(COMPILED) $(PYTHON) tests/differential/run.py --commands $(SOAK_COMMANDS) --seed 0
 	$(COMPILED) $(PYTHON) tests/differential/sessions.py --steps $(SOAK_STEPS) --seed 0
 	$(COMPILED) $(PYTHON) tests/differential/acl.py --steps $(SOAK_STEPS) --seed 0

@@ -10,6 +10,9 @@ from ringkeeper.resp.values import OK, ReplyError
 from ringkeeper.store.keyspace import NO_EXPIRY
 from ringkeeper.types.hash import Hash
 
+LONGEST_IDLE = 2**24 - 1
+"""Seconds, more than which Redis cannot tell."""
+
 
 @command(
     "DUMP",
@@ -84,6 +87,8 @@ def _restore(context: Context, args: Arguments) -> Reply:
         keyspace.delete(key)
     else:
         keyspace.set(key, value, expires_at, "restore")
+        if options.idle_seconds > 0:
+            keyspace.set_idle(key, min(options.idle_seconds, LONGEST_IDLE) * 1000)
     return OK
 
 

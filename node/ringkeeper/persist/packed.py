@@ -1,8 +1,9 @@
-"""Small collections as Redis keeps them in one string: listpack, ziplist, zipmap, intset. To be read, never written.
+"""Small collections as Redis keeps them in one string: listpack, ziplist, zipmap, intset. All are read, listpacks
+written as well.
 
-Each function gives the elements in their order, numbers as text, and raises `Corrupt` for what Redis's own deep check
-(`sanitize-dump-payload yes`) would refuse. O(bytes). Sources: `listpack.c`, `ziplist.c`, `zipmap.c` and `intset.c` of
-Redis, whose first comments describe the formats.
+Each reader gives the elements in their order, numbers as text, and raises `Corrupt` for what Redis's own deep
+check (`sanitize-dump-payload yes`) would refuse. O(bytes). Sources: `listpack.c`, `ziplist.c`, `zipmap.c`, `intset.c`
+of Redis, whose first comments describe the formats.
 """
 
 from __future__ import annotations
@@ -83,6 +84,73 @@ def _behind_size(
         if data[at + width - 1 - shift] != ((size >> 7 * shift & 0x7F) | (0x80 if shift < width - 1 else 0)):
             raise Corrupt("the size behind an entry of a listpack is wrong")
     return at + width
+
+
+def write_listpack(elements: list[bytes]) -> bytes:
+    """O(bytes)."""
+    element: bytes
+    start: cython.Py_ssize_t
+    out = bytearray(6)
+    for element in elements:
+        start = len(out)
+        if not 0 < len(element) <= 20 or element[0] > 0x39 or not _write_integer(out, element):
+            _write_text(out, element)
+        _write_size(out, len(out) - start)
+    out.append(END)
+    out[0:4] = len(out).to_bytes(4, "little")
+    out[4:6] = min(len(elements), 0xFFFF).to_bytes(2, "little")
+    return bytes(out)
+
+
+@cython.cfunc
+def _write_text(out: bytearray, text: bytes) -> cython.void:
+    length: cython.Py_ssize_t = len(text)
+    if length < 64:
+        out.append(0x80 | length)
+    elif length < 4096:
+        out.append(0xE0 | length >> 8)
+        out.append(length & 0xFF)
+    else:
+        out.append(0xF0)
+        out += length.to_bytes(4, "little")
+    out += text
+
+
+@cython.cfunc
+def _write_integer(out: bytearray, text: bytes) -> cython.bint:
+    """Whether it is one of 64 bits, written as it would be read back."""
+    width: cython.Py_ssize_t
+    try:
+        exact = int(text)
+    except ValueError:
+        return False
+    if b"%d" % exact != text or not -(2**63) <= exact < 2**63:
+        return False
+    number: cython.longlong = exact
+    if 0 <= number < 128:
+        out.append(number)
+    elif -4096 <= number < 4096:
+        out.append(0xC0 | (number >> 8 & 0x1F))
+        out.append(number & 0xFF)
+    else:
+        width = 2 if -(2**15) <= number < 2**15 else 3 if -(2**23) <= number < 2**23 else 4
+        if not -(2**31) <= number < 2**31:
+            width = 8
+        out.append(0xF4 if width == 8 else 0xF1 + width - 2)
+        out += exact.to_bytes(width, "little", signed=True)
+    return True
+
+
+@cython.cfunc
+def _write_size(out: bytearray, size: cython.Py_ssize_t) -> cython.void:
+    """What `_behind_size` reads."""
+    shift: cython.int = 0
+    if size > 127:
+        shift = 7 if size < 16383 else 14 if size < 2097151 else 21 if size < 268435455 else 28
+    out.append(size >> shift)
+    while shift:
+        shift -= 7
+        out.append(0x80 | (size >> shift & 0x7F))
 
 
 # Ziplist: total bytes (4), offset of the last entry (4), count (2), entries, 0xFF. An entry: the size of the one before

@@ -56,7 +56,7 @@ def restore(payload: bytes, limits: Limits, room: int = MOST_GROWN) -> Value:
     try:
         return read_value(reader, reader.byte(), limits)
     except Corrupt as why:
-        log.warning("Bad data in a payload of RESTORE, near byte %d: %s", reader.position, why)
+        log.debug("Bad data in a payload of RESTORE, near byte %d: %s", reader.position, why)
         raise ReplyError(BAD_DATA) from None
 
 

@@ -1,9 +1,9 @@
 """A value as RDB has it: a byte that names its form, and what follows it.
 
 Every form of the supported types that Redis up to 7.2 or Valkey up to 9.1 ever wrote is read. Written is the plain
-form, an element after the other, which every Redis since 4.0 reads; only a hash with fields that expire takes Valkey's
-own.
-Which encoding a value has here is decided anew from the limits in force, as Redis does.
+form, an element after the other, which every Redis since 4.0 reads, but for two: a list keeps its chunks, on which its
+encoding depends, in the form of Redis 7.0; a hash with fields that expire takes Valkey's own. Which encoding a value
+has here is decided anew from the limits in force, as Redis does.
 
 Collections do not nest, so nothing here recurses. Each announced element costs at least one byte of input, each
 compressed string is bounded by `Reader`: what a value takes in memory is proportional to the bytes that hold it.
@@ -14,21 +14,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ringkeeper.persist.packed import intset, listpack, ziplist, zipmap
+from ringkeeper.persist.packed import intset, listpack, write_listpack, ziplist, zipmap
 from ringkeeper.persist.reader import Corrupt, Reader
 from ringkeeper.persist.writer import write_length, write_milliseconds, write_string
 from ringkeeper.store.keyspace import Value
 from ringkeeper.types.collection import Collection, Limits
 from ringkeeper.types.hash import NO_EXPIRY, Hash
+from ringkeeper.types.list import List
 from ringkeeper.types.set import Set
 
 STRING: Final = 0
+LIST: Final = 1
 SET: Final = 2
 HASH: Final = 4
 HASH_ZIPMAP: Final = 9
+LIST_ZIPLIST: Final = 10
 SET_INTSET: Final = 11
 HASH_ZIPLIST: Final = 13
+LIST_QUICKLIST: Final = 14
 HASH_LISTPACK: Final = 16
+LIST_QUICKLIST_2: Final = 18
 SET_LISTPACK: Final = 20
 HASH_2: Final = 22
 """Valkey's, since version 80: every field with its expiry."""
@@ -44,6 +49,8 @@ def form_of(value: Value) -> int:
         return HASH_2 if value.expiries else HASH
     if isinstance(value, Set):
         return SET
+    if isinstance(value, List):
+        return LIST_QUICKLIST_2
     raise TypeError(f"RDB has no form for {value.kind}")
 
 
@@ -57,6 +64,19 @@ def write_value(out: bytearray, value: Value) -> None:
         write_length(out, len(value))
         for member in value:
             write_string(out, member)
+    elif isinstance(value, List):
+        write_list(out, value)
+
+
+PLAIN, PACKED = 1, 2
+"""How a chunk of a list is kept: one element as it is, or a listpack."""
+
+
+def write_list(out: bytearray, value: List) -> None:
+    write_length(out, len(value.chunks))
+    for chunk in value.chunks:
+        write_length(out, PLAIN if chunk.plain else PACKED)
+        write_string(out, chunk.elements[0] if chunk.plain else write_listpack(chunk.elements))
 
 
 def write_hash(out: bytearray, value: Hash) -> None:
@@ -133,7 +153,60 @@ def read_set(reader: Reader, limits: Limits) -> Set:
     return set_of([reader.string() for _ in range(reader.count())], limits)
 
 
+def read_list(reader: Reader, limits: Limits) -> List:
+    value = List(limits)
+    value.fill([reader.string() for _ in range(reader.count())])
+    return value
+
+
+def read_ziplist(reader: Reader, limits: Limits) -> List:
+    """The one form that Redis leaves a quicklist, however short."""
+    value = List(limits)
+    value.begin_filling()
+    value.push(ziplist(reader.string()), False)
+    return value
+
+
+def read_quicklist(reader: Reader, limits: Limits) -> List:
+    """A list by chunks, each a ziplist."""
+    value = List(limits)
+    value.begin_filling()
+    for _ in range(reader.count()):
+        add_chunk(value, ziplist(reader.string()))
+    value.end_filling()
+    return value
+
+
+def read_quicklist_2(reader: Reader, limits: Limits) -> List:
+    """The same with listpacks, and with elements so large that they are chunks of their own."""
+    value = List(limits)
+    value.begin_filling()
+    for _ in range(reader.count(2)):
+        container = reader.length()
+        if container == PLAIN:
+            element = reader.string()
+            if not element:
+                raise Corrupt("a chunk of a list is empty")
+            value.add_chunk([element], True)
+        elif container == PACKED:
+            add_chunk(value, listpack(reader.string()))
+        else:
+            raise Corrupt(f"a chunk of a list is kept in the way {container}")
+    value.end_filling()
+    return value
+
+
+def add_chunk(value: List, elements: list[bytes]) -> None:
+    """Empty ones are passed over, as by Redis."""
+    if elements:
+        value.add_chunk(elements, False)
+
+
 READERS: Final[dict[int, Callable[[Reader, Limits], Collection]]] = {
+    LIST: read_list,
+    LIST_ZIPLIST: read_ziplist,
+    LIST_QUICKLIST: read_quicklist,
+    LIST_QUICKLIST_2: read_quicklist_2,
     SET: read_set,
     SET_INTSET: lambda reader, limits: set_of(intset(reader.string()), limits),
     SET_LISTPACK: lambda reader, limits: set_of(listpack(reader.string()), limits),

@@ -583,6 +583,36 @@ class List:
         fits: cython.bint = 2 * chunk.size <= byte_limit(limit) if limit < 0 else 2 * self.count <= max(limit, 1)
         self.compact = fits and not chunk.plain
 
+    # From elsewhere
+
+    def fill(self, elements: list[bytes]) -> None:
+        """Give an empty list its elements, as Redis does where it cannot know how many will come: compact at last only
+        if they are one chunk within the limit. O(n)."""
+        self.begin_filling()
+        self.push(elements, False)
+        self.end_filling()
+
+    def begin_filling(self) -> None:
+        self.compact = False
+        self.limit = self.limits.list_max_listpack_size
+
+    def add_chunk(self, elements: list[bytes], plain: cython.bint) -> None:
+        """Put a chunk behind the others while the list is filled, which may be as long as it likes. O(its length)."""
+        if plain:
+            self.chunks.append(Chunk(elements, len(elements[0]), plain=True))
+        else:
+            self.chunks.append(chunk_of(elements))
+        self.count += len(elements)
+        self.memory += CHUNK_BYTES + ELEMENT_BYTES * len(elements) + sum(map(len, elements))
+
+    def end_filling(self) -> None:
+        if len(self.chunks) != 1:
+            self.compact = not self.count
+            return
+        chunk: Chunk = self.chunks[0]
+        fits: cython.bint = chunk.size <= byte_limit(self.limit) if self.limit < 0 else self.count <= max(self.limit, 1)
+        self.compact = fits and not chunk.plain
+
     # All of it
 
     def copy(self) -> List:
