@@ -6,9 +6,13 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
+from persist.corpus import contents
+
+from ringkeeper.persist.payload import restore
 from ringkeeper.resp.reader import NOT_READY, ReplyReader
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.resp.writer import encode_command
+from ringkeeper.types.collection import Limits
 
 BATCH = 500
 DATABASES = 16
@@ -16,6 +20,7 @@ UNORDERED = {b"keys", b"hkeys", b"hvals", b"smembers", b"sinter", b"sunion", b"s
 PARTS = {b"sscan", b"hscan", b"zscan"}
 CHOSEN = {b"hrandfield", b"srandmember", b"spop"}
 """Any of them, or all in any order."""
+SORTS = {b"sort", b"sort_ro"}
 CONTENTS = {
     b"string": [b"GET"],
     b"hash": [b"HGETALL"],
@@ -84,6 +89,11 @@ def normal(command: list[bytes], reply: Any) -> Any:
         return dict(zip(reply[::2], reply[1::2], strict=True))
     if name in ANY:
         return type(reply)
+    if name == b"dump" and isinstance(reply, bytes):
+        return contents(restore(reply, Limits()))
+    if name in SORTS and isinstance(reply, list) and {b"alpha", b"by"} <= {word.lower() for word in command}:
+        # Which of equal weights comes first is nobody's promise.
+        return sorted(map(repr, reply))
     if name == b"scan" and isinstance(reply, list):
         # A call that is not the whole iteration: whose cursor, whose part.
         return [reply[0], sorted(reply[1])] if b"1000" in command else type(reply)

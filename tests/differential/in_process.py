@@ -33,14 +33,16 @@ class InProcess:
             client=unused,
             clients=unused,
             settings=unused,
-            access=unused,
+            access=cast(Any, SimpleNamespace(may_read_every_key=lambda *_: True)),
             transactions=unused,
             pubsub=unused,
             tracking=unused,
             cluster=cast(Any, SimpleNamespace(enabled=False)),
             node=cast(Any, SimpleNamespace(cluster_enabled=False)),
         )
-        self.session = cast(Any, SimpleNamespace(context=context, protocol=protocol, authenticated=True))
+        self.session = cast(
+            Any, SimpleNamespace(context=context, protocol=protocol, authenticated=True, transaction=None)
+        )
         self.dispatcher = Dispatcher(commands.load())
         self.reader = ReplyReader()
 

@@ -15,6 +15,7 @@ GROUPS = (
     "generic",
     "expiry",
     "serialization",
+    "sort",
     "connection",
     "clients",
     "transactions",

@@ -72,7 +72,8 @@ class Command:
     since: str
     complexity: str
     categories: frozenset[str]
-    """ACL categories without the `@`, derived from flags and group, plus what the command names itself."""
+    """ACL categories without the `@`, derived from flags and group, plus what the command names itself (with a `-`:
+    without it)."""
     tips: tuple[str, ...] = ()
     key_specs: tuple[KeySpec, ...] = ()
     find_keys: KeysFunction | None = None
@@ -138,7 +139,7 @@ def command(
             summary=summary,
             since=since,
             complexity=complexity,
-            categories=derive_categories(flag_set, group) | frozenset(categories.split()),
+            categories=with_exceptions(derive_categories(flag_set, group), categories),
             tips=tuple(tips.split()),
             key_specs=key_specs,
             find_keys=find_keys,
@@ -174,6 +175,13 @@ CATEGORY_OF_GROUP = {
     "transactions": "transaction",
 }
 """Of the pubsub group, HELP has no category: there it is the flag that decides."""
+
+
+def with_exceptions(derived: frozenset[str], words: str) -> frozenset[str]:
+    """Also those that `words` names, and without those that it names with a `-`."""
+    named = frozenset(words.split())
+    taken = frozenset(word[1:] for word in named if word.startswith("-"))
+    return (derived | named) - taken - {f"-{word}" for word in taken}
 
 
 def derive_categories(flags: frozenset[str], group: str) -> frozenset[str]:
