@@ -135,7 +135,7 @@ def stats(node: Node) -> Fields:
     yield "total_forks", 0
     yield "total_error_replies", sum(node.dispatcher.errors.values())
     yield "tracking_total_keys", len(node.tracking.readers)
-    yield "tracking_total_items", sum(map(len, node.tracking.readers.values()))
+    yield "tracking_total_items", node.tracking.items
     yield "tracking_total_prefixes", len(node.tracking.prefixes)
     for reason, count in node.access.denials.counts.items():
         word = "cmd" if reason is Reason.COMMAND else reason.name.lower()

@@ -115,6 +115,8 @@ class NodeCollector:
             ("connected_clients", "Clients that are connected.", len(node.clients.sessions)),
             ("blocked_clients", "Clients that wait for a key.", node.waiting.count),
             ("tracking_clients", "Clients with tracking on.", len(node.tracking.sessions)),
+            ("tracking_keys", "Keys that tracking clients may hold.", len(node.tracking.readers)),
+            ("tracking_table_bytes", "About what remembering them takes.", node.tracking.memory),
             ("pubsub_channels", "Channels with subscribers.", len(node.pubsub.tables["channel"])),
             ("max_clients", "maxclients.", node.clients.max_clients),
             ("slots_served", "Slots that this node answers for.", membership.slots_served),

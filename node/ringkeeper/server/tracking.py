@@ -17,6 +17,12 @@ from ringkeeper.server.session import Session
 INVALIDATIONS = b"__redis__:invalidate"
 """The channel on which a RESP2 connection is told."""
 
+KEY_OVERHEAD = 350
+"""Bytes of a tracked key's entry, header and set of readers, beyond the key itself."""
+ITEM_OVERHEAD = 60
+NONE = -2
+"""No database, nor the one before the first."""
+
 
 class TrackingTable:
     """One a node; implements `commands.context.Tracking` and `effects.Listener`.
@@ -39,6 +45,10 @@ class TrackingTable:
         """`tracking-table-max-keys`; 0 means no limit."""
         self.readers: dict[bytes, set[int]] = {}
         """Key -> ids of the sessions that may hold it."""
+        self.items = 0
+        """Ids in `readers`."""
+        self.key_bytes = 0
+        """Bytes of its keys."""
         self.row: list[bytes] = []
         """The keys of `readers` and perhaps some that left: to choose one at random."""
         self.sessions: dict[int, Session] = {}
@@ -46,6 +56,8 @@ class TrackingTable:
         self.prefixes: dict[bytes, dict[int, Session]] = {}
         self.pending: dict[bytes, dict[bytes, Session | None]] = {}
         """Prefix -> changed keys and who changed them, told once per loop iteration."""
+        self.flushed = NONE
+        """The database that was emptied last, if nothing else has changed since."""
 
     # CLIENT TRACKING, CACHING, TRACKINGINFO, GETREDIR
 
@@ -96,8 +108,17 @@ class TrackingTable:
             if readers is None:
                 readers = self.readers[key] = set()
                 self.row.append(key)
+                self.key_bytes += len(key)
+            elif session.id in readers:
+                continue
             readers.add(session.id)
+            self.items += 1
         self.make_room()
+
+    @property
+    def memory(self) -> int:
+        """About how many bytes the table takes."""
+        return self.key_bytes + KEY_OVERHEAD * len(self.readers) + ITEM_OVERHEAD * self.items
 
     def make_room(self) -> None:
         """Forget keys beyond the limit, any of them; who holds them is told that they changed."""
@@ -122,11 +143,15 @@ class TrackingTable:
         """Also when nobody tracks any more: who returns must not be told of a change that is old."""
         return bool(self.sessions or self.readers)
 
-    def changed(self, database: int, event: str, key: bytes | None, author: Session | None) -> None:  # noqa: ARG002
+    def changed(self, database: int, event: str, key: bytes | None, author: Session | None) -> None:
         if key is None:
             if event == "flushdb":
-                self.invalidate_all()
+                # FLUSHALL empties one database after the other, and is told of once.
+                if database != self.flushed + 1:
+                    self.invalidate_all()
+                self.flushed = database
             return
+        self.flushed = NONE
         self.invalidate(key, author)
         for prefix in self.prefixes:
             if key.startswith(prefix):
@@ -135,10 +160,15 @@ class TrackingTable:
                 self.pending.setdefault(prefix, {})[key] = author
 
     def settled(self) -> None:
-        pass
+        self.flushed = NONE
 
     def invalidate(self, key: bytes, author: Session | None, *, evicted: bool = False) -> None:
-        for reader in self.readers.pop(key, ()):
+        readers = self.readers.pop(key, None)
+        if readers is None:
+            return
+        self.items -= len(readers)
+        self.key_bytes -= len(key)
+        for reader in readers:
             session = self.sessions.get(reader)
             if session is None or session.tracking.broadcast:
                 continue
@@ -149,6 +179,7 @@ class TrackingTable:
     def invalidate_all(self) -> None:
         self.readers.clear()
         self.row.clear()
+        self.items = self.key_bytes = 0
         for session in list(self.sessions.values()):
             self.tell(session, None)
 
