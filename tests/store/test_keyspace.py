@@ -58,7 +58,7 @@ class AgainstADictionary(RuleBasedStateMachine):
             return
         if isinstance(value, bytearray):
             value.extend(tail)
-            self.keyspace.update(key, value, len(tail))
+            self.keyspace.update(key, value)
         else:
             self.keyspace.update(key, bytearray(value) + tail)
         self.model[key] = (entry[0] + tail, entry[1])

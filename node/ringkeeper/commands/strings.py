@@ -342,10 +342,9 @@ def edit(context: Context, key: bytes, change: Callable[[bytearray], object], ev
     """Change the string of a key that exists in place; from then on it is a `bytearray`. No event: nothing changes."""
     value = context.keyspace.peek_string(key)
     assert value is not None
-    before = len(value)
     if isinstance(value, bytearray):
         change(value)
-        context.keyspace.update(key, value, len(value) - before, event)
+        context.keyspace.update(key, value, event)
     else:
         buffer = bytearray(value)
         change(buffer)

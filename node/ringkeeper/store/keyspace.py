@@ -77,26 +77,25 @@ class Clock:
 @cython.freelist(256)
 @cython.cclass
 class Entry:
-    """What stands under a key. Nothing in it leads back to it, so the cyclic collector need not know of it."""
+    """What stands under a key. Nothing in it leads back to it, so the cyclic collector need not know of it.
+
+    `size` is what of the value's bytes was counted; `expires_at` and `used_at` are Unix milliseconds: when the key goes
+    (or `NO_EXPIRY`), and when a command used the value last. `Keyspace._store` fills all of it in.
+    """
 
     value = cython.declare(object, visibility="public")
+    size: cython.longlong
     expires_at = cython.declare(cython.longlong, visibility="public")
     used_at = cython.declare(cython.longlong, visibility="public")
 
-    def __init__(self, value: Value) -> None:
-        self.value = value
-        self.expires_at = NO_EXPIRY
-        """Unix milliseconds, or `NO_EXPIRY`."""
-        self.used_at = 0
-        """Unix milliseconds of the last command that used the value."""
-
 
 @cython.cfunc
-def size_of(value: Value) -> cython.Py_ssize_t:
-    """The bytes of a stored value, as they were counted last."""
+def size_of(value: Value) -> cython.longlong:
+    """The bytes of a value as it is now."""
     if isinstance(value, (bytes, bytearray)):
         return len(value)
-    return value.accounted
+    memory: cython.longlong = value.memory
+    return memory
 
 
 @cython.final
@@ -119,6 +118,8 @@ class Keyspace:
     volatile_keys: list[set[bytes] | None]
     expiring = cython.declare(dict, visibility="readonly")
     trash: list[Any]
+    last_key: bytes | None
+    last_slot: cython.Py_ssize_t
     touching = cython.declare(cython.bint, visibility="public")
     sweep_slot: cython.Py_ssize_t
     changes = cython.declare(object, visibility="public")
@@ -149,6 +150,9 @@ class Keyspace:
         """Keys of hashes with fields that expire, and perhaps some that were such. Values are None."""
         self.trash = []
         """What nobody can reach any more: collections, tables, lists of tables."""
+        self.last_key = None
+        self.last_slot = 0
+        """Of the key that was looked up last: a command that looks and then changes sums its key up only once."""
         self.touching = True
         """Whether lookups count as use; not so while a client with CLIENT NO-TOUCH is served."""
         self.sweep_slot = 0
@@ -158,6 +162,13 @@ class Keyspace:
         return int(self.size)
 
     # Looking up. What a command finds counts as used now, unless it only inspects.
+
+    @cython.cfunc
+    def _slot(self, key: bytes) -> cython.Py_ssize_t:
+        if key is not self.last_key:
+            self.last_slot = key_slot(key)
+            self.last_key = key
+        return self.last_slot
 
     @cython.cfunc
     def _find(self, key: bytes, slot: cython.Py_ssize_t) -> Entry | None:
@@ -182,7 +193,7 @@ class Keyspace:
 
     @cython.cfunc
     def _read(self, key: bytes) -> Entry | None:
-        entry: Entry | None = self._find(key, key_slot(key))
+        entry: Entry | None = self._find(key, self._slot(key))
         if entry is None:
             self.misses += 1
             self.note(key, "keymiss")
@@ -214,12 +225,12 @@ class Keyspace:
 
     def peek(self, key: bytes) -> Value | None:
         """The value, for a command that writes; counts neither hit nor miss."""
-        entry: Entry | None = self._find(key, key_slot(key))
+        entry: Entry | None = self._find(key, self._slot(key))
         return None if entry is None else entry.value
 
     def peek_string(self, key: bytes) -> Text | None:
         """As `peek`, for a command that writes strings; raises WRONGTYPE for anything else."""
-        entry: Entry | None = self._find(key, key_slot(key))
+        entry: Entry | None = self._find(key, self._slot(key))
         if entry is None:
             return None
         value: Value = entry.value
@@ -229,7 +240,7 @@ class Keyspace:
 
     def peek_as(self, key: bytes, kind: type[Kind]) -> Kind | None:
         """As `peek`, for a command that writes one kind of collection; raises WRONGTYPE for anything else."""
-        entry: Entry | None = self._find(key, key_slot(key))
+        entry: Entry | None = self._find(key, self._slot(key))
         if entry is None or isinstance(entry.value, kind):
             return None if entry is None else entry.value
         raise WRONG_TYPE
@@ -238,7 +249,7 @@ class Keyspace:
         """The value, for a command that tells of it (OBJECT, DEBUG, SCAN): counts nothing and is no use of it."""
         touching: cython.bint = self.touching
         self.touching = False
-        entry: Entry | None = self._find(key, key_slot(key))
+        entry: Entry | None = self._find(key, self._slot(key))
         self.touching = touching
         return None if entry is None else entry.value
 
@@ -252,17 +263,17 @@ class Keyspace:
 
     def expiry(self, key: bytes) -> int:
         """When the key expires, in Unix milliseconds, or `NO_EXPIRY`. For a key that exists."""
-        entry: Entry | None = self._entry(key, key_slot(key))
+        entry: Entry | None = self._entry(key, self._slot(key))
         return NO_EXPIRY if entry is None else int(entry.expires_at)
 
     def idle_ms(self, key: bytes) -> int:
         """Since the last command that used the key's value. For a key that exists."""
-        entry: Entry | None = self._entry(key, key_slot(key))
+        entry: Entry | None = self._entry(key, self._slot(key))
         return 0 if entry is None else max(0, int(self.clock.now_ms - entry.used_at))
 
     def set_idle(self, key: bytes, idle_ms: int) -> None:
         """Let a key that exists have been used so long ago (RESTORE IDLETIME)."""
-        entry: Entry | None = self._entry(key, key_slot(key))
+        entry: Entry | None = self._entry(key, self._slot(key))
         if entry is not None:
             entry.used_at = self.clock.now_ms - idle_ms
 
@@ -276,6 +287,7 @@ class Keyspace:
 
     # Changing. `event` is what keyspace notifications call it.
 
+    @cython.ccall
     def note(self, key: bytes | None, event: str) -> None:
         """Tell of an event that is no change of data, or comes with one that was counted already."""
         if self.changes is not None:
@@ -289,7 +301,7 @@ class Keyspace:
 
     def set(self, key: bytes, value: Value, expires_at: int = NO_EXPIRY, event: str = "set") -> None:
         """Store a value, replacing what was there, its expiry included."""
-        slot: cython.Py_ssize_t = key_slot(key)
+        slot: cython.Py_ssize_t = self._slot(key)
         entry: Entry = self._store(key, slot, value)
         if expires_at != NO_EXPIRY:
             self._set_expiry(key, slot, entry, expires_at)
@@ -297,13 +309,12 @@ class Keyspace:
             self._clear_expiry(key, slot, entry)
         self._record(key, event)
 
-    def update(self, key: bytes, value: Text, grown_by: int = 0, event: str | None = "set") -> None:
+    def update(self, key: bytes, value: Text, event: str | None = "set") -> None:
         """Store a new string under a key that holds one, keeping its expiry. Without an event it is the same string.
 
-        A `bytearray` edited in place is handed back here too, with the bytes it has grown by since `peek`.
+        A `bytearray` edited in place is handed back here too.
         """
-        self.used_bytes += grown_by
-        self._store(key, key_slot(key), value)
+        self._store(key, self._slot(key), value)
         if event is not None:
             self._record(key, event)
 
@@ -312,7 +323,7 @@ class Keyspace:
 
         `changes` is how many elements it changed; with 0 nothing is recorded, as with Redis. An empty collection goes.
         """
-        slot: cython.Py_ssize_t = key_slot(key)
+        slot: cython.Py_ssize_t = self._slot(key)
         entry: Entry | None = self._entry(key, slot)
         if type(value) is Hash and value.expiries:
             self.expiring[key] = None
@@ -321,9 +332,9 @@ class Keyspace:
                 return
             self._store(key, slot, value)
         else:
-            memory: cython.Py_ssize_t = value.memory
-            self.used_bytes += memory - value.accounted
-            value.accounted = memory
+            memory: cython.longlong = value.memory
+            self.used_bytes += memory - entry.size
+            entry.size = memory
         if changes:
             self._record(key, event)
             self.dirty += changes - 1
@@ -335,19 +346,19 @@ class Keyspace:
         """Whether there was such a key (one whose time had come does not count)."""
         if self.peek(key) is None:
             return False
-        self._discard(self._drop(key, key_slot(key)))
+        self._discard(self._drop(key, self._slot(key)))
         self._record(key, event)
         return True
 
     def take(self, key: bytes, event: str) -> Value:
         """Take an existing key away and hand its value over, to be stored elsewhere (RENAME, MOVE)."""
-        value: Value = self._drop(key, key_slot(key))
+        value: Value = self._drop(key, self._slot(key))
         self._record(key, event)
         return value
 
     def expire(self, key: bytes, expires_at: int) -> None:
         """Give an existing key an expiry; one in the past deletes it."""
-        slot: cython.Py_ssize_t = key_slot(key)
+        slot: cython.Py_ssize_t = self._slot(key)
         if expires_at <= self.clock.now_ms:
             self._discard(self._drop(key, slot))
             self._record(key, "del")
@@ -359,7 +370,7 @@ class Keyspace:
 
     def persist(self, key: bytes) -> bool:
         """Take an existing key's expiry away; whether it had one."""
-        slot: cython.Py_ssize_t = key_slot(key)
+        slot: cython.Py_ssize_t = self._slot(key)
         entry: Entry | None = self._entry(key, slot)
         if entry is None or entry.expires_at == NO_EXPIRY:
             return False
@@ -559,6 +570,7 @@ class Keyspace:
     def check(self) -> None:
         """Assert every invariant. O(n), for tests."""
         size = volatile = used = 0
+        entry: Entry
         for slot in range(SLOTS):
             table = self.tables[slot] or {}
             keys = self.volatile_keys[slot] or set()
@@ -569,8 +581,8 @@ class Keyspace:
                 if not isinstance(value, (bytes, bytearray)):
                     value.check()
                     assert len(value), f"an empty {value.kind} is stored"
-                    assert value.accounted == value.memory, (key, value.accounted, value.memory)
-                used += KEY_OVERHEAD + len(key) + size_of(value)
+                assert entry.size == size_of(value), (key, entry.size, size_of(value))
+                used += KEY_OVERHEAD + len(key) + entry.size
                 assert (entry.expires_at != NO_EXPIRY) == (key in keys), f"{key!r} is volatile in one place only"
             used += EXPIRY_OVERHEAD * len(keys)
             assert all(key_slot(key) == slot for key in table), f"slot {slot} holds a key of another slot"
@@ -586,23 +598,27 @@ class Keyspace:
         table: dict[bytes, Entry] | None = self.tables[slot]
         if table is None:
             table = self.tables[slot] = {}
-        if not isinstance(value, (bytes, bytearray)):
-            value.accounted = value.memory
-            if type(value) is Hash and value.expiries:
-                self.expiring[key] = None
+        if type(value) is Hash and value.expiries:
+            self.expiring[key] = None
         entry: Entry | None = table.get(key)
         if entry is not None and entry.expires_at != NO_EXPIRY and entry.expires_at <= self.clock.now_ms:
             self._expire(key, slot)
             self.tables[slot] = table
             entry = None
         if entry is None:
-            entry = Entry(value)
+            entry = Entry.__new__(Entry)
+            entry.value = value
+            entry.size = size_of(value)
+            entry.expires_at = NO_EXPIRY
             table[key] = entry
             self.size += 1
-            self.used_bytes += KEY_OVERHEAD + len(key) + size_of(value)
-            self.note(key, "new")
+            self.used_bytes += KEY_OVERHEAD + len(key) + entry.size
+            if self.changes is not None:
+                self.note(key, "new")
         else:
-            self.used_bytes += size_of(value) - size_of(entry.value)
+            size: cython.longlong = size_of(value)
+            self.used_bytes += size - entry.size
+            entry.size = size
             if entry.value is not value:
                 self._discard(entry.value)
                 entry.value = value
@@ -615,7 +631,7 @@ class Keyspace:
         table: dict[bytes, Entry] = self.tables[slot]
         entry: Entry = table.pop(key)
         self.size -= 1
-        self.used_bytes -= KEY_OVERHEAD + len(key) + size_of(entry.value)
+        self.used_bytes -= KEY_OVERHEAD + len(key) + entry.size
         if entry.expires_at != NO_EXPIRY:
             self._clear_expiry(key, slot, entry)
         if not table:

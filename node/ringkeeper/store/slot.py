@@ -9,12 +9,23 @@ import cython
 SLOTS = 16384
 
 
-@cython.locals(data=cython.p_const_uchar)
+def crc_of(byte: int) -> int:
+    """What one byte contributes to the sum: CRC16 with the polynomial 0x1021."""
+    crc = byte << 8
+    for _ in range(8):
+        crc = (crc << 1) ^ (0x1021 if crc & 0x8000 else 0)
+    return crc & 0xFFFF
+
+
+HIGH = bytes(crc_of(byte) >> 8 for byte in range(256))
+LOW = bytes(crc_of(byte) & 0xFF for byte in range(256))
+
+
+@cython.locals(data=cython.p_const_uchar, high=cython.p_const_uchar, low=cython.p_const_uchar, x=cython.uint)
 def key_slot(key: bytes) -> int:
     """CRC16 (XMODEM) of the key, or of what stands between its first `{` and the next `}` if that is not empty."""
     i: cython.Py_ssize_t
     crc: cython.uint = 0
-    x: cython.uint
     if b"{" in key:
         start = key.find(b"{")
         end = key.find(b"}", start + 1)
@@ -22,10 +33,9 @@ def key_slot(key: bytes) -> int:
             key = key[start + 1 : end]
     if not cython.compiled:
         return binascii.crc_hqx(key, 0) & (SLOTS - 1)
-    # The same sum without a table, a byte at a time: a call of binascii costs more than a short key does here.
-    data = key
+    # The same sum: a call of binascii costs more than a short key does here.
+    data, high, low = key, HIGH, LOW
     for i in range(len(key)):
-        x = ((crc >> 8) ^ data[i]) & 0xFF
-        x ^= x >> 4
-        crc = ((crc << 8) ^ (x << 12) ^ (x << 5) ^ x) & 0xFFFF
+        x = (crc >> 8) ^ data[i]
+        crc = ((crc & 0xFF) << 8) ^ (high[x] << 8) ^ low[x]
     return int(crc & 0x3FFF)

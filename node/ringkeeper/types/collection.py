@@ -11,8 +11,6 @@ class Collection(Protocol):
 
     memory: int
     """Estimated bytes, kept up by the collection with every change."""
-    accounted: int
-    """What of `memory` the keyspace has counted; the keyspace's own note, 0 in a new collection."""
 
     @property
     def kind(self) -> str:

@@ -31,7 +31,6 @@ class Hash:
     expiries = cython.declare(dict, visibility="readonly")
     queue = cython.declare(list, visibility="readonly")
     memory = cython.declare(cython.longlong, visibility="public")
-    accounted = cython.declare(cython.longlong, visibility="public")
     limits = cython.declare(object, visibility="readonly")
     compact = cython.declare(cython.bint, visibility="readonly")
 
@@ -42,7 +41,6 @@ class Hash:
         self.queue = []
         """A heap of (time, field); entries that `expiries` contradicts are void."""
         self.memory = BASE_BYTES
-        self.accounted = 0
         self.limits = limits
         self.compact = True
         """Within the limits, and without any field that expires, ever since it was made."""

@@ -146,7 +146,6 @@ class List:
     chunks = cython.declare(object, visibility="readonly")
     count: cython.Py_ssize_t
     memory = cython.declare(cython.longlong, visibility="public")
-    accounted = cython.declare(cython.longlong, visibility="public")
     limits = cython.declare(object, visibility="readonly")
     compact = cython.declare(cython.bint, visibility="readonly")
     limit: cython.Py_ssize_t
@@ -155,7 +154,6 @@ class List:
         self.chunks = deque()
         self.count = 0
         self.memory = BASE_BYTES
-        self.accounted = 0
         self.limits = limits
         self.compact = True
         """It is one chunk, however long."""

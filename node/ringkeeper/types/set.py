@@ -25,14 +25,12 @@ class Set:
 
     table = cython.declare(object, visibility="readonly")
     memory = cython.declare(cython.longlong, visibility="public")
-    accounted = cython.declare(cython.longlong, visibility="public")
     limits = cython.declare(object, visibility="readonly")
     encoding = cython.declare(object, visibility="readonly")
 
     def __init__(self, limits: Limits) -> None:
         self.table = IndexedTable()
         self.memory = BASE_BYTES
-        self.accounted = 0
         self.limits = limits
         self.encoding = INTSET
         """Only ever goes from intset to listpack to hashtable."""
