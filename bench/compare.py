@@ -1,5 +1,7 @@
 """The node beside Redis and Valkey, in the same run: `make bench`, or `python bench/compare.py [--quick] [--write]`.
 
+SET and GET at every pipeline depth; the commands of the other types at a depth of 16.
+
 Every server is driven by redis-benchmark, one at a time, in turns: a round visits every server before the next begins,
 so that whatever else the machine does strikes all alike. What counts first is the *server's CPU time per operation*
 (user and system, from the scheduler's own account of its threads): unlike throughput, it does not depend on who
@@ -35,7 +37,37 @@ END = "<!-- end: written by bench/compare.py -->"
 KEYS = 100_000
 VALUE_BYTES = 64
 CONNECTIONS = 50
-OPERATIONS = ("SET", "GET")
+RANDOM = "__rand_int__"
+"""What redis-benchmark replaces by twelve digits."""
+VALUE = "x" * VALUE_BYTES
+OPERATIONS = {
+    "SET": ["-t", "set"],
+    "GET": ["-t", "get"],
+    "INCR": ["INCR", f"counter:{RANDOM}"],
+    "MSET 10": ["MSET", *[word for i in range(10) for word in (f"key{i}:{RANDOM}", VALUE)]],
+    "LPUSH": ["LPUSH", "list", VALUE],
+    "RPUSH": ["RPUSH", "list", VALUE],
+    "LPOP": ["LPOP", "list"],
+    "RPOP": ["RPOP", "list"],
+    "LRANGE 100": ["LRANGE", "some-list", "0", "99"],
+    "HSET": ["HSET", "hash", f"field:{RANDOM}", VALUE],
+    "HGET": ["HGET", "hash", f"field:{RANDOM}"],
+    "HSET small": ["HSET", f"hash:{RANDOM}", "field", VALUE],
+    "HGETALL 20": ["HGETALL", "some-hash"],
+    "SADD": ["SADD", "set", f"member:{RANDOM}"],
+    "SISMEMBER": ["SISMEMBER", "set", f"member:{RANDOM}"],
+    "SMEMBERS 20": ["SMEMBERS", "some-set"],
+    # "ZADD": ["ZADD", "zset", RANDOM, f"member:{RANDOM}"],
+    # "ZINCRBY": ["ZINCRBY", "zset", "1", f"member:{RANDOM}"],
+    # "ZSCORE": ["ZSCORE", "zset", f"member:{RANDOM}"],
+    # "ZRANGE 100": ["ZRANGE", "zset", "0", "99"],
+}
+"""Name -> what redis-benchmark is told to send. In this order: LPOP and RPOP take what LPUSH and RPUSH have put there."""
+EVERY_DEPTH = ("SET", "GET")
+DEPTH = 16
+"""At which all the others are measured."""
+SLOW = {"MSET 10": 5, "LRANGE 100": 10, "HGETALL 20": 5, "SMEMBERS 20": 5, "ZRANGE 100": 10}
+"""Operations with long replies or many keys: so many times fewer of them."""
 REQUESTS = {1: 100_000, 16: 500_000, 64: 1_000_000}
 """By pipeline depth: about a second or two each."""
 START_SECONDS = 20
@@ -149,14 +181,22 @@ def connect(name: str, process: subprocess.Popen[bytes], port: int, log: pathlib
     raise BenchError(f"{name} did not start:\n{log.read_text(errors='replace')[-2000:]}")
 
 
+def filling() -> Iterator[list[bytes]]:
+    """Every key that redis-benchmark may ask for, and one small collection of each type."""
+    for start in range(0, KEYS, 1000):
+        args = [b"MSET"]
+        for number in range(start, start + 1000):
+            args += [b"key:%012d" % number, b"x" * VALUE_BYTES]
+        yield args
+    yield [b"RPUSH", b"some-list", *[b"%d" % number for number in range(500)]]
+    yield [b"HSET", b"some-hash", *[b"%d" % (number // 2) for number in range(40)]]
+    yield [b"SADD", b"some-set", *[b"member:%d" % number for number in range(20)]]
+
+
 def fill(connection: socket.socket) -> None:
-    """Store every key that redis-benchmark may ask for."""
     with connection:
         reader = ReplyReader()
-        for start in range(0, KEYS, 1000):
-            args = [b"MSET"]
-            for number in range(start, start + 1000):
-                args += [b"key:%012d" % number, b"x" * VALUE_BYTES]
+        for args in filling():
             connection.sendall(encode_command(args))
             while reader.next() is NOT_READY:
                 data = connection.recv(4096)
@@ -177,9 +217,9 @@ def measure(server: Server, operation: str, pipeline: int, requests: int) -> Sam
     before = cpu_seconds(server.pid)
     done = subprocess.run(
         [
-            *("redis-benchmark", "-h", "127.0.0.1", "-p", str(server.port), "-t", operation.lower(), "--csv"),
+            *("redis-benchmark", "-h", "127.0.0.1", "-p", str(server.port), "--csv"),
             *("-n", str(requests), "-c", str(CONNECTIONS), "-P", str(pipeline), "-d", str(VALUE_BYTES)),
-            *("-r", str(KEYS), "--precision", "3"),
+            *("-r", str(KEYS), "--precision", "3", *OPERATIONS[operation]),
         ],
         capture_output=True,
         text=True,
@@ -199,8 +239,11 @@ def measure(server: Server, operation: str, pipeline: int, requests: int) -> Sam
 
 def run(servers: Sequence[Server], rounds: int, requests: dict[int, int]) -> Samples:
     samples: Samples = {}
-    for pipeline, count in requests.items():
+    for pipeline in requests:
         for operation in OPERATIONS:
+            if pipeline != DEPTH and operation not in EVERY_DEPTH:
+                continue
+            count = requests[pipeline] // SLOW.get(operation, 1)
             for round_number in range(rounds):
                 for server in servers[round_number % len(servers) :] + servers[: round_number % len(servers)]:
                     sample = measure(server, operation, pipeline, count)
@@ -232,7 +275,7 @@ def table(samples: Samples) -> str:
         "| operation | pipeline | server | CPU µs/op | × Redis | thousand op/s | × Redis | p50 ms | p99 ms |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for key, runs in sorted(samples.items(), key=lambda item: (item[0][1], OPERATIONS.index(item[0][0]))):
+    for key, runs in sorted(samples.items(), key=lambda item: (item[0][1], [*OPERATIONS].index(item[0][0]))):
         operation, pipeline, name = key
         cells = [
             operation,
