@@ -62,7 +62,7 @@ OPERATIONS = {
     # "ZSCORE": ["ZSCORE", "zset", f"member:{RANDOM}"],
     # "ZRANGE 100": ["ZRANGE", "zset", "0", "99"],
 }
-"""Name -> what redis-benchmark is told to send. In this order: LPOP and RPOP take what LPUSH and RPUSH have put there."""
+"""Name -> what redis-benchmark is told to send, in this order: LPOP and RPOP take what was pushed before."""
 EVERY_DEPTH = ("SET", "GET")
 DEPTH = 16
 """At which all the others are measured."""

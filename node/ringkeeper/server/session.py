@@ -167,6 +167,8 @@ class Session:
         self.batch = []
         self.position = 0
         self.clients.forget(self)
+        # The cycle that every session is in; see `spare_the_collector` in server/__main__.py.
+        self.context.client = None
 
     def eof_received(self) -> bool:
         """The client sends no more; what it still waits for was written already, so close."""

@@ -7,7 +7,10 @@ from typing import Protocol, Self
 
 
 class Collection(Protocol):
-    """A hash, list, set or sorted set. Commands change it by its own methods, then call `Keyspace.edited`."""
+    """A hash, list, set or sorted set. Commands change it by its own methods, then call `Keyspace.edited`.
+
+    Nothing that a collection holds leads back to it, so its class is `no_gc`: the cyclic collector never looks at it.
+    """
 
     memory: int
     """Estimated bytes, kept up by the collection with every change."""

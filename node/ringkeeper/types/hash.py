@@ -20,6 +20,7 @@ NO_EXPIRY = -1
 
 
 @cython.final
+@cython.no_gc
 @cython.cclass
 class Hash:
     """Times are Unix milliseconds, handed in. `purge` comes first: what else is asked counts every field that is here.

@@ -9,6 +9,7 @@ from typing import Any
 import cython
 
 
+@cython.no_gc
 @cython.cclass
 class IndexedTable:
     """Members and a value of each. The last one takes a removed one's place. O(1) where nothing else is said.

@@ -114,6 +114,7 @@ def is_large(limit: cython.Py_ssize_t, length: cython.Py_ssize_t) -> cython.bint
 
 
 @cython.final
+@cython.no_gc
 @cython.cclass
 class Chunk:
     """Some neighbours of a list."""
@@ -136,6 +137,7 @@ def chunk_of(elements: list[bytes]) -> Chunk:
 
 
 @cython.final
+@cython.no_gc
 @cython.cclass
 class List:
     """O(1) each where nothing else is said. A number in the middle is sought from the nearer end.

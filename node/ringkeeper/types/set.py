@@ -19,6 +19,7 @@ INTSET, LISTPACK, HASHTABLE = "intset", "listpack", "hashtable"
 
 
 @cython.final
+@cython.no_gc
 @cython.cclass
 class Set:
     """O(1) each where nothing else is said."""
