@@ -1,62 +1,11 @@
 """Client tracking: who is told of which change, when and how. Beside a node on Redis and Valkey, so that the stories
 themselves are proven."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from laptop import eventually
-from real_redis import real_redis
-from server_process import serving
-from wire import Wire
-
-
-class World:
-    """A server with connections; `other` is one that tracks nothing."""
-
-    def __init__(self, name: str, port: int) -> None:
-        self.name = name
-        self.port = port
-        self.exits = contextlib.ExitStack()
-        self.other = self.wire(2)
-        self.other("FLUSHALL")
-
-    def wire(self, protocol: int = 3) -> Wire:
-        return self.exits.enter_context(Wire(self.port, protocol))
-
-    def told(self, wire: Wire) -> list[Any]:
-        """What has come over a connection without being asked for."""
-        for _ in range(2):
-            self.other("PING")
-        wire.send("PING")
-        messages = []
-        while (message := wire.read()) not in ("PONG", ["pong", ""]):
-            messages.append(message)
-        return messages
-
-    def figure(self, name: str) -> int:
-        lines = self.other("INFO all").split("\r\n")
-        return next(int(line.partition(":")[2]) for line in lines if line.startswith(f"{name}:"))
-
-
-@pytest.fixture(scope="module", params=["node", "redis", "valkey"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-    folder = tmp_path_factory.mktemp(request.param)
-    if request.param == "node":
-        with serving(folder, "--enable-debug-command", "yes") as node:
-            yield request.param, node.port
-    else:
-        with real_redis(folder, request.param) as port:
-            yield request.param, port
-
-
-@pytest.fixture
-def world(server: tuple[str, int]) -> Iterator[World]:
-    made = World(*server)
-    with made.exits:
-        yield made
-        made.other("CONFIG SET tracking-table-max-keys 1000000 maxmemory 0")
+from worlds import World
 
 
 def invalid(*keys: str) -> list[Any]:

@@ -197,7 +197,7 @@ def test_a_huge_collection_is_freed_in_steps_and_a_renamed_one_stays() -> None:
             members.add(b"%d" % number)
         keyspace.set(key, members)
     keyspace.delete(b"doomed")
-    keyspace.set(b"there", keyspace.take(b"moved", "rename_from"))
+    keyspace.hand_over(b"moved", keyspace, b"there", ("rename_from", "rename_to"))
     assert keyspace.pending == 1
     steps = 0
     while keyspace.pending:

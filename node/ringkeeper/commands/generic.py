@@ -123,8 +123,7 @@ def _rename(context: Context, args: Arguments, *, only_new: bool) -> bool:
         return not only_new
     if only_new and keyspace.peek(target) is not None:
         return False
-    expires_at = keyspace.expiry(source)
-    keyspace.set(target, keyspace.take(source, "rename_from"), expires_at, "rename_to")
+    keyspace.hand_over(source, keyspace, target, ("rename_from", "rename_to"))
     return True
 
 
@@ -200,7 +199,7 @@ def copy(context: Context, args: Arguments) -> Reply:
     if value is None or (not replace and destination.peek(target) is not None):
         return 0
     duplicate = value if isinstance(value, bytes) else value.copy()
-    destination.set(target, duplicate, context.keyspace.expiry(source), "copy_to")
+    destination.replace(target, duplicate, context.keyspace.expiry(source), "copy_to")
     return 1
 
 
@@ -224,8 +223,7 @@ def move(context: Context, args: Arguments) -> Reply:
     value = context.keyspace.peek(args[1])
     if value is None or destination.peek(args[1]) is not None:
         return 0
-    expires_at = context.keyspace.expiry(args[1])
-    destination.set(args[1], context.keyspace.take(args[1], "move_from"), expires_at, "move_to")
+    context.keyspace.hand_over(args[1], destination, args[1], ("move_from", "move_to"))
     return 1
 
 

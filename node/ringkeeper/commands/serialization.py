@@ -86,7 +86,7 @@ def _restore(context: Context, args: Arguments) -> Reply:
         # Redis's sum of a TTL and the time overflows, and what it gets lies in the past.
         keyspace.delete(key)
     else:
-        keyspace.set(key, value, expires_at, "restore")
+        keyspace.replace(key, value, expires_at, "restore")
         if options.idle_seconds > 0:
             keyspace.set_idle(key, min(options.idle_seconds, LONGEST_IDLE) * 1000)
     return OK

@@ -42,7 +42,10 @@ def event_classes(text: str) -> str:
 
 
 def canonical_events(text: str) -> str:
-    """As CONFIG GET shows them: `A` for all classes, then K, E, m, n."""
+    """As CONFIG GET shows them: `A` for all classes, then n, K, E, m.
+
+    Redis leaves `n` out behind `A`: a value that was read and is set again loses it.
+    """
     classes = event_classes(text)
     shown = "A" if set(ALL_CLASSES) <= set(classes) else "".join(c for c in "g$lshzxetd" if c in classes)
-    return shown + "".join(letter for letter in "KEmn" if letter in classes)
+    return shown + "".join(letter for letter in "nKEm" if letter in classes)

@@ -350,11 +350,27 @@ class Keyspace:
         self._record(key, event)
         return True
 
-    def take(self, key: bytes, event: str) -> Value:
-        """Take an existing key away and hand its value over, to be stored elsewhere (RENAME, MOVE)."""
+    def replace(self, key: bytes, value: Value, expires_at: int, event: str) -> None:
+        """As `set`, for COPY and RESTORE: the key is a new one, even where there was one."""
+        if self.peek(key) is not None:
+            self._discard(self._drop(key, self._slot(key)))
+        self.set(key, value, expires_at, event)
+
+    def hand_over(self, key: bytes, other: Keyspace, name: bytes, events: tuple[str, str]) -> None:
+        """Give an existing key another name or database (RENAME, MOVE): it is a new one there, and keeps its expiry.
+
+        The events are of the key that goes and of the one that comes.
+        """
+        expires_at = self.expiry(key)
         value: Value = self._drop(key, self._slot(key))
-        self._record(key, event)
-        return value
+        slot: cython.Py_ssize_t = self._slot(name)
+        if other.peek(name) is not None:
+            other._discard(other._drop(name, slot))
+        entry: Entry = other._store(name, slot, value)
+        if expires_at != NO_EXPIRY:
+            other._set_expiry(name, slot, entry, expires_at)
+        self._record(key, events[0])
+        other._record(name, events[1])
 
     def expire(self, key: bytes, expires_at: int) -> None:
         """Give an existing key an expiry; one in the past deletes it."""
