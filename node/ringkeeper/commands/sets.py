@@ -30,6 +30,8 @@ def sadd(context: Context, args: Arguments) -> Reply:
     found = context.keyspace.peek_as(key, Set)
     if found is None:
         found = Set(context.limits)
+    if len(args) > 3:
+        found.expect(args[2], len(args) - 2)
     added = 0
     for index in range(2, len(args)):
         added += found.add(args[index])

@@ -58,6 +58,19 @@ class Set:
             self.choose_encoding(member)
         return True
 
+    def expect(self, first: bytes, count: int) -> None:
+        """Choose the encoding before so many members are added, as Redis does for those of SADD: twins count twice."""
+        limits = self.limits
+        if not self.table.members:
+            if is_integer(first) and count <= limits.set_max_intset_entries:
+                self.encoding = INTSET
+            else:
+                self.encoding = LISTPACK if count <= limits.set_max_listpack_entries else HASHTABLE
+        elif self.encoding != HASHTABLE:
+            few = limits.set_max_intset_entries if self.encoding == INTSET else limits.set_max_listpack_entries
+            if count > few:
+                self.encoding = HASHTABLE
+
     def choose_encoding(self, added: bytes) -> None:
         """Redis 7.2's rules: `set-max-intset-entries` and `set-max-listpack-*`."""
         limits, count = self.limits, len(self.table.members)
