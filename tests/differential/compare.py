@@ -91,7 +91,11 @@ def normal(command: list[bytes], reply: Any) -> Any:
         return type(reply)
     if name == b"dump" and isinstance(reply, bytes):
         return contents(restore(reply, Limits()))
-    if name in SORTS and isinstance(reply, list) and {b"alpha", b"by"} <= {word.lower() for word in command}:
+    if (
+        name in SORTS
+        and isinstance(reply, list)
+        and {b"alpha", b"by"} <= {word.partition(b"\0")[0].lower() for word in command}
+    ):
         # Which of equal weights comes first is nobody's promise.
         return sorted(map(repr, reply))
     if name == b"scan" and isinstance(reply, list):
@@ -114,13 +118,15 @@ def same(command: list[bytes], theirs: Any, ours: Any) -> bool:
     return bool(normal(command, theirs) == normal(command, ours))
 
 
-def compare(commands: list[list[bytes]], theirs: Peer, ours: Peer, stop_after: int = 10) -> list[Difference]:
+def compare(
+    commands: list[list[bytes]], theirs: Peer, ours: Peer, stop_after: int = 10, *, encodings: bool = True
+) -> list[Difference]:
     found: list[Difference] = []
     for start in range(0, len(commands), BATCH):
         found += differences(commands, range(start, min(start + BATCH, len(commands))), theirs, ours)
         if len(found) >= stop_after:
             return found
-    return found or final_differences(theirs, ours)
+    return found or final_differences(theirs, ours, encodings=encodings)
 
 
 def differences(commands: list[list[bytes]], asked: range, theirs: Peer, ours: Peer) -> list[Difference]:
@@ -134,8 +140,8 @@ def differences(commands: list[list[bytes]], asked: range, theirs: Peer, ours: P
     return found
 
 
-def final_differences(theirs: Peer, ours: Peer) -> list[Difference]:
-    """What the two hold in the end, in every database: keys, values, expiries and encodings."""
+def final_differences(theirs: Peer, ours: Peer, *, encodings: bool = True) -> list[Difference]:
+    """What the two hold in the end, in every database: keys, values, expiries and, if asked for, encodings."""
     found = []
     for database in range(DATABASES):
         opening = [[b"SELECT", b"%d" % database], [b"KEYS", b"*"]]
@@ -144,7 +150,7 @@ def final_differences(theirs: Peer, ours: Peer) -> list[Difference]:
         kinds = theirs.run([[b"TYPE", key] for key in keys])
         asked = []
         for key, kind in zip(keys, kinds, strict=True):
-            reads = [[b"TYPE"], [b"PEXPIRETIME"], [b"OBJECT", b"ENCODING"]]
+            reads = [[b"TYPE"], [b"PEXPIRETIME"], *([[b"OBJECT", b"ENCODING"]] if encodings else [])]
             asked += [[*read, key] for read in reads]
             name, *rest = CONTENTS[kind.text]
             asked.append([name, key, *rest])

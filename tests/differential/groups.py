@@ -13,9 +13,15 @@ GROUPS = {
     "sets": "hashes.Sets",
     "hash-expiry": "hashes.HashExpiry",
     "lists": "lists.Lists",
+    "serial": "serial.Serial",
+    "sort": "serial.Sort",
 }
-PEERS = {"hash-expiry": "valkey", "lists": "valkey", "sets": "valkey"}
+PEERS = {"hash-expiry": "valkey", "lists": "valkey", "serial": "valkey", "sets": "valkey"}
 """Where Redis 7.0 does not have what is compared: fields that expire, lists and sets as listpacks."""
+
+
+UNCODED = {"sort"}
+"""Beside Redis 7.0 all the same: its lists are never listpacks, so encodings are not compared."""
 
 
 def generator_for(group: str, seed: int) -> Generator:

@@ -12,7 +12,7 @@ import time
 sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parents[1])]
 
 from compare import Difference, Peer, compare  # noqa: E402
-from groups import GROUPS, PEERS, generator_for  # noqa: E402
+from groups import GROUPS, PEERS, UNCODED, generator_for  # noqa: E402
 from real_redis import real_redis  # noqa: E402
 from server_process import serving  # noqa: E402
 
@@ -32,7 +32,7 @@ def run(commands: int, seed: int, protocol: int, folder: pathlib.Path, group: st
                 contextlib.closing(Peer(redis_port, protocol)) as theirs,
                 contextlib.closing(Peer(node.port, protocol)) as ours,
             ):
-                found = compare(batch, theirs, ours)
+                found = compare(batch, theirs, ours, encodings=group not in UNCODED)
             if found:
                 return found
     return []
