@@ -93,6 +93,18 @@ DEBUG SLEEP 0.01
         "LATENCY HELP",
         "LATENCY",
         "CONFIG RESETSTAT\nLATENCY HISTOGRAM get nothing",
+        "MEMORY USAGE nothing",
+        "SET k v\nMEMORY USAGE k",
+        "SADD s a b c\nMEMORY USAGE s SAMPLES 0",
+        "MEMORY USAGE k SAMPLES",
+        "MEMORY USAGE k SAMPLES x",
+        "MEMORY USAGE k SAMPLES -1",
+        "MEMORY USAGE k SAMPLES 0 SAMPLES 5",
+        "MEMORY USAGE k NOTHING 1",
+        "MEMORY DOCTOR",
+        "MEMORY PURGE",
+        "MEMORY STATS x",
+        "MEMORY HELP",
     ],
 )
 def test_redis_own_shapes_and_errors(ports: Ports, protocol: int, lines: str) -> None:
@@ -114,6 +126,32 @@ def test_latency_histogram_has_redis_own_shape(ports: Ports, protocol: int) -> N
         assert list(calls.values())[-1] == 1
         assert all(isinstance(key, int) for key in calls)
     assert ours[b"set"] == theirs[b"set"] == {b"calls": 1}
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_memory_stats_has_redis_own_fields_of_redis_own_kinds(ports: Ports, protocol: int) -> None:
+    lines = "FLUSHALL\nSET k v EX 100\nSELECT 3\nSET k v\nMEMORY STATS"
+    ours, theirs = (answers(port, protocol, lines)[-1] for port in (ports.ours, ports.redis))
+    if protocol == 2:
+        both = [[pairs(each) if isinstance(each, list) else each for each in reply] for reply in (ours, theirs)]
+        ours, theirs = map(pairs, both)
+    assert shape(ours) == shape(theirs)
+    assert list(ours) == list(theirs)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f"SET k {'x' * 6000}",
+        f"RPUSH k {'x ' * 5000}",
+        f"SADD k {' '.join(map(str, range(5000)))}",
+        f"HSET k {' '.join(f'{number} v' for number in range(2500))}",
+    ],
+)
+def test_memory_usage_counts_what_a_value_holds(ports: Ports, lines: str) -> None:
+    replies = answers(ports.ours, 2, f"DEL k\n{lines}\nMEMORY USAGE k\nEXPIRE k 100\nMEMORY USAGE k")
+    assert replies[2] > 5000
+    assert replies[4] >= replies[2]
 
 
 def test_without_latency_tracking_nothing_is_counted(ports: Ports) -> None:

@@ -306,8 +306,11 @@ class Node(Protocol):
 
     def forget_slow_commands(self) -> None: ...
 
-    def memory(self) -> Mapping[str, int | float]:
+    def memory(self) -> Mapping[str, Any]:
         """Figures of MEMORY STATS, in bytes."""
+
+    def give_back_memory(self) -> None:
+        """Hand free memory back to the system (MEMORY PURGE)."""
 
     def info(self, sections: Sequence[str]) -> bytes:
         """The text of INFO; no sections means the default ones."""

@@ -64,6 +64,8 @@ class ClientRegistry:
         self.make_context = make_context
         self.loop = loop
         self.sessions: dict[int, Session] = {}
+        self.subscribed: set[int] = set()
+        """The ids of those with subscriptions."""
         self.next_id = 1
         self.current = 0
         """The id of the session whose commands run, or 0."""
@@ -71,6 +73,8 @@ class ClientRegistry:
         self.rejected_connections = 0
         self.bytes_in = 0
         self.bytes_out = 0
+        self.reads = 0
+        self.writes = 0
         self.farewell: asyncio.Event | None = None
         self.modes: Modes = cast(Any, None)
         """Set by the node, as are the next four."""
@@ -175,18 +179,6 @@ class ClientRegistry:
         for session in list(self.over_soft_limit):
             if not session.closing:
                 session.check_output_limits()
-
-    def close_idle(self) -> None:
-        """The `timeout` directive; called about once a second. Who waits or listens is not idle, nor is a peer."""
-        if not self.idle_seconds:
-            return
-        oldest = self.clock.now_ms - self.idle_seconds * 1000
-        idle = [session for session in self.sessions.values() if session.last_active < oldest]
-        for session in idle:
-            if session.wait or session.is_subscribed or session.monitoring or session.peer is not None:
-                continue
-            log.debug("Closing idle client %s", session.address)
-            session.close()
 
     # What commands see
 

@@ -1,4 +1,4 @@
-"""What a node does by itself, every 100 ms or so: remove expired keys, free, close idle clients."""
+"""What a node does by itself, every 100 ms or so: remove expired keys, free, look at its clients."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from ringkeeper.server.rates import Rates
 from ringkeeper.store.keyspace import Keyspace
 
 if TYPE_CHECKING:
@@ -30,9 +31,13 @@ class Cron:
         self.due = 0.0
         self.active_expiry = True
         """DEBUG SET-ACTIVE-EXPIRE."""
-        self.operations = 0
-        self.operations_per_second = 0
-        self.sampled_at = 0.0
+        self.rates = Rates()
+        self.expire_ns = 0
+        """Spent on expiry in all rounds."""
+        self.expire_timeouts = 0
+        """Rounds in which expiry used up its time."""
+        self.stale_fraction = 0.0
+        """Of the keys with an expiry, how many are past it; a moving average over what the sweeps met."""
 
     def start(self) -> None:
         interval = 1 / self.node.config.number("hz")
@@ -54,36 +59,44 @@ class Cron:
             self.expire()
         self.node.freeing.start()
         self.node.clients.close_slow()
-        if loop.time() - self.sampled_at >= 1:
-            self.every_second(loop.time())
+        self.node.survey.round(self.node.config.number("hz"))
+        if loop.time() - self.rates.sampled_at >= 1:
+            self.rates.sample(loop.time(), self.node.totals())
         self.start()
-
-    def every_second(self, now: float) -> None:
-        processed = self.node.dispatcher.processed
-        self.operations_per_second = round(max(0, processed - self.operations) / (now - self.sampled_at))
-        self.operations = processed
-        self.sampled_at = now
-        self.node.clients.close_idle()
 
     def expire(self) -> None:
         """Sweep while sweeping pays: a slot group without a fourth of expired keys ends the round, as does the time."""
         begin = time.monotonic_ns()
         end = begin + SLICE_NS * self.node.config.number("active-expire-effort")
+        looked = expired = 0
         for keyspace in self.node.databases:
-            sweep_until(keyspace, end)
+            before = keyspace.expired
+            looked += sweep_until(keyspace, end)
+            expired += keyspace.expired - before
             if keyspace.expiring and time.monotonic_ns() < end:
                 keyspace.sweep_fields(LOOKED_AT_ONCE)
         if self.node.effects.changes:
             self.node.effects.tell(None)
-        self.node.latency.add("expire-cycle", self.node.clock.now_ms, time.monotonic_ns() - begin)
+        spent = time.monotonic_ns() - begin
+        self.expire_ns += spent
+        self.expire_timeouts += begin + spent >= end
+        if looked:
+            self.stale_fraction += (expired / looked - self.stale_fraction) / 20
+        self.node.latency.add("expire-cycle", self.node.clock.now_ms, spent)
 
 
-def sweep_until(keyspace: Keyspace, end: int) -> None:
-    """One turn through the volatile keys at most, until the monotonic clock says `end` (nanoseconds)."""
+def sweep_until(keyspace: Keyspace, end: int) -> int:
+    """One turn through the volatile keys at most, until the monotonic clock says `end` (nanoseconds).
+
+    How many keys it looked at.
+    """
+    total = 0
     left = keyspace.volatile
     while left > 0 and keyspace.volatile and time.monotonic_ns() < end:
         expired = keyspace.expired
         looked = keyspace.sweep(LOOKED_AT_ONCE)
+        total += looked
         left -= looked
         if looked == 0 or (keyspace.expired - expired) * 4 < looked:
             break
+    return total

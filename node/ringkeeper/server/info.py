@@ -15,9 +15,13 @@ from ringkeeper.commands.connection import COMPATIBLE_VERSION
 from ringkeeper.commands.durations import percentiles
 from ringkeeper.server.config import percentage_text
 from ringkeeper.server.dispatch import Entry
+from ringkeeper.server.memory import Memory, total_memory
 
 if TYPE_CHECKING:
     from ringkeeper.server.node import Node
+
+TTL_SAMPLES = 100
+"""Keys by which INFO estimates the mean time to live of a database's."""
 
 Fields = Iterable[tuple[str, object]]
 
@@ -51,8 +55,10 @@ def server(node: Node) -> Fields:
     yield "redis_mode", "cluster" if node.cluster_enabled else "standalone"
     yield "os", f"{platform.system()} {platform.release()} {platform.machine()}"
     yield "arch_bits", 64 if sys.maxsize > 2**32 else 32
+    yield "monotonic_clock", "POSIX clock_gettime"
     yield "multiplexing_api", "uvloop"
     yield "process_id", os.getpid()
+    yield "process_supervised", "no"
     yield "run_id", node.run_id
     yield "tcp_port", node.port
     yield "admin_port", node.admin_port
@@ -61,88 +67,195 @@ def server(node: Node) -> Fields:
     yield "uptime_in_days", uptime // 86400
     yield "hz", config.number("hz")
     yield "configured_hz", config.number("hz")
+    yield "lru_clock", node.now_us() // 1_000_000 & 0xFFFFFF
     yield "executable", sys.executable
     yield "config_file", config.file or ""
+    yield "io_threads_active", 0
+    addresses = "".join(f",bind={address}" for address in config.text("bind").split())
+    yield "listener0", f"name=tcp{addresses},port={node.port}"
 
 
 def clients(node: Node) -> Fields:
-    registry = node.clients
-    sessions = registry.all()
+    registry, survey, waiting = node.clients, node.survey, node.waiting
     yield "connected_clients", len(registry.sessions) - len(node.peers.inbound)
     yield "cluster_connections", node.peers.connections
     yield "maxclients", registry.max_clients
-    yield "client_recent_max_input_buffer", max((session.reader.buffered for session in sessions), default=0)
-    yield "client_recent_max_output_buffer", max((session.output_bytes for session in sessions), default=0)
-    yield "blocked_clients", node.waiting.count
+    yield "client_recent_max_input_buffer", survey.longest_input
+    yield "client_recent_max_output_buffer", survey.longest_output
+    yield "blocked_clients", waiting.count
     yield "tracking_clients", len(node.tracking.sessions)
-    yield "pubsub_clients", sum(session.is_subscribed for session in sessions)
-    yield "watching_clients", sum(session.watched is not None for session in sessions)
-    yield "clients_in_timeout_table", 0
+    yield "pubsub_clients", len(registry.subscribed)
+    yield "watching_clients", len(node.transactions.watching)
+    yield "clients_in_timeout_table", waiting.timed
+    yield "total_watched_keys", len(node.transactions.watchers)
+    yield "total_blocking_keys", len(waiting.lines)
+    yield "total_blocking_keys_on_nokey", 0
 
 
 def memory(node: Node) -> Fields:
-    used, peak, rss = node.used_bytes, max(node.peak_bytes, node.used_bytes), resident_bytes()
-    limit = node.config.number("maxmemory")
-    yield "used_memory", used
-    yield "used_memory_human", human(used)
-    yield "used_memory_rss", rss
-    yield "used_memory_rss_human", human(rss)
-    yield "used_memory_peak", peak
-    yield "used_memory_peak_human", human(peak)
-    yield "used_memory_peak_perc", f"{used / peak if peak else 1:.2%}"
-    yield "used_memory_dataset", used
+    figures = Memory(node)
+    used, resident = figures.used, figures.resident
+    for name, size in (("", used), ("_rss", resident), ("_peak", figures.peak)):
+        yield f"used_memory{name}", size
+        yield f"used_memory{name}_human", human(size)
+    yield "used_memory_peak_perc", f"{figures.peak_percentage:.2f}%"
+    yield "used_memory_overhead", figures.overhead
+    yield "used_memory_startup", 0
+    yield "used_memory_dataset", figures.dataset
+    yield "used_memory_dataset_perc", f"{figures.dataset_percentage:.2f}%"
+    yield "allocator_allocated", used
+    yield "allocator_active", resident
+    yield "allocator_resident", resident
     total = total_memory()
     yield "total_system_memory", total
     yield "total_system_memory_human", human(total)
+    yield from no_scripts()
+    limit = node.config.number("maxmemory")
     yield "maxmemory", limit
     yield "maxmemory_human", human(limit)
     yield "maxmemory_policy", node.config.text("maxmemory-policy")
-    yield "mem_fragmentation_ratio", f"{rss / used if used else 0:.2f}"
+    yield "allocator_frag_ratio", f"{figures.fragmentation:.2f}"
+    yield "allocator_frag_bytes", max(0, resident - used)
+    yield "allocator_rss_ratio", "1.00"
+    yield "allocator_rss_bytes", 0
+    yield "rss_overhead_ratio", "1.00"
+    yield "rss_overhead_bytes", 0
+    yield "mem_fragmentation_ratio", f"{figures.fragmentation:.2f}"
+    yield "mem_fragmentation_bytes", max(0, resident - used)
+    yield "mem_not_counted_for_evict", 0
+    yield "mem_replication_backlog", 0
+    yield "mem_total_replication_buffers", 0
+    yield "mem_clients_slaves", 0
+    yield "mem_clients_normal", figures.clients
+    yield "mem_cluster_links", figures.links
+    yield "mem_aof_buffer", 0
     yield "mem_allocator", "libc"
+    yield "active_defrag_running", 0
+    yield "lazyfree_pending_objects", node.freeing.pending
+    yield "lazyfreed_objects", node.freeing.freed
+
+
+def no_scripts() -> Fields:
+    """There is no scripting yet, so it costs nothing."""
+    yield "used_memory_lua", 0
+    yield "used_memory_vm_eval", 0
+    yield "used_memory_lua_human", "0B"
+    yield "used_memory_scripts_eval", 0
+    yield "number_of_cached_scripts", 0
+    yield "number_of_functions", 0
+    yield "number_of_libraries", 0
+    yield "used_memory_vm_functions", 0
+    yield "used_memory_vm_total", 0
+    yield "used_memory_vm_total_human", "0B"
+    yield "used_memory_functions", 0
+    yield "used_memory_scripts", 0
+    yield "used_memory_scripts_human", "0B"
 
 
 def persistence(node: Node) -> Fields:
+    """Nothing is persisted yet: no save has ever been tried, and so none has failed."""
     yield "loading", 0
     yield "async_loading", 0
+    yield "current_cow_peak", 0
+    yield "current_cow_size", 0
+    yield "current_cow_size_age", 0
+    yield "current_fork_perc", "0.00"
+    yield "current_save_keys_processed", 0
+    yield "current_save_keys_total", 0
     yield "rdb_changes_since_last_save", sum(keyspace.dirty for keyspace in node.databases)
     yield "rdb_bgsave_in_progress", 0
     yield "rdb_last_save_time", int(time.time() - (time.monotonic() - node.started))
     yield "rdb_last_bgsave_status", "ok"
+    yield "rdb_last_bgsave_time_sec", -1
+    yield "rdb_current_bgsave_time_sec", -1
+    yield "rdb_saves", 0
+    yield "rdb_last_cow_size", 0
+    yield "rdb_last_load_keys_expired", 0
+    yield "rdb_last_load_keys_loaded", 0
     yield "aof_enabled", 0
     yield "aof_rewrite_in_progress", 0
+    yield "aof_rewrite_scheduled", 0
+    yield "aof_last_rewrite_time_sec", -1
+    yield "aof_current_rewrite_time_sec", -1
+    yield "aof_last_bgrewrite_status", "ok"
+    yield "aof_rewrites", 0
+    yield "aof_rewrites_consecutive_failures", 0
     yield "aof_last_write_status", "ok"
+    yield "aof_last_cow_size", 0
+    yield "module_fork_in_progress", 0
+    yield "module_fork_last_cow_size", 0
 
 
 def stats(node: Node) -> Fields:
-    registry = node.clients
-    yield "total_connections_received", registry.connections_received
-    yield "total_commands_processed", node.dispatcher.processed
-    yield "instantaneous_ops_per_sec", node.cron.operations_per_second
-    yield "total_net_input_bytes", registry.bytes_in
-    yield "total_net_output_bytes", registry.bytes_out
-    yield "rejected_connections", registry.rejected_connections
-    yield "sync_full", 0
-    yield "sync_partial_ok", 0
-    yield "sync_partial_err", 0
+    yield from traffic(node)
+    cron = node.cron
     yield "expired_keys", sum(keyspace.expired for keyspace in node.databases)
+    yield "expired_stale_perc", f"{100 * cron.stale_fraction:.2f}"
+    yield "expired_time_cap_reached_count", cron.expire_timeouts
+    yield "expire_cycle_cpu_milliseconds", cron.expire_ns // 1_000_000
     yield "evicted_keys", 0
+    yield "evicted_clients", 0
+    yield "total_eviction_exceeded_time", 0
+    yield "current_eviction_exceeded_time", 0
     yield "keyspace_hits", sum(keyspace.hits for keyspace in node.databases)
     yield "keyspace_misses", sum(keyspace.misses for keyspace in node.databases)
     yield "pubsub_channels", len(node.pubsub.tables["channel"])
     yield "pubsub_patterns", len(node.pubsub.tables["pattern"])
     yield "pubsubshard_channels", len(node.pubsub.tables["shard"])
-    yield "latest_fork_usec", 0
-    yield "total_forks", 0
-    yield "total_error_replies", sum(node.dispatcher.errors.values())
+    for name in NOTHING_OF_THE_KIND:
+        yield name, 0
     yield "tracking_total_keys", len(node.tracking.readers)
     yield "tracking_total_items", node.tracking.items
     yield "tracking_total_prefixes", len(node.tracking.prefixes)
+    yield "unexpected_error_replies", 0
+    yield "total_error_replies", sum(node.dispatcher.errors.values())
+    yield "dump_payload_sanitizations", node.dispatcher.commands[b"restore"].calls
+    yield "total_reads_processed", node.clients.reads
+    yield "total_writes_processed", node.clients.writes
+    yield "io_threaded_reads_processed", 0
+    yield "io_threaded_writes_processed", 0
+    yield "reply_buffer_shrinks", 0
+    yield "reply_buffer_expands", 0
+    yield "client_output_buffer_limit_disconnections", node.clients.output_limit_disconnections
     for reason, count in node.access.denials.counts.items():
         word = "cmd" if reason is Reason.COMMAND else reason.name.lower()
         yield f"acl_access_denied_{word}", count
-    yield "client_output_buffer_limit_disconnections", registry.output_limit_disconnections
-    yield "loop_delay_usec", round(node.cron.delay_seconds * 1e6)
-    yield "loop_delay_max_usec", round(node.cron.longest_delay_seconds * 1e6)
+    yield "loop_delay_usec", round(cron.delay_seconds * 1e6)
+    yield "loop_delay_max_usec", round(cron.longest_delay_seconds * 1e6)
+
+
+NOTHING_OF_THE_KIND = (
+    "latest_fork_usec",
+    "total_forks",
+    "migrate_cached_sockets",
+    "slave_expires_tracked_keys",
+    "active_defrag_hits",
+    "active_defrag_misses",
+    "active_defrag_key_hits",
+    "active_defrag_key_misses",
+    "total_active_defrag_time",
+    "current_active_defrag_time",
+)
+"""A node neither forks nor defragments, nor does it migrate by keeping sockets; a replica has no keys of its own."""
+
+
+def traffic(node: Node) -> Fields:
+    registry, rates = node.clients, node.cron.rates
+    yield "total_connections_received", registry.connections_received
+    yield "total_commands_processed", node.dispatcher.processed
+    yield "instantaneous_ops_per_sec", round(rates.get("commands"))
+    yield "total_net_input_bytes", registry.bytes_in
+    yield "total_net_output_bytes", registry.bytes_out
+    yield "total_net_repl_input_bytes", 0
+    yield "total_net_repl_output_bytes", 0
+    yield "instantaneous_input_kbps", f"{rates.get('input') / 1024:.2f}"
+    yield "instantaneous_output_kbps", f"{rates.get('output') / 1024:.2f}"
+    yield "instantaneous_input_repl_kbps", "0.00"
+    yield "instantaneous_output_repl_kbps", "0.00"
+    yield "rejected_connections", registry.rejected_connections
+    yield "sync_full", 0
+    yield "sync_partial_ok", 0
+    yield "sync_partial_err", 0
 
 
 def replication(node: Node) -> Fields:
@@ -152,12 +265,17 @@ def replication(node: Node) -> Fields:
         yield "master_host", role[1]
         yield "master_port", role[2]
         yield "master_link_status", "down"
+        yield "slave_read_only", 1
     yield "connected_slaves", 0
     yield "master_failover_state", "no-failover"
     yield "master_replid", node.run_id
+    yield "master_replid2", "0" * 40
     yield "master_repl_offset", 0
     yield "second_repl_offset", -1
     yield "repl_backlog_active", 0
+    yield "repl_backlog_size", 0
+    yield "repl_backlog_first_byte_offset", 0
+    yield "repl_backlog_histlen", 0
 
 
 def cpu(node: Node) -> Fields:  # noqa: ARG001
@@ -167,6 +285,10 @@ def cpu(node: Node) -> Fields:  # noqa: ARG001
     yield "used_cpu_user", f"{mine.ru_utime:.6f}"
     yield "used_cpu_sys_children", f"{children.ru_stime:.6f}"
     yield "used_cpu_user_children", f"{children.ru_utime:.6f}"
+    if hasattr(resource, "RUSAGE_THREAD"):
+        main = resource.getrusage(resource.RUSAGE_THREAD)
+        yield "used_cpu_sys_main_thread", f"{main.ru_stime:.6f}"
+        yield "used_cpu_user_main_thread", f"{main.ru_utime:.6f}"
 
 
 def modules(node: Node) -> Fields:  # noqa: ARG001
@@ -208,7 +330,10 @@ def cluster(node: Node) -> Fields:
 def keyspace(node: Node) -> Fields:
     for index, database in enumerate(node.databases):
         if len(database):
-            yield f"db{index}", f"keys={len(database)},expires={database.volatile},avg_ttl=0"
+            yield (
+                f"db{index}",
+                f"keys={len(database)},expires={database.volatile},avg_ttl={database.average_ttl(TTL_SAMPLES)}",
+            )
 
 
 SECTIONS: dict[str, Callable[[Node], Fields]] = {
@@ -240,18 +365,3 @@ def human(count: int) -> str:
         size /= 1024
         unit = next(units)
     return f"{size:.2f}{unit}"
-
-
-def resident_bytes() -> int:
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except (OSError, ValueError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def total_memory() -> int:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        return 0

@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from ringkeeper.server.info import resident_bytes, used_entries
+from ringkeeper.server.info import used_entries
+from ringkeeper.server.memory import resident_bytes
 
 if TYPE_CHECKING:
     from ringkeeper.server.node import Node

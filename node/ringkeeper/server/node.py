@@ -38,11 +38,13 @@ from ringkeeper.server.freeing import Freeing
 from ringkeeper.server.gates import Gatehouse
 from ringkeeper.server.latency import LatencyMonitor
 from ringkeeper.server.membership import Membership, read_token
+from ringkeeper.server.memory import Memory, give_back
 from ringkeeper.server.modes import Modes
 from ringkeeper.server.peers import Peers
 from ringkeeper.server.pubsub import PubSub
 from ringkeeper.server.session import Session
 from ringkeeper.server.slowlog import SlowCommand, SlowLog
+from ringkeeper.server.survey import Survey
 from ringkeeper.server.tracking import TrackingTable
 from ringkeeper.server.transactions import Transactions
 from ringkeeper.server.waiting import DEMOTED, Wait, WaitingRoom
@@ -99,6 +101,7 @@ class Node:
             self.gatehouse.routes = self.membership.routes
         self.freeing = Freeing(self.databases, loop)
         self.peers = self.make_peers()
+        self.survey = Survey(self.clients)
         self.cron = Cron(self)
         self.listeners: list[asyncio.Server] = []
         self.admin: Any = None
@@ -321,21 +324,24 @@ class Node:
     def forget_slow_commands(self) -> None:
         self.slow_log.entries.clear()
 
-    def memory(self) -> Mapping[str, int | float]:
-        keys = sum(len(keyspace) for keyspace in self.databases)
-        used = self.used_bytes
-        return {
-            "peak.allocated": max(self.peak_bytes, used),
-            "total.allocated": used,
-            "dataset.bytes": used,
-            "keys.count": keys,
-            "keys.bytes-per-key": used // keys if keys else 0,
-        }
+    def memory(self) -> Mapping[str, Any]:
+        return Memory(self).statistics()
+
+    def give_back_memory(self) -> None:
+        give_back()
+
+    def totals(self) -> dict[str, int]:
+        """What `rates` follows."""
+        clients = self.clients
+        return {"commands": self.dispatcher.processed, "input": clients.bytes_in, "output": clients.bytes_out}
 
     def reset_statistics(self) -> None:
         self.dispatcher.reset_statistics()
         clients = self.clients
         clients.connections_received = clients.rejected_connections = clients.bytes_in = clients.bytes_out = 0
+        clients.reads = clients.writes = clients.output_limit_disconnections = 0
+        self.cron.expire_ns = self.cron.expire_timeouts = 0
+        self.cron.stale_fraction = 0.0
         for keyspace in self.databases:
             keyspace.hits = keyspace.misses = keyspace.expired = 0
         self.peak_bytes = self.used_bytes

@@ -178,6 +178,7 @@ class Session:
         if self.closing:
             return
         self.clients.bytes_in += len(data)
+        self.clients.reads += 1
         self.reader.feed(data)
         self.run()
 
@@ -295,6 +296,7 @@ class Session:
         out = self.out
         self.out = bytearray()
         self.clients.bytes_out += len(out)
+        self.clients.writes += 1
         self.transport.write(out)
         self.check_output_limits()
 
@@ -417,6 +419,10 @@ class Session:
 
     def update_mode(self) -> None:
         """To be called when a mode begins or ends."""
+        if self.is_subscribed:
+            self.clients.subscribed.add(self.id)
+        else:
+            self.clients.subscribed.discard(self.id)
         self.unusual = self.transaction is not None or self.tracking is not None or self._no_touch or self.is_subscribed
 
     def describe(self) -> str:

@@ -53,6 +53,7 @@ class Transactions:
         self.dispatcher = dispatcher
         self.effects = effects
         self.watchers: dict[Place, set[Session]] = {}
+        self.watching: set[Session] = set()
         self.cluster_enabled = False
         self.run_one: Callable[[Session, Arguments, bytearray], None] = dispatcher.execute
         """Runs a queued command, in the session's modes."""
@@ -130,6 +131,7 @@ class Transactions:
             raise ReplyError("ERR WATCH inside MULTI is not allowed")
         if session.watched is None:
             session.watched = {}
+            self.watching.add(session)
         database = session.context.database
         keyspace = session.context.keyspace
         for key in keys:
@@ -153,6 +155,7 @@ class Transactions:
                 del self.watchers[place]
         if session.watched is not None:
             session.watched = None
+            self.watching.discard(session)
             self.effects.update()
         session.watch_touched = False
 

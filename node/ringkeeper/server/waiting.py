@@ -70,6 +70,11 @@ class WaitingRoom:
     def count(self) -> int:
         return len({wait.session for line in self.lines.values() for wait in line})
 
+    @property
+    def timed(self) -> int:
+        """Waits that a time ends."""
+        return sum(wait.timer is not None for wait in self.waits())
+
     def enter(self, session: Session, entry: Entry, args: Arguments, blocked: Blocked) -> None:
         wait = Wait(session, entry, args, blocked)
         for place in wait.places:

@@ -515,6 +515,22 @@ class Keyspace:
                     self._expire(key, slot)
         return looked
 
+    def average_ttl(self, samples: int) -> int:
+        """Milliseconds, by so many of the keys with an expiry, beginning where the sweep is; 0 if there are none."""
+        total = count = 0
+        now = self.clock.now_ms
+        for step in range(SLOTS if self.volatile else 0):
+            slot = (self.sweep_slot + step) & (SLOTS - 1)
+            keys = self.volatile_keys[slot]
+            table = self.tables[slot]
+            if keys and table is not None:
+                for key in islice(keys, samples - count):
+                    total += max(0, table[key].expires_at - now)
+                    count += 1
+                if count >= samples:
+                    break
+        return total // count if count else 0
+
     def sweep_fields(self, limit: int) -> int:
         """Remove expired fields of the next hashes that have such, `limit` hashes at most; how many it looked at."""
         looked = 0

@@ -1,0 +1,116 @@
+"""What memory is spent on, for INFO, MEMORY and `/metrics`.
+
+`used` is the estimate of keys and values that `maxmemory` limits. Python's allocator gives no figures, so what Redis
+takes from its own is told as a Redis built with libc's tells it: all resident memory counts as active.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+from typing import TYPE_CHECKING, Any
+
+from ringkeeper.store.keyspace import EXPIRY_OVERHEAD, KEY_OVERHEAD
+
+if TYPE_CHECKING:
+    from ringkeeper.server.node import Node
+
+
+class Memory:
+    """The figures of one moment, in bytes. O(databases)."""
+
+    def __init__(self, node: Node) -> None:
+        self.used = node.used_bytes
+        self.peak = max(node.peak_bytes, self.used)
+        self.resident = resident_bytes()
+        self.clients = node.survey.buffered
+        self.links = sum(link.buffered for link in node.peers.links.values())
+        self.keys = sum(len(keyspace) for keyspace in node.databases)
+        self.tables = {
+            keyspace.index: (KEY_OVERHEAD * len(keyspace), EXPIRY_OVERHEAD * keyspace.volatile)
+            for keyspace in node.databases
+            if len(keyspace)
+        }
+        """Database -> what its keys and their expiries cost beyond names and values."""
+        self.overhead = sum(map(sum, self.tables.values()))
+        self.dataset = self.used - self.overhead
+
+    @property
+    def dataset_percentage(self) -> float:
+        return percentage(self.dataset, self.used)
+
+    @property
+    def peak_percentage(self) -> float:
+        return percentage(self.used, self.peak)
+
+    @property
+    def fragmentation(self) -> float:
+        return self.resident / self.used if self.used else 0.0
+
+    def statistics(self) -> dict[str, Any]:
+        """As MEMORY STATS tells it."""
+        beyond = max(0, self.resident - self.used)
+        return {
+            "peak.allocated": self.peak,
+            "total.allocated": self.used,
+            "startup.allocated": 0,
+            "replication.backlog": 0,
+            "clients.slaves": 0,
+            "clients.normal": self.clients,
+            "cluster.links": self.links,
+            "aof.buffer": 0,
+            "lua.caches": 0,
+            "functions.caches": 0,
+            **{
+                f"db.{index}": {
+                    "overhead.hashtable.main": main,
+                    "overhead.hashtable.expires": expires,
+                    "overhead.hashtable.slot-to-keys": 0,
+                }
+                for index, (main, expires) in self.tables.items()
+            },
+            "overhead.total": self.overhead,
+            "keys.count": self.keys,
+            "keys.bytes-per-key": self.used // self.keys if self.keys else 0,
+            "dataset.bytes": self.dataset,
+            "dataset.percentage": self.dataset_percentage,
+            "peak.percentage": self.peak_percentage,
+            "allocator.allocated": self.used,
+            "allocator.active": self.resident,
+            "allocator.resident": self.resident,
+            "allocator-fragmentation.ratio": self.fragmentation,
+            "allocator-fragmentation.bytes": beyond,
+            "allocator-rss.ratio": 1.0,
+            "allocator-rss.bytes": 0,
+            "rss-overhead.ratio": 1.0,
+            "rss-overhead.bytes": 0,
+            "fragmentation": self.fragmentation,
+            "fragmentation.bytes": beyond,
+        }
+
+
+def percentage(part: int, whole: int) -> float:
+    return 100 * part / whole if whole else 100.0
+
+
+def resident_bytes() -> int:
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except (OSError, ValueError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def total_memory() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
+
+
+def give_back() -> None:
+    """Hand what the C library holds free back to the system, where the C library can (glibc's `malloc_trim`)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
