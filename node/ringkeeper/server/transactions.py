@@ -133,11 +133,13 @@ class Transactions:
             session.watched = {}
             self.watching.add(session)
         database = session.context.database
-        keyspace = session.context.keyspace
-        for key in keys:
+        found = {key: session.context.keyspace.look(key) is not None for key in keys}
+        if self.effects.changes:
+            self.effects.tell(session)  # a key that has expired was none already
+        for key, is_there in found.items():
             place = (database, key)
             if place not in session.watched:
-                session.watched[place] = keyspace.look(key) is not None
+                session.watched[place] = is_there
                 self.watchers.setdefault(place, set()).add(session)
         self.effects.update()
         return OK
