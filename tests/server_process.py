@@ -48,6 +48,11 @@ class Server:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def peak_memory(self) -> int:
+        """The most resident bytes that there ever were."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text().split()
+        return int(status[status.index("VmHWM:") + 1]) * 1024
+
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)

@@ -46,6 +46,16 @@ def test_a_subscriber_that_takes_nothing_is_closed_and_costs_bounded_memory(serv
     assert "ringkeeper_output_limit_disconnections_total 1.0" in http(server, "/metrics")[1]
 
 
+def test_what_a_client_sends_itself_counts_while_its_command_runs(server: Server) -> None:
+    with Wire(server.port) as other, Wire(server.port, 3) as client:
+        client("PSUBSCRIBE", *[f"[c{number}]" for number in range(1000)])
+        before = server.memory()
+        client.send("PUBLISH", "c", "x" * MEGABYTE)
+        eventually(lambda: disconnections(other) == 1, "its hard limit is 32 MiB")
+        assert server.peak_memory() - before < 60 * MEGABYTE, "1000 messages of 1 MiB were due"
+        eventually(lambda: clients(other) == 1, "it is gone")
+
+
 def test_a_subscriber_over_its_soft_limit_is_closed_without_further_traffic(server: Server) -> None:
     with Wire(server.port) as publisher, Wire(server.port, receive_buffer=4096) as slow:
         publisher("CONFIG", "SET", "client-output-buffer-limit", "pubsub 0 1mb 1")

@@ -307,7 +307,7 @@ class Session:
         keys has, for these messages, the limits of a subscriber, although Redis counts it as a normal client.
         """
         clients = self.clients
-        waiting: cython.Py_ssize_t = self.transport.get_write_buffer_size()
+        waiting: cython.Py_ssize_t = self.transport.get_write_buffer_size() + len(self.deferred)
         if self.pushed > waiting:
             self.pushed = waiting
         if waiting <= clients.smallest_output_limit and self.over_soft_limit_since == 0.0:
@@ -331,6 +331,7 @@ class Session:
             log.warning("Client %s closed for overcoming of output buffer limits.", self.describe())
             clients.output_limit_disconnections += 1
             self.closing = True
+            self.deferred = bytearray()
             self.transport.abort()
 
     # Messages and replies that come by themselves
@@ -344,6 +345,8 @@ class Session:
             length = len(self.deferred)
             write(self.deferred, message, self.protocol)
             self.pushed += len(self.deferred) - length
+            if len(self.deferred) >= FLUSH_BYTES:
+                self.check_output_limits()
             return
         length = len(self.out)
         write(self.out, message, self.protocol)
