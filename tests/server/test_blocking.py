@@ -344,6 +344,62 @@ def test_what_a_client_said_behind_its_wait_comes_behind_the_answer(world: World
     assert client.reply() == [b"k", b"b"]
 
 
+# CLIENT PAUSE
+
+
+def test_a_push_that_is_held_back_wakes_when_the_pause_is_over(world: World) -> None:
+    waiting, writer = world.waiting("BLPOP k 0"), world.client()
+    world.admin.ask("CLIENT PAUSE 1000000 WRITE")
+    writer.send("RPUSH k v")
+    assert world.admin.ask("EXISTS k") == 0
+    assert waiting.has_nothing
+    world.admin.ask("CLIENT UNPAUSE")
+    assert waiting.reply() == [b"k", b"v"]
+    assert writer.reply() == 1
+
+
+@pytest.mark.parametrize("mode", ["WRITE", "ALL"])
+def test_a_wait_ends_in_time_during_a_pause(world: World, mode: str) -> None:
+    waiting = world.waiting("BLPOP k 0.05")
+    world.client().ask(f"CLIENT PAUSE 200 {mode}")
+    assert waiting.reply() is None
+    world.admin.ask("CLIENT UNPAUSE")
+
+
+def test_who_waits_can_be_freed_or_killed_during_a_pause(world: World) -> None:
+    freed, killed = world.waiting("BLPOP k 0"), world.waiting("BLPOP k 0")
+    world.admin.ask("CLIENT PAUSE 1000000 WRITE")
+    assert world.admin.ask(f"CLIENT UNBLOCK {freed.id}") == 1
+    assert freed.reply() is None
+    assert world.admin.ask(f"CLIENT KILL ID {killed.id}") == 1
+    assert killed.raw() == b""
+    world.admin.ask("CLIENT UNPAUSE")
+    assert world.admin.ask("RPUSH k v") == 1
+    assert world.admin.ask("LLEN k") == 1
+
+
+def test_a_pop_said_during_a_pause_begins_behind_it(world: World) -> None:
+    world.admin.ask("RPUSH k v")
+    world.admin.ask("CLIENT PAUSE 1000000 WRITE")
+    client = world.client()
+    client.send("BLPOP k 0", "PING")
+    assert world.admin.ask("LLEN k") == 1
+    assert client.has_nothing
+    world.admin.ask("CLIENT UNPAUSE")
+    assert [client.reply(), client.reply()] == [[b"k", b"v"], b"PONG"]
+
+
+def test_what_expires_or_is_flushed_wakes_nobody(world: World) -> None:
+    waiting = world.waiting("BLPOP k j 0")
+    world.admin.ask("SET k v PX 1")
+    world.admin.ask("SET later v PX 20")
+    world.poll(lambda: world.admin.ask("EXISTS later") == 0)
+    world.admin.ask("FLUSHALL")
+    assert "b" in world.flags(waiting)
+    world.admin.ask("RPUSH j v")
+    assert waiting.reply() == [b"j", b"v"]
+
+
 # What others see of it
 
 
