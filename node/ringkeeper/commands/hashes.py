@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cython
+
 from ringkeeper.commands import long_double
 from ringkeeper.commands.collections import choose, matcher, random_count, scan_options
 from ringkeeper.commands.context import Context
@@ -12,16 +14,21 @@ from ringkeeper.resp.values import OK, ReplyError
 from ringkeeper.types.hash import Hash
 
 
+@cython.ccall
 def read(context: Context, key: bytes) -> Hash | None:
     """The hash under a key, without the fields whose time has come; counts a hit or a miss."""
-    return live(context, key, context.keyspace.read_as(key, Hash))
+    found: Hash | None = live(context, key, context.keyspace.read_as(key, Hash))
+    return found
 
 
+@cython.ccall
 def peek(context: Context, key: bytes) -> Hash | None:
     """As `read`, for a command that writes."""
-    return live(context, key, context.keyspace.peek_as(key, Hash))
+    found: Hash | None = live(context, key, context.keyspace.peek_as(key, Hash))
+    return found
 
 
+@cython.ccall
 def live(context: Context, key: bytes, found: Hash | None) -> Hash | None:
     if found is not None and found.expiries and not context.keyspace.purge(key, found):
         return None

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+NANOSECONDS_PER_TURN = 5_000_000
+"""A batch that takes longer lets the other clients run before it goes on."""
 TOO_MANY = b"-ERR max number of clients reached\r\n"
 PROTECTED = (
     b"-DENIED Ringkeeper is running in protected mode because protected mode is enabled and no password is set for "
@@ -167,12 +169,11 @@ class ClientRegistry:
         if self.sessions:
             await self.farewell.wait()
 
-    def start_batch(self, session_id: int) -> int:
-        """Set the clocks that a batch of commands goes by; returns the monotonic one, in nanoseconds."""
+    def start_batch(self, session_id: int) -> None:
+        """Set the clocks that a batch of commands goes by."""
         self.current = session_id
         self.clock.now_ms = time_ns() // 1_000_000
-        self.dispatcher.mark = now = monotonic_ns()
-        return now
+        self.dispatcher.begin_turn(monotonic_ns(), NANOSECONDS_PER_TURN)
 
     def close_slow(self) -> None:
         """Those over their soft limit for too long: that may come to be so without any further traffic."""
@@ -206,6 +207,7 @@ class ClientRegistry:
         self.pause_writes_only = writes_only and (self.pause_writes_only or not self.paused)
         self.paused_until_ms = max(until_ms, self.paused_until_ms if self.paused else 0)
         self.paused = True
+        self.dispatcher.end_turn()
         if self.pause_timer is not None:
             self.pause_timer.cancel()
         delay = max(0, self.paused_until_ms - self.clock.now_ms) / 1000

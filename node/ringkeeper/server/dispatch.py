@@ -122,7 +122,7 @@ class Dispatcher:
     counts_durations = cython.declare(cython.bint, visibility="public")
     mark = cython.declare(cython.longlong, visibility="public")
     processed = cython.declare(cython.longlong, visibility="readonly")
-    writes = cython.declare(cython.longlong, visibility="readonly")
+    turn_ends: cython.longlong
     last = cython.declare(object, visibility="readonly")
     changes = cython.declare(list, visibility="public")
     effects = cython.declare(object, visibility="public")
@@ -148,8 +148,8 @@ class Dispatcher:
         self.counts_durations = True
         self.mark = 0
         self.processed = 0
-        self.writes = 0
-        """Commands that changed data."""
+        self.turn_ends = 0
+        """When, by the same clock, the session that executes has had its share of the loop."""
         self.last = None
         """The command that runs, or ran last."""
         self.changes = []
@@ -181,24 +181,38 @@ class Dispatcher:
         self.errors.clear()
         self.processed = 0
 
-    def execute(self, session: Session, args: Arguments, out: bytearray, restricted: cython.bint = False) -> None:
-        """Run one command (at least one word) and put its reply behind `out`, in the session's protocol."""
+    def begin_turn(self, now: int, length: int) -> None:
+        """A session begins to execute: the time, and how long it may, in nanoseconds."""
+        self.mark = now
+        self.turn_ends = now + length
+
+    @property
+    def turn_over(self) -> bool:
+        return bool(self.mark > self.turn_ends)
+
+    def end_turn(self) -> None:
+        """Let the session that executes stop behind the present command."""
+        self.turn_ends = 0
+
+    def execute(self, session: Session, args: Arguments, out: bytearray, restricted: cython.bint = False) -> bool:
+        """Run one command (at least one word) and put its reply behind `out`, in the session's protocol.
+
+        Whether the session's turn is over.
+        """
         entry: Entry | None = self.entries.get(args[0])
         if entry is None or entry.subentries is not None:
             try:
                 entry = self.find(args)
             except ReplyError as error:
                 self.refuse(session, error, out)
-                return
+                return False
         self.last = entry.command
         refusal = self.objection(session, entry, args, restricted)
         if refusal is not None:
             self.refuse(session, refusal, out, entry.command.name)
-            return
+            return False
         length: cython.Py_ssize_t = len(out)
         context = session.context
-        keyspace = context.keyspace
-        dirty = keyspace.dirty
         try:
             reply = entry.function(context, args)
             if entry.blocking and type(reply) is Blocked:
@@ -219,8 +233,6 @@ class Dispatcher:
             del out[length:]
             entry.failed += 1
             write(out, self.internal_error(entry.command, error), session.protocol)
-        if keyspace.dirty != dirty:
-            self.writes += 1
         if self.changes:
             self.effects.tell(session)
         entry.calls += 1
@@ -233,6 +245,7 @@ class Dispatcher:
             entry.took(spent)
         if spent >= self.slower_than:
             self.on_slow(session, entry.command, args, spent)
+        return bool(now > self.turn_ends)
 
     @cython.cfunc
     def objection(self, session: Session, entry: Entry, args: Arguments, restricted: cython.bint) -> ReplyError | None:

@@ -35,12 +35,13 @@ class Modes:
         self.dispatcher = dispatcher
         self.tracking = tracking
 
-    def execute(self, session: Session, args: Arguments, out: bytearray) -> None:
+    def execute(self, session: Session, args: Arguments, out: bytearray) -> bool:
         """As `Dispatcher.execute`, for a session in some mode."""
         keyspace = session.context.keyspace
         keyspace.touching = not session.no_touch
         self.execute_in_mode(session, args, out)
         keyspace.touching = True
+        return self.dispatcher.turn_over
 
     def execute_in_mode(self, session: Session, args: Arguments, out: bytearray) -> None:
         name = args[0].lower()

@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 COMMANDS_AT_ONCE = 256
 """Cut from the input in one go."""
 COMMANDS_PER_TURN = 1000
-NANOSECONDS_PER_TURN = 5_000_000
-"""A batch that takes longer lets the other clients run before it goes on."""
 FLUSH_BYTES = 64 * 1024
 """Replies are handed to the transport when so many have come together, and at the end of a batch."""
 READ_WHILE_WAITING = 64 * 1024
@@ -199,12 +197,12 @@ class Session:
 
     def run(self) -> None:
         """Execute what has been read, until nothing whole is left or something says wait; then answer."""
-        started: cython.longlong = self.clients.start_batch(self.id)
+        self.clients.start_batch(self.id)
         self.last_active = self.clients.clock.now_ms
         self.held = False
         self.running = True
         try:
-            self.execute_batch(started)
+            self.execute_batch()
         except ProtocolError as error:
             self.refuse(error)
         self.running = False
@@ -217,10 +215,13 @@ class Session:
             self.steer_reading()
 
     @cython.cfunc
-    def execute_batch(self, started: cython.longlong) -> cython.void:
+    def execute_batch(self) -> cython.void:
         """Raises `ProtocolError` behind the commands before the fault."""
         dispatcher = self.dispatcher
         clients = self.clients
+        # A pause that a command of this batch begins ends the turn.
+        paused: cython.bint = clients.paused and self.peer is None
+        turn_over: cython.bint
         executed: cython.int = 0
         while not self.closing and self.wait is None:
             if self.position == len(self.batch):
@@ -229,7 +230,7 @@ class Session:
                 if not self.batch:
                     return
             args: list[bytes] = self.batch[self.position]
-            if clients.paused and self.peer is None and clients.holds_back(args):
+            if paused and clients.holds_back(args):
                 self.held = True
                 return
             self.position += 1
@@ -237,9 +238,9 @@ class Session:
             if self.reply_mode == "skip":
                 self.reply_mode = "skipping"
             if self.unusual:
-                clients.modes.execute(self, args, self.out)
+                turn_over = clients.modes.execute(self, args, self.out)
             else:
-                dispatcher.execute(self, args, self.out, self.restricted)
+                turn_over = dispatcher.execute(self, args, self.out, self.restricted)
             if self.reply_mode != "on":
                 del self.out[length:]
                 if self.reply_mode == "skipping":
@@ -252,7 +253,7 @@ class Session:
                 if self.writing_paused:
                     return
             executed += 1
-            if executed == COMMANDS_PER_TURN or dispatcher.mark - started > NANOSECONDS_PER_TURN:
+            if turn_over or executed == COMMANDS_PER_TURN:
                 self.yield_turn()
                 return
             if not self.trusted:

@@ -55,7 +55,7 @@ class Transactions:
         self.watchers: dict[Place, set[Session]] = {}
         self.watching: set[Session] = set()
         self.cluster_enabled = False
-        self.run_one: Callable[[Session, Arguments, bytearray], None] = dispatcher.execute
+        self.run_one: Callable[[Session, Arguments, bytearray], bool] = dispatcher.execute
         """Runs a queued command, in the session's modes."""
 
     # Queueing
