@@ -45,6 +45,14 @@ POLICIES = (
     "noeviction",
 )
 
+LAZY_FREE = (
+    ("lazyfree-lazy-eviction", "evicted keys"),
+    ("lazyfree-lazy-expire", "expired keys"),
+    ("lazyfree-lazy-server-del", "values that a command replaces"),
+    ("lazyfree-lazy-user-del", "what DEL removes"),
+    ("lazyfree-lazy-user-flush", "what FLUSHALL and FLUSHDB remove"),
+)
+
 COMPACT = (
     ("hash-max-listpack-entries", "512", "fields up to which a hash is a listpack", 0),
     ("hash-max-listpack-value", "64", "bytes of a field or value up to which a hash is a listpack", 0),
@@ -60,6 +68,17 @@ COMPACT = (
 
 TABLE = (
     *(Directive(name, "number", default, text, minimum=minimum) for name, default, text, minimum in COMPACT),
+    *(
+        Directive(
+            name,
+            "yes-no",
+            "yes",
+            f"free {what} in small steps",
+            only=("yes",),
+            instead="what is large is always freed in small steps",
+        )
+        for name, what in LAZY_FREE
+    ),
     Directive("port", "number", "6379", "the data port; 0 takes a free one", mutable=False, maximum=65535),
     Directive("bind", "words", "* -::*", "addresses to listen on; a leading - allows one to be missing", mutable=False),
     Directive("admin-port", "number", "0", "the admin HTTP port; 0 means port + 10000", mutable=False, maximum=65535),
