@@ -301,6 +301,13 @@ class Node(Protocol):
 
     def set_active_expiry(self, on: bool) -> None: ...
 
+    def pause_rounds(self, on: bool) -> None:
+        """End, or resume, what the node does by itself every 100 ms or so (DEBUG PAUSE-CRON)."""
+
+    def change_replication_id(self) -> None: ...
+
+    def log_for_debugging(self, text: str) -> None: ...
+
     def slow_commands(self) -> Sequence[SlowCommand]:
         """Newest first."""
 

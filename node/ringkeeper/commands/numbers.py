@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ringkeeper.resp.values import ReplyError
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
@@ -35,6 +37,12 @@ def small_integer(word: bytes, error: str | None = None) -> int:
 def option_word(word: bytes) -> bytes:
     """An option's name in lower case. A NUL ends it: Redis compares options as C strings."""
     return word.partition(b"\0")[0].lower()
+
+
+def leading_integer(word: bytes) -> int:
+    """As C's `atoi` reads it, for what Redis does not check: the digits at the beginning, and 0 without any."""
+    match = re.match(rb"\s*([+-]?\d{1,18})", word)
+    return int(match[1]) if match else 0
 
 
 def integer(word: bytes | bytearray, error: str = NOT_AN_INTEGER) -> int:

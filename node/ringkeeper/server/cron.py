@@ -31,6 +31,8 @@ class Cron:
         self.due = 0.0
         self.active_expiry = True
         """DEBUG SET-ACTIVE-EXPIRE."""
+        self.paused = False
+        """DEBUG PAUSE-CRON: the clock is all that goes on."""
         self.rates = Rates()
         self.expire_ns = 0
         """Spent on expiry in all rounds."""
@@ -53,6 +55,9 @@ class Cron:
         self.delay_seconds = max(0.0, loop.time() - self.due)
         self.longest_delay_seconds = max(self.longest_delay_seconds, self.delay_seconds)
         self.node.clock.now_ms = time.time_ns() // 1_000_000
+        if self.paused:
+            self.start()
+            return
         self.rounds += 1
         self.node.peak_bytes = max(self.node.peak_bytes, self.node.used_bytes)
         if self.active_expiry and not self.node.clients.paused:

@@ -268,7 +268,7 @@ def replication(node: Node) -> Fields:
         yield "slave_read_only", 1
     yield "connected_slaves", 0
     yield "master_failover_state", "no-failover"
-    yield "master_replid", node.run_id
+    yield "master_replid", node.replication_id
     yield "master_replid2", "0" * 40
     yield "master_repl_offset", 0
     yield "second_repl_offset", -1

@@ -70,6 +70,7 @@ class Node:
         self.config = config
         self.loop = loop
         self.run_id = secrets.token_hex(20)
+        self.replication_id = self.run_id
         self.started = time.monotonic()
         self.clock = Clock(time.time_ns() // 1_000_000)
         self.cluster_enabled = config.flag("cluster-enabled")
@@ -304,6 +305,15 @@ class Node:
 
     def set_active_expiry(self, on: bool) -> None:
         self.cron.active_expiry = on
+
+    def pause_rounds(self, on: bool) -> None:
+        self.cron.paused = on
+
+    def change_replication_id(self) -> None:
+        self.replication_id = secrets.token_hex(20)
+
+    def log_for_debugging(self, text: str) -> None:
+        log.warning("%s", text)
 
     def noteworthy_ns(self) -> int:
         """How long a command must take before SLOWLOG or LATENCY may want to know of it."""

@@ -14,7 +14,7 @@ from ringkeeper.resp.values import Push, Raw, ReplyError
 from ringkeeper.resp.writer import write
 from ringkeeper.server.effects import Effects
 from ringkeeper.server.session import Session
-from ringkeeper.store.events import CLASS_OF
+from ringkeeper.store.events import CLASS_OF, SILENT
 
 CHANNEL, PATTERN, SHARD = "channel", "pattern", "shard"
 """The three kinds of subscription."""
@@ -162,7 +162,7 @@ class PubSub:
         return "K" in self.notify or "E" in self.notify
 
     def changed(self, database: int, event: str, key: bytes | None, author: Session | None) -> None:  # noqa: ARG002
-        if key is None or CLASS_OF.get(event, "") not in self.notify:
+        if key is None or event in SILENT or CLASS_OF.get(event, event) not in self.notify:
             return
         name = event.encode()
         if "K" in self.notify:
