@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringkeeper.commands.connection import text_of
+from ringkeeper.commands.connection import COMPATIBLE_VERSION, text_of
 from ringkeeper.commands.context import Context
 from ringkeeper.commands.help import help_reply
 from ringkeeper.commands.numbers import SYNTAX, integer
@@ -96,9 +96,12 @@ def shutdown(context: Context, args: Arguments) -> Reply:
     complexity="O(1)",
     summary="Displays computer art and the version.",
 )
-def lolwut(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
+def lolwut(context: Context, args: Arguments) -> Reply:
+    """The versions of Redis's own art are taken, and the same is shown."""
+    if len(args) > 2 and args[1].lower() == b"version":
+        integer(args[2])
     ring = "       . o O o .\n     o           o\n    O    slots    O\n     o           o\n       ' o O o '\n"
-    return Verbatim(f"{ring}\nRingkeeper ver. {context.node.version}\n".encode())
+    return Verbatim(f"{ring}\nRingkeeper ver. {context.node.version}, as Redis ver. {COMPATIBLE_VERSION}\n".encode())
 
 
 # CONFIG
@@ -225,7 +228,8 @@ command(
 )
 def slowlog_get(context: Context, args: Arguments) -> Reply:
     if len(args) > 3:
-        raise ReplyError("ERR wrong number of arguments for 'slowlog|get' command")
+        word = text_of(args[1])
+        raise ReplyError(f"ERR unknown subcommand or wrong number of arguments for '{word}'. Try SLOWLOG HELP.")
     text = "ERR count should be greater than or equal to -1"
     count = integer(args[2], text) if len(args) == 3 else 10
     if count < -1:

@@ -10,7 +10,7 @@ from ringkeeper.commands.glob import compile_glob
 from ringkeeper.commands.help import help_reply
 from ringkeeper.commands.numbers import SYNTAX
 from ringkeeper.commands.table import COMMANDS, Arguments, Command, KeySpec, KeyUse, Reply, command
-from ringkeeper.resp.values import NULL_ARRAY, ReplyError, SetReply, Simple
+from ringkeeper.resp.values import ReplyError, SetReply, Simple
 
 FAST = "loading stale"
 
@@ -58,7 +58,7 @@ def command_count(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
 def command_info(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     if len(args) == 2:
         return [information(entry) for entry in COMMANDS.values()]
-    return [information(entry) if (entry := named(word)) else NULL_ARRAY for word in args[2:]]
+    return [information(entry) if (entry := named(word)) else None for word in args[2:]]
 
 
 @command(
