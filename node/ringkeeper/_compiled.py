@@ -34,6 +34,8 @@ MODULES = (
     "ringkeeper.persist.reader",
     "ringkeeper.persist.packed",
     "ringkeeper.persist.writer",
+    "ringkeeper.types.zset",
+    "ringkeeper.types.zset_tree",
     "ringkeeper.resp.reader",
     "ringkeeper.resp.writer",
     "ringkeeper.commands.glob",

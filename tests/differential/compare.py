@@ -18,7 +18,7 @@ BATCH = 500
 DATABASES = 16
 UNORDERED = {b"keys", b"hkeys", b"hvals", b"smembers", b"sinter", b"sunion", b"sdiff"}
 PARTS = {b"sscan", b"hscan", b"zscan"}
-CHOSEN = {b"hrandfield", b"srandmember", b"spop"}
+CHOSEN = {b"hrandfield", b"srandmember", b"spop", b"zrandmember"}
 """Any of them, or all in any order."""
 SORTS = {b"sort", b"sort_ro"}
 CONTENTS = {
@@ -78,7 +78,8 @@ def normal(command: list[bytes], reply: Any) -> Any:
     if name in UNORDERED and isinstance(reply, list):
         return sorted(reply)
     if name in PARTS and isinstance(reply, list) and len(reply) == 2 and isinstance(reply[1], list):
-        items = reply[1] if name == b"sscan" else list(zip(reply[1][::2], reply[1][1::2], strict=False))
+        alone = name == b"sscan" or b"noscores" in [word.partition(b"\0")[0].lower() for word in command]
+        items = reply[1] if alone else list(zip(reply[1][::2], reply[1][1::2], strict=False))
         return [reply[0], sorted(items)] if b"1000" in command else type(reply)
     if name in CHOSEN and isinstance(reply, list):
         repeats = len(command) > 2 and command[2].startswith(b"-")

@@ -15,9 +15,17 @@ GROUPS = {
     "lists": "lists.Lists",
     "serial": "serial.Serial",
     "sort": "serial.Sort",
+    "sorted-sets": "sorted_sets.SortedSets",
+    "sorted-sets-any-score": "sorted_sets.AnyScores",
 }
-PEERS = {"hash-expiry": "valkey", "lists": "valkey", "serial": "valkey", "sets": "valkey"}
-"""Where Redis 7.0 does not have what is compared: fields that expire, lists and sets as listpacks."""
+PEERS = {
+    "hash-expiry": "valkey",
+    "lists": "valkey",
+    "serial": "valkey",
+    "sets": "valkey",
+    "sorted-sets-any-score": "valkey",
+}
+"""Where Redis 7.0 lacks what is compared: fields that expire, lists and sets as listpacks, scores in few digits."""
 
 
 UNCODED = {"sort"}

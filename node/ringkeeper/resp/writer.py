@@ -7,6 +7,7 @@ from typing import Final
 
 import cython
 
+from ringkeeper.resp.doubles import format_double
 from ringkeeper.resp.values import NullArray, Push, Raw, ReplyError, SetReply, Simple, Verbatim
 
 if cython.compiled:
@@ -31,11 +32,6 @@ def encode_command(args: Sequence[bytes]) -> bytes:
     for argument in args:
         _write_bulk(out, argument)
     return bytes(out)
-
-
-def format_double(value: float) -> bytes:
-    """As Redis 7.0's `addReplyDouble` prints it: `%.17g`, infinities as `inf` and `-inf`, no sign for NaN."""
-    return b"nan" if value != value else b"%.17g" % value
 
 
 @cython.cfunc

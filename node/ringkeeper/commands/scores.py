@@ -1,0 +1,116 @@
+"""Scores and the ends of ranges, read as Redis reads them: by the C library's `strtod`."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+
+from ringkeeper.commands.numbers import NOT_A_FLOAT, integer
+from ringkeeper.resp.values import ReplyError
+from ringkeeper.types.zset import SortedSet
+
+PLAIN = b"0123456789+-.eE"
+"""What a decimal number consists of. Of such words, `float` takes those that `strtod` takes as a whole."""
+BLANKS = b" \t\n\v\f\r"
+BAD_RANGE = "ERR min or max is not a float"
+BAD_LEX_RANGE = "ERR min or max not valid string range item"
+
+_HEXADECIMAL = re.compile(rb"[+-]?0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?", re.IGNORECASE)
+_INFINITE = re.compile(rb"[+-]?inf(?:inity)?", re.IGNORECASE)
+_NOT_ZERO = re.compile(rb"[+-]?(?:0x[0.]*[1-9a-f]|[0.]*[1-9])", re.IGNORECASE)
+
+Interval = tuple[int, int]
+Bounds = Callable[[SortedSet], Interval]
+"""From a set to the ranks of a range in it, half open; the first is never above the second."""
+
+
+def parse_score(word: bytes, error: str = NOT_A_FLOAT) -> float:
+    """Raises `ReplyError` for what is no number as a whole, for NaN, and for what overflows or vanishes."""
+    if not word.translate(None, PLAIN):
+        try:
+            number = float(word)
+        except ValueError:
+            raise ReplyError(error) from None
+        if number and number - number == 0.0:
+            return number
+    found = strtod(word)
+    if found is None or (math.isinf(found) and not _INFINITE.fullmatch(word)):
+        raise ReplyError(error)
+    if found == 0.0 and _NOT_ZERO.match(word):
+        raise ReplyError(error)
+    return found
+
+
+def strtod(word: bytes) -> float | None:
+    """What `strtod` makes of a whole word, infinities where it overflows; None for NaN and if it would leave a rest."""
+    if _INFINITE.fullmatch(word):
+        return -math.inf if word[:1] == b"-" else math.inf
+    try:
+        if not word.translate(None, PLAIN):
+            return float(word)
+        return float.fromhex(word.decode()) if _HEXADECIMAL.fullmatch(word) else None
+    except ValueError:
+        return None
+    except OverflowError:
+        return -math.inf if word[:1] == b"-" else math.inf
+
+
+def by_rank(first: bytes, last: bytes) -> Bounds:
+    """The range from one index to another, both included; negative ones count from the end."""
+    start, stop = integer(first), integer(last)
+
+    def bounds(found: SortedSet) -> Interval:
+        count = len(found)
+        low = max(start + count if start < 0 else start, 0)
+        high = min(stop + count if stop < 0 else stop, count - 1) + 1
+        return (low, high) if low < high else (0, 0)
+
+    return bounds
+
+
+def by_score(lowest: bytes, highest: bytes) -> Bounds:
+    """The range from one score to another, `(` excluding it."""
+    low, low_open = parse_end(lowest)
+    high, high_open = parse_end(highest)
+
+    def bounds(found: SortedSet) -> Interval:
+        start = found.rank_of_score(low, low_open)
+        return start, max(start, found.rank_of_score(high, not high_open))
+
+    return bounds
+
+
+def parse_end(word: bytes) -> tuple[float, bool]:
+    """The end of a range of scores, and whether it is excluded. A NUL ends it; an empty one is 0, as in Redis."""
+    is_open = word[:1] == b"("
+    word = word[is_open:].partition(b"\0")[0]
+    score = strtod(word.lstrip(BLANKS)) if word else 0.0
+    if score is None:
+        raise ReplyError(BAD_RANGE)
+    return score, is_open
+
+
+def by_member(lowest: bytes, highest: bytes) -> Bounds:
+    """The range from one member to another among those of the same score: `[` includes, `(` excludes, `-` and `+`."""
+    low, high = parse_lex_end(lowest), parse_lex_end(highest)
+
+    def rank(found: SortedSet, end: bytes, after: bool) -> int:
+        if end in (b"-", b"+"):
+            return 0 if end == b"-" else len(found)
+        return found.rank_of_member(end[1:], after)
+
+    def bounds(found: SortedSet) -> Interval:
+        start = rank(found, low, low[:1] == b"(")
+        return start, max(start, rank(found, high, high[:1] == b"["))
+
+    return bounds
+
+
+def parse_lex_end(word: bytes) -> bytes:
+    if word[:1] in (b"[", b"("):
+        return word
+    word = word.partition(b"\0")[0]
+    if word not in (b"-", b"+"):
+        raise ReplyError(BAD_LEX_RANGE)
+    return word

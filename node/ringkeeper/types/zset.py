@@ -1,0 +1,359 @@
+# cython: boundscheck=False, wraparound=False
+"""Sorted sets: members, each with a score, in the order of their scores and, where these are equal, of their bytes.
+
+Two structures hold the same members. The *table* answers for one member: members and scores stand in two rows, and an
+index with open addressing says where. A slot of the index holds 32 bits of the member's hash beside the row's number,
+so that a look-up touches a row only where it finds what it seeks. The *tree* answers for ranks and ranges.
+
+`types/zset_plain.py` says the same in few words; tests hold one against the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import cython
+
+from ringkeeper.types.collection import Limits
+from ringkeeper.types.zset_tree import FLAT, MEMBERS, TUPLES, WIDTH, CountedTree
+
+if cython.compiled:
+    from cython.cimports.libc.stdlib import calloc, free, realloc
+
+BASE_BYTES = 500
+"""An empty sorted set: its own header and those of its parts."""
+MEMBER_BYTES = 105
+"""A member costs so much beyond its own bytes: an object header, its places in the rows, the index and the tree."""
+
+ADDED, UPDATED, UNCHANGED = 2, 1, 0
+"""What `SortedSet.add` did."""
+
+TAG = cython.declare(cython.longlong, 0xFFFFFFFF)
+"""The bits of a hash that the index holds."""
+LEAST_SLOTS = cython.declare(cython.Py_ssize_t, 8)
+
+
+@cython.final
+@cython.cclass
+class SortedSet:
+    """Ranks count from 0, intervals of them are half open: 0 <= start <= stop <= n. A score is never NaN.
+
+    O(1) each where nothing else is said; n is the number of members.
+    """
+
+    tree = cython.declare(object, visibility="readonly")
+    members: list[bytes]
+    scores: cython.p_double
+    room: cython.Py_ssize_t
+    index: cython.p_longlong
+    slots: cython.Py_ssize_t
+    memory = cython.declare(cython.longlong, visibility="public")
+    limits = cython.declare(object, visibility="readonly")
+    compact = cython.declare(cython.bint, visibility="readonly")
+
+    def __init__(self, limits: Limits, width: int = WIDTH) -> None:
+        self.tree = CountedTree(width)
+        self.members = []
+        """A row of the table; the scores stand in the same order. The last one fills the gap of one that goes."""
+        self.room = 0
+        """Scores that there is room for."""
+        self.slots = 0
+        """Of the index: none, or a power of two. A used slot holds a row's number, counted from 1, and a tag."""
+        if not cython.compiled:
+            self.scores = []
+            self.index = []
+        self.memory = BASE_BYTES
+        self.limits = limits
+        self.compact = True
+        """Within the limits ever since it was made."""
+
+    def __dealloc__(self) -> None:
+        free(self.scores)
+        free(self.index)
+
+    @property
+    def kind(self) -> str:
+        return "zset"
+
+    @property
+    def encoding(self) -> str:
+        return "listpack" if self.compact else "skiplist"
+
+    def expect(self, count: int, longest: int) -> None:
+        """Choose the encoding for so many members, the longest of that length, before they come."""
+        if count > self.limits.zset_max_listpack_entries or longest > self.limits.zset_max_listpack_value:
+            self.compact = False
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __contains__(self, member: bytes) -> bool:
+        return bool(self.row_of(member, hash(member) & TAG) >= 0)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Members in order."""
+        return (member for member, _ in self.items())
+
+    def items(self) -> Iterator[tuple[bytes, float]]:
+        """Members and scores in order. The set must not change meanwhile. O(n)."""
+        for start in range(0, len(self.members), 100):
+            yield from self.tree.range(start, min(start + 100, len(self.members)), TUPLES)
+
+    # One member
+
+    def score(self, member: bytes) -> float | None:
+        row: cython.Py_ssize_t = self.row_of(member, hash(member) & TAG)
+        if row < 0:
+            return None
+        score: float = self.scores[row]
+        return score
+
+    def add(self, member: bytes, score: cython.double) -> int:
+        """Give a member a score: `ADDED`, `UPDATED` or `UNCHANGED`. O(log n)."""
+        if score != score:
+            raise ValueError("a score is never NaN")
+        tag: cython.longlong = hash(member) & TAG
+        row: cython.Py_ssize_t = self.row_of(member, tag)
+        if row >= 0:
+            if self.scores[row] == score:
+                return UNCHANGED
+            if score == 0.0 and self.compact:
+                score = 0.0  # as below
+            self.tree.move(self.scores[row], self.members[row], score)
+            self.scores[row] = score
+            return UPDATED
+        if self.compact:
+            self.expect(len(self.members) + 1, len(member))
+            if score == 0.0 and self.compact:
+                score = 0.0  # a listpack holds integers, which have no negative zero
+        self.tree.add(score, member)
+        self.append_row(member, tag, score)
+        self.memory += MEMBER_BYTES + len(member)
+        return ADDED
+
+    def remove(self, member: bytes) -> bool:
+        """Whether there was such a member. O(log n)."""
+        tag: cython.longlong = hash(member) & TAG
+        row: cython.Py_ssize_t = self.row_of(member, tag)
+        if row < 0:
+            return False
+        self.tree.remove(self.scores[row], member)
+        self.remove_row(row, tag)
+        self.memory -= MEMBER_BYTES + len(member)
+        return True
+
+    def rank(self, member: bytes) -> int | None:
+        """How many come before a member. O(log n)."""
+        row: cython.Py_ssize_t = self.row_of(member, hash(member) & TAG)
+        if row < 0:
+            return None
+        rank: int = self.tree.rank(self.scores[row], member, False)
+        return rank
+
+    # Intervals
+
+    def rank_of_score(self, score: float, after: bool) -> int:
+        """How many have a lower score; with `after`, a lower one or this one. O(log n)."""
+        rank: int = self.tree.rank_of_score(score, after)
+        return rank
+
+    def rank_of_member(self, member: bytes, after: bool) -> int:
+        """How many come before these bytes, if all have the first one's score; with `after`, these count. O(log n)."""
+        if not self.members:
+            return 0
+        rank: int = self.tree.rank(self.at(0)[1], member, after)
+        return rank
+
+    def at(self, rank: int) -> tuple[bytes, float]:
+        """The member of a rank, and its score. O(log n)."""
+        member, score = self.tree.range(rank, rank + 1, FLAT)
+        return member, score
+
+    def range(self, start: int, stop: int, form: int = MEMBERS) -> list[Any]:
+        """What has these ranks, in one of the forms of `zset_tree`. O(log n + stop - start)."""
+        found: list[Any] = self.tree.range(start, stop, form)
+        return found
+
+    def remove_range(self, start: int, stop: int) -> None:
+        """O(log n + stop - start)."""
+        members: list[bytes] = self.tree.range(start, stop, MEMBERS)
+        self.tree.remove_range(start, stop)
+        for member in members:
+            tag: cython.longlong = hash(member) & TAG
+            self.remove_row(self.row_of(member, tag), tag)
+            self.memory -= MEMBER_BYTES + len(member)
+
+    # Whatever the order
+
+    def random(self, randomness: Random) -> bytes:
+        """Any member, each as likely. For a set that is not empty."""
+        return self.members[randomness.randrange(len(self.members))]
+
+    def sample(self, randomness: Random, count: int) -> list[bytes]:
+        """So many different members, in random order, or all. O(count)."""
+        if count >= len(self.members):
+            return list(self.members)
+        return randomness.sample(self.members, count)
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """The next `count` members behind a cursor and the cursor behind them; both ends are 0. O(count).
+
+        It goes from the end of the row to its beginning: what moves into a gap comes from where the scan has been, so
+        a member that stays is returned at least once. A compact set comes whole, in order.
+        """
+        if self.compact:
+            return 0, self.range(0, len(self.members))
+        length = len(self.members)
+        end = length if cursor == 0 else min(cursor, length)
+        start = max(end - max(count, 1), 0)
+        return start, self.members[start:end]
+
+    def copy(self) -> SortedSet:
+        """O(n)."""
+        i: cython.Py_ssize_t
+        other: SortedSet = SortedSet(self.limits)
+        other.tree = self.tree.copy()
+        other.members = self.members[:]
+        other.reserve(len(self.members))
+        for i in range(len(self.members)):
+            other.scores[i] = self.scores[i]
+        if self.slots:
+            other.resize_index(self.slots)
+            for i in range(self.slots):
+                other.index[i] = self.index[i]
+        other.memory = self.memory
+        other.compact = self.compact
+        return other
+
+    def shed(self, count: int) -> int:
+        """As `Collection.shed`; the index is left as it is, and no member found by it."""
+        left = max(len(self.members) - count, 0)
+        going = len(self.members) - left
+        del self.members[left:]
+        self.tree.remove_range(0, going)
+        return going
+
+    def check(self) -> None:
+        rows = [(self.scores[i], member) for i, member in enumerate(self.members)]
+        assert sorted(rows) == self.tree.check()
+        assert len(rows) <= self.room or not rows
+        for i, member in enumerate(self.members):
+            assert self.row_of(member, hash(member) & TAG) == i
+        assert sum(1 for i in range(self.slots) if self.index[i]) == len(rows)
+        assert 3 * len(rows) <= 2 * self.slots <= max(32 * len(rows), 2 * LEAST_SLOTS)
+        expected = BASE_BYTES + sum(MEMBER_BYTES + len(member) for member in self.members)
+        assert self.memory == expected, (self.memory, expected)
+
+    # The table
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def row_of(self, member: bytes, tag: cython.longlong) -> cython.Py_ssize_t:
+        """A member's row, or -1."""
+        if self.slots == 0:
+            return -1
+        mask: cython.Py_ssize_t = self.slots - 1
+        slot: cython.Py_ssize_t = tag & mask
+        entry: cython.longlong = self.index[slot]
+        while entry != 0:
+            if (entry & TAG) == tag:
+                row: cython.Py_ssize_t = (entry >> 32) - 1
+                if cython.cast(bytes, self.members[row]) == member:
+                    return row
+            slot = (slot + 1) & mask
+            entry = self.index[slot]
+        return -1
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def slot_of(self, row: cython.Py_ssize_t, tag: cython.longlong) -> cython.Py_ssize_t:
+        """Where the index has a row that there is."""
+        mask: cython.Py_ssize_t = self.slots - 1
+        slot: cython.Py_ssize_t = tag & mask
+        while (self.index[slot] >> 32) - 1 != row:
+            slot = (slot + 1) & mask
+        return slot
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def enter(self, entry: cython.longlong) -> cython.void:
+        """Put an entry into the index, which has a slot for it."""
+        mask: cython.Py_ssize_t = self.slots - 1
+        slot: cython.Py_ssize_t = entry & TAG & mask
+        while self.index[slot] != 0:
+            slot = (slot + 1) & mask
+        self.index[slot] = entry
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def vacate(self, slot: cython.Py_ssize_t) -> cython.void:
+        """Empty a slot; entries behind it that a search would now miss move up (Knuth, volume 3, 6.4, algorithm R)."""
+        mask: cython.Py_ssize_t = self.slots - 1
+        at: cython.Py_ssize_t = (slot + 1) & mask
+        while self.index[at] != 0:
+            home: cython.Py_ssize_t = self.index[at] & TAG & mask
+            if ((at - home) & mask) >= ((at - slot) & mask):
+                self.index[slot] = self.index[at]
+                slot = at
+            at = (at + 1) & mask
+        self.index[slot] = 0
+
+    @cython.cfunc
+    def append_row(self, member: bytes, tag: cython.longlong, score: cython.double) -> None:
+        row: cython.Py_ssize_t = len(self.members)
+        if row >= self.room:
+            self.reserve(max(4, row + (row >> 2)))
+        if 3 * (row + 1) > 2 * self.slots:
+            self.resize_index(max(2 * self.slots, LEAST_SLOTS))
+        self.members.append(member)
+        self.scores[row] = score
+        self.enter(((row + 1) << 32) | tag)
+
+    @cython.cfunc
+    def remove_row(self, row: cython.Py_ssize_t, tag: cython.longlong) -> None:
+        """The last row takes its place. What has become far too large shrinks."""
+        last: cython.Py_ssize_t = len(self.members) - 1
+        self.vacate(self.slot_of(row, tag))
+        moved: bytes = self.members.pop()
+        if row != last:
+            tag = hash(moved) & TAG
+            self.index[self.slot_of(last, tag)] = ((row + 1) << 32) | tag
+            self.members[row] = moved
+            self.scores[row] = self.scores[last]
+        if self.slots > LEAST_SLOTS and 8 * last < self.slots:
+            self.resize_index(self.slots // 2)
+            self.reserve(max(4, last))
+
+    @cython.cfunc
+    def reserve(self, room: cython.Py_ssize_t) -> None:
+        """Let there be room for so many scores."""
+        if not cython.compiled:
+            self.scores = self.scores[:room] + [0.0] * (room - self.room)
+        else:
+            block: cython.p_void = realloc(self.scores, max(room, 1) * cython.sizeof(cython.double))
+            if block is cython.NULL:
+                raise MemoryError
+            self.scores = cython.cast(cython.p_double, block)
+        self.room = room
+
+    @cython.cfunc
+    def resize_index(self, slots: cython.Py_ssize_t) -> None:
+        """Make the index anew with so many slots. O(n), once in as many changes."""
+        i: cython.Py_ssize_t
+        old: cython.p_longlong = self.index
+        old_slots: cython.Py_ssize_t = self.slots
+        if not cython.compiled:
+            self.index = [0] * slots
+        else:
+            block: cython.p_void = calloc(slots, cython.sizeof(cython.longlong))
+            if block is cython.NULL:
+                raise MemoryError
+            self.index = cython.cast(cython.p_longlong, block)
+        self.slots = slots
+        for i in range(old_slots):
+            if old[i] != 0:
+                self.enter(old[i])
+        if cython.compiled:
+            free(old)
