@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 from ringkeeper.commands.connection import text_of
 from ringkeeper.commands.context import Context
+from ringkeeper.commands.documentation import DEPRECATED, SYSTEM, arguments
 from ringkeeper.commands.glob import compile_glob
 from ringkeeper.commands.help import help_reply
+from ringkeeper.commands.notation import history
 from ringkeeper.commands.numbers import SYNTAX
 from ringkeeper.commands.table import COMMANDS, Arguments, Command, KeySpec, KeyUse, Reply, command
 from ringkeeper.resp.values import ReplyError, SetReply, Simple
@@ -213,9 +215,20 @@ def documentation(entry: Command) -> dict[bytes, Reply]:
     text: dict[bytes, Reply] = {
         b"summary": entry.summary.encode(),
         b"since": entry.since.encode(),
-        b"group": entry.group.encode(),
+        b"group": entry.group.replace("_", "-").encode(),
         b"complexity": entry.complexity.encode(),
     }
+    deprecated = DEPRECATED.get(entry.name)
+    flags = [word for word, holds in ((b"deprecated", deprecated), (b"syscmd", entry.name in SYSTEM)) if holds]
+    if flags:
+        text[b"doc_flags"] = SetReply(map(Simple, flags))
+    if deprecated is not None:
+        text[b"deprecated_since"], text[b"replaced_by"] = (word.encode() for word in deprecated)
+    words = arguments(entry.name)
+    if versions := history(words):
+        text[b"history"] = versions
+    if words:
+        text[b"arguments"] = words
     if entry.subcommands:
         text[b"subcommands"] = {each.name.encode(): documentation(each) for each in entry.subcommands.values()}
     return text
