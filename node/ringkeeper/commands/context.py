@@ -72,8 +72,11 @@ class Clients(Protocol):
     def unblock(self, client: Client, *, with_error: bool) -> bool:
         """End a client's wait for a key; whether it waited."""
 
-    def monitor(self, client: Client) -> None:
-        """Show the client every command from now on (MONITOR)."""
+    def monitor(self, client: Client) -> bool:
+        """Show the client every command from now on (MONITOR); False if it is shown them already.
+
+        Raises `ReplyError` within a transaction.
+        """
 
 
 class Settings(Protocol):

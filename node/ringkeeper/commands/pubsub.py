@@ -5,7 +5,7 @@ from __future__ import annotations
 from ringkeeper.commands.context import Context
 from ringkeeper.commands.help import help_reply
 from ringkeeper.commands.table import Arguments, Function, Reply, command
-from ringkeeper.resp.values import OK, ReplyError
+from ringkeeper.resp.values import OK, Raw, ReplyError
 
 FLAGS = "pubsub noscript loading stale"
 CHANNEL, PATTERN, SHARD = "channel", "pattern", "shard"
@@ -235,5 +235,5 @@ SHARDNUMSUB [<shardchannel> ...]
     summary="Listens for all requests received by the server in real-time.",
 )
 def monitor(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
-    context.clients.monitor(context.client)
-    return OK
+    """Said a second time it is not answered, as on Redis."""
+    return OK if context.clients.monitor(context.client) else Raw(b"")

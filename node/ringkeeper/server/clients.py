@@ -216,11 +216,17 @@ class ClientRegistry:
     def unblock(self, client: Client, *, with_error: bool) -> bool:
         return self.waiting.unblock(cast(Session, client), with_error=with_error)
 
-    def monitor(self, client: Client) -> None:
+    def monitor(self, client: Client) -> bool:
         session = cast(Session, client)
+        if session.executing:
+            raise ReplyError("ERR MONITOR isn't allowed for DENY BLOCKING client")
+        if session.monitoring:
+            return False
         session.monitoring = True
+        session.update_mode()
         self.monitors[session] = None
         self.on_monitors()
+        return True
 
     def unpause(self) -> None:
         if self.pause_timer is not None:

@@ -278,7 +278,7 @@ class Dispatcher:
         try:
             if session.restricted and (refusal := self.permission(session, entry.command, args)):
                 raise refusal
-            return entry.function(session.context, args)
+            return entry.command.function(session.context, args)
         except ReplyError as error:
             entry.failed += 1
             self.count(error)

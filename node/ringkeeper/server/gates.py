@@ -1,6 +1,6 @@
 """What may stand between a command and its function, in the order in which it is asked.
 
-    (arity) -> debug -> auth -> permission -> slot -> lease -> memory -> monitor
+    (arity) -> debug -> auth -> permission -> slot -> lease -> memory
 
 A command's arity is checked first, by the dispatcher itself: it holds on every node, and the gates rely on it. A gate
 sees the session, the command and its words, and returns the error that ends the command, or None. Before what nodes say
@@ -12,12 +12,10 @@ users' rules are asked of restricted sessions alone: to the others every command
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from ringkeeper.commands.table import Arguments, Command
-from ringkeeper.resp.values import ReplyError, Simple
-from ringkeeper.server.redaction import redacted
+from ringkeeper.resp.values import ReplyError
 from ringkeeper.store.keyspace import Keyspace
 from ringkeeper.store.slot import key_slot
 
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from ringkeeper.server.dispatch import Gate, Gates
     from ringkeeper.server.session import Session
 
-ESCAPES = {0x5C: "\\\\", 0x22: '\\"', 0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x07: "\\a", 0x08: "\\b"}
-UNMONITORED = frozenset({"admin", "skip_monitor"})
 NO_AUTH = ReplyError("NOAUTH Authentication required.")
 OUT_OF_MEMORY = ReplyError("OOM command not allowed when used memory > 'maxmemory'.")
 CROSS_SLOT = ReplyError("CROSSSLOT Keys in request don't hash to the same slot")
@@ -72,8 +68,6 @@ class Gatehouse:
         """Bytes; 0 means no limit."""
         self.debug = "no"
         """`no`, `local` or `yes`: who may use DEBUG."""
-        self.monitors: Iterable[Session] = ()
-        """Sessions that are shown every command; the last gate shows it and never objects."""
         self.routes: Routes | None = None
         """None on a node that runs alone."""
 
@@ -103,17 +97,7 @@ class Gatehouse:
                 gates.append(lease_gate(self.routes))
         if self.max_memory and command.denyoom:
             gates.append(self.memory)
-        if self.monitors and not command.flags & UNMONITORED:
-            gates.append(self.show)
         return gates
-
-    def show(self, session: Session, command: Command, args: Arguments) -> ReplyError | None:
-        now_us = session.context.node.now_us()
-        line = f"{now_us // 1_000_000}.{now_us % 1_000_000:06} [{session.context.database} {session.address}]"
-        shown = Simple(" ".join([line, *map(quoted, redacted(command, args))]).encode())
-        for monitor in self.monitors:
-            monitor.deliver(shown)
-        return None
 
     def debugging(self, session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG002
         return None if self.debug == "local" and session.is_local else DEBUG_REFUSED
@@ -123,12 +107,6 @@ class Gatehouse:
         for keyspace in self.databases:
             used += keyspace.used_bytes
         return OUT_OF_MEMORY if used > self.max_memory else None
-
-
-def quoted(word: bytes) -> str:
-    """As MONITOR writes a word: what is not printable, a quote or a backslash escaped (`sdscatrepr`)."""
-    shown = "".join(ESCAPES.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}") for byte in word)
-    return f'"{shown}"'
 
 
 def one_key_gate(routes: Routes) -> Gate:

@@ -26,6 +26,10 @@ WHILE_SUBSCRIBED = frozenset(
 )  # fmt: skip
 """What a RESP2 connection may still say; in RESP3 messages are pushes and everything may be said."""
 QUEUED = Simple(b"QUEUED")
+KEYSPACE = frozenset({"readonly", "write"})
+PUBLISHING = frozenset({"publish", "spublish"})
+NOT_FOR_MONITORS = ReplyError("ERR Replica can't interact with the keyspace")
+"""To Redis a monitor is a kind of replica."""
 
 
 class Modes:
@@ -52,7 +56,9 @@ class Modes:
             if name == b"ping" and len(args) <= 2 and session.transaction is None:
                 self.ping(session, args, out)
                 return
-        if session.transaction is not None and name not in AT_ONCE:
+        if session.monitoring and (refusal := self.refusal_to_monitor(session, args)) is not None:
+            self.dispatcher.refuse(session, refusal, out, "exec" if name == b"exec" else "")
+        elif session.transaction is not None and name not in AT_ONCE:
             self.queue(session, args, out)
         elif session.tracking is not None:
             self.execute_tracked(session, args, out)
@@ -69,9 +75,22 @@ class Modes:
             )
         self.dispatcher.refuse(session, refusal, out, "exec" if args[0].lower() == b"exec" else "")
 
+    def refusal_to_monitor(self, session: Session, args: Arguments) -> ReplyError | None:
+        try:
+            command = self.dispatcher.find(args).command
+        except ReplyError:
+            return None
+        if not command.flags & KEYSPACE and command.name not in PUBLISHING:
+            return None
+        return self.dispatcher.objection_to(session, args) or NOT_FOR_MONITORS
+
     def ping(self, session: Session, args: Arguments, out: bytearray) -> None:
-        refusal = self.dispatcher.objection_to(session, args) if session.restricted else None
-        write(out, refusal or [b"pong", args[1] if len(args) == 2 else b""], 2)
+        """The same command as ever; its answer looks like a message, for a client that reads nothing else."""
+        length = len(out)
+        self.dispatcher.execute(session, args, out, session.restricted)
+        if out[length : length + 1] != b"-":
+            del out[length:]
+            write(out, [b"pong", args[1] if len(args) == 2 else b""], 2)
 
     def queue(self, session: Session, args: Arguments, out: bytearray) -> None:
         refusal = self.dispatcher.objection_to(session, args)

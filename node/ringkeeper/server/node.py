@@ -40,6 +40,7 @@ from ringkeeper.server.latency import LatencyMonitor
 from ringkeeper.server.membership import Membership, read_token
 from ringkeeper.server.memory import Memory, give_back
 from ringkeeper.server.modes import Modes
+from ringkeeper.server.monitors import Monitors
 from ringkeeper.server.peers import Peers
 from ringkeeper.server.pubsub import PubSub
 from ringkeeper.server.session import Session
@@ -134,7 +135,7 @@ class Node:
         self.transactions.run_one = clients.modes.execute
         dispatcher.transactions = self.transactions
         clients.transactions, clients.pubsub, clients.tracking = self.transactions, self.pubsub, self.tracking
-        clients.on_monitors = self.choose_gates
+        clients.on_monitors = Monitors(dispatcher, clients.monitors).update
 
     def make_peers(self) -> Peers:
         token = read_token(self.config, "peer-token-file") if self.cluster_enabled else None
@@ -166,7 +167,6 @@ class Node:
         return routes.redirect(slot, wait.session, wait.entry.command)
 
     def choose_gates(self) -> None:
-        self.gatehouse.monitors = list(self.clients.monitors)
         self.dispatcher.choose_gates(self.gatehouse.choose)
 
     def make_context(self, client: Client) -> Context:

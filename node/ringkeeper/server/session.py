@@ -427,7 +427,13 @@ class Session:
             self.clients.subscribed.add(self.id)
         else:
             self.clients.subscribed.discard(self.id)
-        self.unusual = self.transaction is not None or self.tracking is not None or self._no_touch or self.is_subscribed
+        self.unusual = (
+            self.transaction is not None
+            or self.tracking is not None
+            or self._no_touch
+            or self.monitoring
+            or self.is_subscribed
+        )
 
     def describe(self) -> str:
         """A line of CLIENT LIST. Sizes that Redis takes from its allocator are what is really buffered here."""
