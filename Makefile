@@ -11,7 +11,7 @@ SOAK_STEPS ?= 100000
 TWO_FORMS := resp types persist store commands cluster server repo
 
 .NOTPARALLEL:
-.PHONY: help setup build up status down test lint generate bench fuzz soak e2e clean
+.PHONY: help setup build up status down test lint generate bench compat fuzz soak e2e clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ generate: setup ## write the files that are made from code: CRD, chart, referenc
 
 bench: setup ## compare with Redis and Valkey in the same run
 	$(COMPILED) $(PYTHON) bench/compare.py
+
+compat: setup ## run the test suites of redis-py and fakeredis on Redis and here; COMPAT='--suite fakeredis --keyword zadd' for a part
+	$(COMPILED) $(PYTHON) tests/compat/run.py $(COMPAT)
 
 fuzz: setup ## feed the parsers mutated streams and payloads, in both forms
 	$(PURE) $(PYTHON) tests/resp/fuzz.py --streams 50000 --seed 1

@@ -1,0 +1,82 @@
+"""How the outcomes of a foreign suite are judged; the suites themselves run behind `make compat`."""
+
+import json
+import pathlib
+
+import pytest
+from compat.outcomes import (
+    FAILED,
+    PASSED,
+    SKIPPED,
+    Expectation,
+    Outcome,
+    judge,
+    lost_tests,
+    read_expected,
+    read_record,
+    render,
+)
+
+EXPECTED = pathlib.Path(__file__).with_name("expected.txt")
+
+
+def record(*entries: tuple[str, str, str]) -> str:
+    return "".join(json.dumps(dict(zip(("test", "outcome", "text"), entry, strict=True))) + "\n" for entry in entries)
+
+
+def test_a_test_is_what_the_worst_of_its_phases_was() -> None:
+    read = read_record(record(("a", PASSED, ""), ("a", FAILED, "teardown"), ("b", SKIPPED, "why"), ("c", PASSED, "")))
+    assert read == {"a": Outcome(FAILED, "teardown"), "b": Outcome(SKIPPED, "why"), "c": Outcome(PASSED)}
+
+
+def test_the_reason_of_a_failure_is_the_last_error_line_of_its_report() -> None:
+    assert Outcome(FAILED, "def f():\nE   ValueError: 1\nE   ValueError: 2\nhere.py:1").reason == "ValueError: 2"
+    assert Outcome(FAILED, "died").reason == "died"
+    assert Outcome(FAILED).reason == "failed"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "is_lost"),
+    [
+        (PASSED, PASSED, False),
+        (PASSED, FAILED, True),
+        (PASSED, SKIPPED, True),
+        (SKIPPED, FAILED, True),
+        (SKIPPED, SKIPPED, False),
+        (FAILED, FAILED, False),
+        (FAILED, PASSED, False),
+    ],
+)
+def test_a_test_is_lost_if_redis_passes_it_or_skips_what_fails_here(theirs: str, ours: str, is_lost: bool) -> None:
+    assert lost_tests({"a": Outcome(theirs)}, {"a": Outcome(ours)}) == (["a"] if is_lost else [])
+
+
+def test_a_test_that_the_run_did_not_reach_is_lost() -> None:
+    assert lost_tests({"a": Outcome(PASSED), "b": Outcome(FAILED)}, {}) == ["a"]
+
+
+def test_only_a_star_is_special_in_a_pattern() -> None:
+    line = Expectation("geo", "redis-py", "t.py::test_geo*[pool-1]")
+    assert line.matches("redis-py", "t.py::test_geoadd[pool-1]")
+    assert not line.matches("redis-py", "t.py::test_geoaddp")
+    assert not line.matches("fakeredis", "t.py::test_geoadd[pool-1]")
+
+
+def test_what_is_listed_is_checked_both_ways() -> None:
+    theirs = {name: Outcome(PASSED) for name in ("geo", "geo_that_passes", "set", "get")}
+    ours = theirs | {"geo": Outcome(FAILED, "E no geo"), "set": Outcome(FAILED, "E broken")}
+    verdict = judge("suite", theirs, ours, [Expectation("geo", "*", "geo*"), Expectation("x", "other", "set")])
+    assert verdict.excused == {"geo": ["geo"]}
+    assert verdict.unexpected == {"set": "broken"}
+    assert verdict.kept == ["geo_that_passes"]
+    shown = render([verdict], {"geo": "comes later"})
+    assert "suite set\n    broken" in shown
+    assert "suite geo_that_passes\n    is listed in expected.txt, but passes" in shown
+    assert "lost, as expected:    1  geo: comes later" in shown
+
+
+def test_the_list_gives_every_subject_a_reason_and_every_line_a_subject() -> None:
+    subjects, expected = read_expected(EXPECTED.read_text())
+    assert {line.subject for line in expected} == set(subjects)
+    with pytest.raises(ValueError, match="line 1"):
+        read_expected("redis-py t.py::test_a")
