@@ -101,10 +101,27 @@ def by_member(lowest: bytes, highest: bytes) -> Bounds:
         return found.rank_of_member(end[1:], after)
 
     def bounds(found: SortedSet) -> Interval:
+        if found.compact and found.at(0)[1] != found.at(len(found) - 1)[1]:
+            return walked(found.range(0, len(found)), low, high)
         start = rank(found, low, low[:1] == b"(")
         return start, max(start, rank(found, high, high[:1] == b"["))
 
     return bounds
+
+
+def walked(members: list[bytes], low: bytes, high: bytes) -> Interval:
+    """The range as Redis finds it by walking through a listpack: defined even where scores differ, and clients ask."""
+
+    def is_in(member: bytes, end: bytes, side: int) -> bool:
+        if end in (b"-", b"+"):
+            return (end == b"-") == (side > 0)
+        order = (member > end[1:]) - (member < end[1:])
+        return order == side or (order == 0 and end[:1] == b"[")
+
+    if not is_in(members[-1], low, 1) or not is_in(members[0], high, -1):
+        return 0, 0
+    start = next(at for at, member in enumerate(members) if is_in(member, low, 1))
+    return start, next((at for at in range(start, len(members)) if not is_in(members[at], high, -1)), len(members))
 
 
 def parse_lex_end(word: bytes) -> bytes:
