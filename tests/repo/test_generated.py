@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Callable
 
 import pytest
+from compat import coverage
 
 from ringkeeper.commands import reference
 from ringkeeper_operator import schema, schema_docs
@@ -17,6 +18,7 @@ ROOT = pathlib.Path(__file__).parents[2]
         ("crds/cacheclusters.ringkeeper.dev.yaml", schema.render_crd),
         ("charts/ringkeeper/files/cacheclusters.ringkeeper.dev.yaml", schema.render_crd),
         ("docs/commands.md", reference.render),
+        ("docs/coverage.md", coverage.render),
         ("docs/manifest.md", schema_docs.render),
     ],
 )
