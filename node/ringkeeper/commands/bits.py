@@ -131,17 +131,14 @@ def count_ones(value: Text, first: int, last: int) -> int:
     summary="Counts the number of set bits (population counting) in a string.",
 )
 def bitcount(context: Context, args: Arguments) -> Reply:
-    value = context.keyspace.read_string(args[1])
-    if value is None:
-        return 0
-    if len(args) == 2:
-        return count_ones(value, 0, len(value) * 8 - 1)
-    if len(args) not in (4, 5):
+    if len(args) not in (2, 4, 5):
         raise ReplyError(SYNTAX)
-    start, end = integer(args[2]), integer(args[3])
-    if start < 0 and end < 0 and start > end:
+    start, end = (integer(args[2]), integer(args[3])) if len(args) > 2 else (0, -1)
+    in_bits = len(args) == 5 and counts_bits(args[4])
+    value = context.keyspace.read_string(args[1])
+    if value is None or (start < 0 and end < 0 and start > end):
         return 0
-    if len(args) == 5 and counts_bits(args[4]):
+    if in_bits:
         return count_ones(value, *bit_range(start, end, len(value) * 8))
     first, last = bit_range(start, end, len(value))
     return count_ones(value, first * 8, last * 8 + 7)
@@ -186,14 +183,14 @@ def bitpos(context: Context, args: Arguments) -> Reply:
     bit = integer(args[2])
     if bit not in (0, 1):
         raise ReplyError("ERR The bit argument must be 1 or 0.")
-    value = context.keyspace.read_string(args[1])
-    if value is None:
-        return -1 if bit else 0
     if len(args) > 6:
         raise ReplyError(SYNTAX)
     start = integer(args[3]) if len(args) > 3 else 0
     in_bits = len(args) == 6 and counts_bits(args[5])
     end = integer(args[4]) if len(args) > 4 else -1
+    value = context.keyspace.read_string(args[1])
+    if value is None:
+        return -1 if bit else 0
     first, last = bit_range(start, end, len(value) * 8 if in_bits else len(value))
     if first > last:
         return -1
