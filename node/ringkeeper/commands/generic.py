@@ -16,11 +16,12 @@ EMBEDDED = 44
 """The longest string whose encoding Redis calls `embstr`."""
 
 
-def database(context: Context, word: bytes) -> Keyspace:
+def database(context: Context, word: bytes) -> Keyspace | None:
+    """None for one that the configuration knows, but that a node of a cluster does not have."""
     index = small_integer(word)
-    if not 0 <= index < len(context.databases):
+    if not 0 <= index < int(context.settings.get(["databases"])["databases"]):
         raise ReplyError(DB_RANGE)
-    return context.databases[index]
+    return context.databases[index] if index < len(context.databases) else None
 
 
 def _delete(context: Context, args: Arguments) -> Reply:
@@ -180,7 +181,7 @@ def renamenx(context: Context, args: Arguments) -> Reply:
 )
 def copy(context: Context, args: Arguments) -> Reply:
     source, target = args[1], args[2]
-    destination = context.keyspace
+    destination: Keyspace | None = context.keyspace
     replace = False
     index = 3
     while index < len(args):
@@ -193,6 +194,8 @@ def copy(context: Context, args: Arguments) -> Reply:
         else:
             raise ReplyError(SYNTAX)
         index += 1
+    if destination is None:
+        raise ReplyError("ERR Copying to another database is not allowed in cluster mode")
     if destination is context.keyspace and source == target:
         raise ReplyError("ERR source and destination objects are the same")
     value = context.keyspace.read(source)
@@ -218,7 +221,7 @@ def move(context: Context, args: Arguments) -> Reply:
     if context.cluster.enabled:
         raise ReplyError("ERR MOVE is not allowed in cluster mode")
     destination = database(context, args[2])
-    if destination is context.keyspace:
+    if destination is None or destination is context.keyspace:
         raise ReplyError("ERR source and destination objects are the same")
     value = context.keyspace.peek(args[1])
     if value is None or destination.peek(args[1]) is not None:
