@@ -95,7 +95,8 @@ class Modes:
     def queue(self, session: Session, args: Arguments, out: bytearray) -> None:
         refusal = self.dispatcher.objection_to(session, args)
         if refusal is None:
-            session.transaction.add(args)
+            if not (session.transaction.aborted or session.watch_touched):  # EXEC will run none, nor look at more keys
+                session.transaction.add(args)
             write(out, QUEUED, session.protocol)
         else:
             self.dispatcher.refuse(session, refusal, out)

@@ -93,12 +93,12 @@ class Transactions:
         self.meet_expired(session)
         touched = session.watch_touched
         self.end(session)
+        if self.cluster_enabled and self.spans_slots(transaction.queue):
+            raise CROSS_SLOT
         if transaction.aborted:
             raise ABORTED
         if touched:
             return NULL_ARRAY
-        if self.cluster_enabled and self.spans_slots(transaction.queue):
-            raise CROSS_SLOT
         return self.run(session, transaction.queue)
 
     def run(self, session: Session, queue: list[Arguments]) -> Raw:
