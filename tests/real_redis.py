@@ -17,12 +17,12 @@ def program(name: str) -> str:
 
 
 @contextlib.contextmanager
-def real_redis(folder: Path, name: str = "redis") -> Iterator[int]:
+def real_redis(folder: Path, name: str = "redis", *directives: str) -> Iterator[int]:
     """The port of a server that no one here wrote."""
     port = free_ports(1)[0]
     process = subprocess.Popen(
         [program(name), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-         "--enable-debug-command", "yes", "--dir", str(folder)],
+         "--enable-debug-command", "yes", "--dir", str(folder), *directives],
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
     try:

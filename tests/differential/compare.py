@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from known import is_known
 from persist.corpus import contents
 
 from ringkeeper.persist.payload import restore
 from ringkeeper.resp.reader import NOT_READY, ReplyReader
-from ringkeeper.resp.values import ReplyError
+from ringkeeper.resp.values import ReplyError, Simple
 from ringkeeper.resp.writer import encode_command
 from ringkeeper.types.collection import Limits
 
-BATCH = 500
+Command = list[bytes]
+
 DATABASES = 16
 UNORDERED = {b"keys", b"hkeys", b"hvals", b"smembers", b"sinter", b"sunion", b"sdiff"}
 PARTS = {b"sscan", b"hscan", b"zscan"}
@@ -30,47 +33,50 @@ CONTENTS = {
 }
 """What reads a key of each type whole."""
 ANY = {b"randomkey", b"dbsize"}
-"""Of these only the kind of reply is comparable: Redis counts expired keys until its cycle finds them."""
+"""Of these only the kind of reply is comparable: Redis counts expired keys until somebody meets them."""
 TIMES = {b"ttl", b"pttl", b"expiretime", b"pexpiretime"}
 FIELD_TIMES = {b"h" + name for name in TIMES}
 CLOCK_SLACK_MS = 60_000
 """How far apart two clocks' readings of one expiry may be: the two servers do not execute in the same instant."""
+QUEUED = Simple(b"QUEUED")
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    command: list[bytes]
+    command: Command
     theirs: Any
     ours: Any
-    before: list[list[bytes]]
-    """The commands that led there, as far as they touch the same keys."""
+
+    def __str__(self) -> str:
+        return f"{self.command}\n  Redis {self.theirs!r:.1000}\n  ours  {self.ours!r:.1000}"
 
 
 class Peer:
+    """A connection."""
+
     def __init__(self, port: int, protocol: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.settimeout(60)
         self.reader = ReplyReader()
-        self.run([[b"HELLO", b"%d" % protocol], [b"FLUSHALL"]])
+        self.run([[b"HELLO", b"%d" % protocol]])
 
-    def run(self, commands: list[list[bytes]]) -> list[Any]:
+    def run(self, commands: list[Command]) -> list[Any]:
         self.socket.sendall(b"".join(map(encode_command, commands)))
-        replies = []
-        while len(replies) < len(commands):
-            reply = self.reader.next()
-            if reply is NOT_READY:
-                data = self.socket.recv(1 << 16)
-                assert data, f"the connection was closed behind {commands[len(replies)]}"
-                self.reader.feed(data)
-            else:
-                replies.append(reply)
-        return replies
+        return [self.next(command) for command in commands]
+
+    def next(self, command: Command) -> Any:
+        """The next reply, or message; `command` is what it is expected of."""
+        while (reply := self.reader.next()) is NOT_READY:
+            data = self.socket.recv(1 << 16)
+            assert data, f"the connection was closed behind {command}"
+            self.reader.feed(data)
+        return reply
 
     def close(self) -> None:
         self.socket.close()
 
 
-def normal(command: list[bytes], reply: Any) -> Any:
+def normal(command: Command, reply: Any) -> Any:
     """A reply in a form that can be compared: errors by text, unordered lists sorted."""
     if isinstance(reply, ReplyError):
         return ("error", reply.text)
@@ -111,7 +117,7 @@ def normal(command: list[bytes], reply: Any) -> Any:
     return reply
 
 
-def same(command: list[bytes], theirs: Any, ours: Any) -> bool:
+def same(command: Command, theirs: Any, ours: Any) -> bool:
     if command and command[0].lower() in TIMES and isinstance(theirs, int) and isinstance(ours, int):
         return theirs == ours or (min(theirs, ours) > 0 and abs(theirs - ours) <= CLOCK_SLACK_MS)
     if command and command[0].lower() in FIELD_TIMES and isinstance(theirs, list) and isinstance(ours, list):
@@ -119,41 +125,48 @@ def same(command: list[bytes], theirs: Any, ours: Any) -> bool:
     return bool(normal(command, theirs) == normal(command, ours))
 
 
-def compare(
-    commands: list[list[bytes]], theirs: Peer, ours: Peer, stop_after: int = 10, *, encodings: bool = True
-) -> list[Difference]:
-    found: list[Difference] = []
-    for start in range(0, len(commands), BATCH):
-        found += differences(commands, range(start, min(start + BATCH, len(commands))), theirs, ours)
-        if len(found) >= stop_after:
+def first_difference(peer: str, commands: list[Command], theirs: list[Any], ours: list[Any]) -> Difference | None:
+    """The first pair of replies that part, other than is known of this peer. What EXEC answers is looked at singly."""
+    queue: list[Command] = []
+    for command, a, b in zip(commands, theirs, ours, strict=True):
+        name = command[0].lower()
+        if a == QUEUED:
+            queue.append(command)
+        elif name in (b"multi", b"discard"):
+            queue = []
+        if name == b"exec" and isinstance(a, list) and isinstance(b, list) and len(a) == len(b) == len(queue):
+            if found := first_difference(peer, queue, a, b):
+                return found
+        elif not same(command, a, b) and not is_known(peer, command, normal(command, a), normal(command, b)):
+            return Difference(command, normal(command, a), normal(command, b))
+    return None
+
+
+def final_difference(peer: str, theirs: Peer, ours: Peer) -> Difference | None:
+    """What the two hold in the end, in every database: keys, values, expiries and encodings."""
+    for commands in asked_in_the_end(theirs):
+        if found := first_difference(peer, commands, theirs.run(commands), ours.run(commands)):
             return found
-    return found or final_differences(theirs, ours, encodings=encodings)
+    return None
 
 
-def differences(commands: list[list[bytes]], asked: range, theirs: Peer, ours: Peer) -> list[Difference]:
-    batch = commands[asked.start : asked.stop]
-    found = []
-    for i, command, a, b in zip(asked, batch, theirs.run(batch), ours.run(batch), strict=True):
-        if not same(command, a, b):
-            words = set(command[1:])
-            before = [other for other in commands[max(0, i - 200) : i] if words & set(other[1:])]
-            found.append(Difference(command, normal(command, a), normal(command, b), before[-8:]))
-    return found
+def asked_in_the_end(theirs: Peer) -> Iterator[list[Command]]:
+    """Commands that read everything; `theirs` says what there is to read."""
+    numbers = [b"%d" % number for number in range(DATABASES)]
+    opening = [[b"SELECT", number] for number in numbers], [[b"KEYS", b"*"]] * DATABASES
+    listing = [command for pair in zip(*opening, strict=True) for command in pair]
+    yield listing
+    replies = theirs.run(listing)
+    reading: list[Command] = []
+    for number, selected, keys in zip(numbers, replies[::2], replies[1::2], strict=True):
+        if not isinstance(selected, ReplyError) and keys:
+            theirs.run([[b"SELECT", number]])
+            kinds = theirs.run([[b"TYPE", key] for key in keys])
+            reading += [[b"SELECT", number]]
+            reading += [command for key, kind in zip(keys, kinds, strict=True) for command in reads(key, kind.text)]
+    yield reading
 
 
-def final_differences(theirs: Peer, ours: Peer, *, encodings: bool = True) -> list[Difference]:
-    """What the two hold in the end, in every database: keys, values, expiries and, if asked for, encodings."""
-    found = []
-    for database in range(DATABASES):
-        opening = [[b"SELECT", b"%d" % database], [b"KEYS", b"*"]]
-        found += differences(opening, range(len(opening)), theirs, ours)
-        keys = sorted(theirs.run([[b"KEYS", b"*"]])[0])
-        kinds = theirs.run([[b"TYPE", key] for key in keys])
-        asked = []
-        for key, kind in zip(keys, kinds, strict=True):
-            reads = [[b"TYPE"], [b"PEXPIRETIME"], *([[b"OBJECT", b"ENCODING"]] if encodings else [])]
-            asked += [[*read, key] for read in reads]
-            name, *rest = CONTENTS[kind.text]
-            asked.append([name, key, *rest])
-        found += differences(asked, range(len(asked)), theirs, ours)
-    return found
+def reads(key: bytes, kind: bytes) -> list[Command]:
+    name, *rest = CONTENTS[kind]
+    return [[b"TYPE", key], [b"PEXPIRETIME", key], [b"OBJECT", b"ENCODING", key], [name, key, *rest]]

@@ -22,6 +22,7 @@ class Generator:
 
     def __init__(self, seed: int, *, connection: bool = False) -> None:
         self.random = random.Random(seed)
+        self.made = 0
         self.keys = self.random.sample(KEYS, self.random.choice([2, 4, 6, len(KEYS)]))
         self.makers: dict[Callable[[], Arguments], int] = {
             self.set: 16, self.setex: 4, self.getex: 6, self.read: 8, self.replace: 6, self.many: 8, self.append: 5,
@@ -33,7 +34,12 @@ class Generator:
         if connection:
             self.makers[self.session] = 3
 
+    def in_cluster(self) -> None:
+        """Most keys in one slot, some in another, some in whichever."""
+        self.keys = [self.pick([b"{t}", b"{t}", b"{t}", b"{t}", b"{u}", b""]) + key for key in self.keys]
+
     def command(self) -> Arguments:
+        self.made += 1
         command = self.random.choices(list(self.makers), list(self.makers.values()))[0]()
         if self.chance(0.035):
             command = [self.not_soon(word) for word in self.spoiled(command)]
@@ -136,7 +142,8 @@ class Generator:
         )  # fmt: skip
 
     def relative(self, unit: int) -> bytes:
-        """Apart from those that are refused, hardly ever the same twice: GT and LT would compare moments."""
+        """Apart from those that are refused, never the same twice within a thousand commands, whatever was drawn: GT
+        and LT would compare moments."""
         chosen = self.random.random()
         if chosen < 0.07:
             return self.pick(BAD_INTEGERS)
@@ -145,7 +152,7 @@ class Generator:
             return self.pick([word for word in [*INTEGERS, *edges] if not 0 < int(word) < 2**40])
         if chosen < 0.3:
             return b"%d" % self.random.randint(-100_000, -1)
-        return b"%d" % (self.random.randint(SOON, 10**9) * (SECONDS // unit))
+        return b"%d" % ((self.random.randint(SOON // 1000, 10**6) * 1000 + self.made % 1000) * (SECONDS // unit))
 
     def absolute(self, unit: int) -> bytes:
         """Not within half a second of 2**63 ms, where Redis's EXPIRETIME overflows."""

@@ -19,17 +19,18 @@ GROUPS = {
     "sorted-sets-any-score": "sorted_sets.AnyScores",
 }
 PEERS = {
-    "hash-expiry": "valkey",
-    "lists": "valkey",
-    "serial": "valkey",
-    "sets": "valkey",
-    "sorted-sets-any-score": "valkey",
+    "hash-expiry": ("valkey",),
+    "serial": ("valkey",),
+    "sort": ("redis",),
+    "sorted-sets": ("redis",),
+    "sorted-sets-any-score": ("valkey",),
 }
-"""Where Redis 7.0 lacks what is compared: fields that expire, lists and sets as listpacks, scores in few digits."""
+"""Beside one only: Redis 7.0 lacks fields that expire, sets as listpacks, scores in few digits; Valkey's numbers are
+not C's."""
 
 
-UNCODED = {"sort"}
-"""Beside Redis 7.0 all the same: its lists are never listpacks, so encodings are not compared."""
+def peers_of(group: str) -> tuple[str, ...]:
+    return PEERS.get(group, ("redis", "valkey"))
 
 
 def generator_for(group: str, seed: int) -> Generator:

@@ -1,9 +1,12 @@
-"""python tests/differential/run.py --commands 1000000 --seed 0: random commands beside a real Redis."""
+"""python tests/differential/run.py --commands 300000 --seed 0: random commands beside Redis and Valkey.
+
+The commands of a group are shared out among the peers, standalone and cluster mode, and the two protocols. A difference
+is shown as the shortest list of commands that leads there.
+"""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import pathlib
 import sys
 import tempfile
@@ -11,62 +14,57 @@ import time
 
 sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parents[1])]
 
-from compare import Difference, Peer, compare  # noqa: E402
-from groups import GROUPS, PEERS, UNCODED, generator_for  # noqa: E402
-from real_redis import real_redis  # noqa: E402
-from server_process import serving  # noqa: E402
+from groups import GROUPS, peers_of  # noqa: E402
+from hypothesis.errors import FlakyFailure  # noqa: E402
+from machine import Differs, Pair, Setting, run_machine  # noqa: E402, F401
+from servers import MODES, PEERS, Servers  # noqa: E402
 
-CHUNK = 20_000
-
-
-def run(commands: int, seed: int, protocol: int, folder: pathlib.Path, group: str = "strings") -> list[Difference]:
-    """The differences of so many commands; every chunk begins with empty databases."""
-    with (
-        real_redis(folder, PEERS.get(group, "redis")) as redis_port,
-        serving(folder, "--enable-debug-command", "yes") as node,
-    ):
-        for start in range(0, commands, CHUNK):
-            generator = generator_for(group, seed * 1_000_003 + start)
-            batch = [generator.command() for _ in range(min(CHUNK, commands - start))]
-            with (
-                contextlib.closing(Peer(redis_port, protocol)) as theirs,
-                contextlib.closing(Peer(node.port, protocol)) as ours,
-            ):
-                found = compare(batch, theirs, ours, encodings=group not in UNCODED)
-            if found:
-                return found
-    return []
+PROTOCOLS = (2, 3)
 
 
-def show(difference: Difference) -> str:
-    lines = [
-        f"command {difference.command}",
-        f"  Redis: {difference.theirs!r:.500}",
-        f"  ours:  {difference.ours!r:.500}",
-    ]
-    return "\n".join([*lines, *(f"  after  {command}" for command in difference.before)])
+def settings_of(
+    group: str, *, peers: tuple[str, ...] = PEERS, modes: tuple[str, ...] = MODES,
+    protocols: tuple[int, ...] = PROTOCOLS,
+) -> list[tuple[str, str, int]]:  # fmt: skip
+    """Peer, mode and protocol: where a group is compared."""
+    chosen = [peer for peer in peers_of(group) if peer in peers]
+    return [(peer, mode, protocol) for peer in chosen for mode in modes for protocol in protocols]
+
+
+def run(group: str, place: tuple[str, str, int], commands: int, seed: int, servers: Servers) -> int:
+    """How many commands were run; raises `Differs`."""
+    peer, mode, protocol = place
+    ports = servers.port(peer, mode), servers.port("ours", mode)
+    return run_machine(group, Setting(peer, mode, protocol, ports), commands, seed)
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--commands", type=int, default=100_000)
+    options.add_argument("--commands", type=int, default=20_000, help="for each group, over all its settings")
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--resp", type=int, choices=(2, 3), help="one protocol only")
-    options.add_argument("--group", choices=GROUPS, default="strings")
+    options.add_argument("--group", choices=GROUPS, help="one group only")
+    options.add_argument("--peer", choices=PEERS, help="one peer only")
+    options.add_argument("--mode", choices=MODES, help="one mode only")
+    options.add_argument("--resp", type=int, choices=PROTOCOLS, help="one protocol only")
     chosen = options.parse_args()
-    code = 0
-    for protocol in (chosen.resp,) if chosen.resp else (2, 3):
-        started = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            found = run(chosen.commands, chosen.seed, protocol, pathlib.Path(folder), chosen.group)
-        for difference in found:
-            print(show(difference))
-        print(
-            f"RESP{protocol}: {chosen.group}: {chosen.commands} commands, seed {chosen.seed}: "
-            f"{len(found)} differences, {time.monotonic() - started:.0f} s"
-        )
-        code |= bool(found)
-    return code
+    failed = False
+    with tempfile.TemporaryDirectory() as folder, Servers(pathlib.Path(folder)) as servers:
+        for group in [chosen.group] if chosen.group else GROUPS:
+            places = settings_of(
+                group,
+                peers=(chosen.peer,) if chosen.peer else PEERS,
+                modes=(chosen.mode,) if chosen.mode else MODES,
+                protocols=(chosen.resp,) if chosen.resp else PROTOCOLS,
+            )
+            for place in places:
+                started = time.monotonic()
+                try:
+                    done = run(group, place, -(-chosen.commands // len(places)), chosen.seed, servers)
+                    found = f"{done} commands, no difference"
+                except (Differs, FlakyFailure) as difference:
+                    failed, found = True, f"a difference\n{difference}"
+                print(f"{group} {' '.join(map(str, place))}: {found}, {time.monotonic() - started:.0f} s", flush=True)
+    return failed
 
 
 if __name__ == "__main__":

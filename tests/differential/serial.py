@@ -29,6 +29,8 @@ class Serial(Collections):
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
+        self.tag = b""
+        self.odd_patterns = ODD_PATTERNS
         self.keys = [*LISTS, *SETS, *HASHES, *STRINGS]
         self.payloads = [example.payload for example in every_form() if self.is_comparable(example)]
         self.makers = {
@@ -36,6 +38,15 @@ class Serial(Collections):
             self.move_within: 6, self.drop: 3, self.expire: 2, self.object: 3, self.scan_type: 2, self.select: 1,
             self.swapdb: 1, self.move: 1, self.pop: 4,
         }  # fmt: skip
+
+    def in_cluster(self) -> None:
+        """All in one slot: keys have their types by name. Some patterns keep to it, and Valkey allows those."""
+        self.tag = b"{t}"
+        self.odd_patterns = [pattern for pattern in ODD_PATTERNS if b"*" in pattern.partition(b"\0")[0]]
+
+    def command(self) -> Arguments:
+        """Keys are named without the tag up to here."""
+        return [self.tag + word if word in self.keys else word for word in super().command()]
 
     def spoiled(self, command: Arguments) -> Arguments:
         """Only what is refused: what is taken in another order would mix the types."""
@@ -114,7 +125,7 @@ class Serial(Collections):
         if self.chance(0.3) and not (by and alpha):
             options.append([self.option(b"LIMIT"), self.limit(), self.limit()])
         options += [
-            [self.option(b"GET"), self.pick(PATTERNS if self.chance(0.7) else ODD_PATTERNS)]
+            [self.option(b"GET"), self.pick(PATTERNS if self.chance(0.7) else self.odd_patterns)]
             for _ in self.times(0, 0, 0, 1, 1, 2)
         ]
         if store:
