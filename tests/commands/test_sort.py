@@ -105,7 +105,7 @@ def test_patterns_are_refused_in_a_cluster_and_to_who_may_not_read_every_key() -
     for option in (b"BY", b"GET"):
         line = [b"SORT", b"l", option, b"w_*"]
         context.cluster.enabled = True
-        assert ours.run([line])[0].text == f"ERR {option.decode()} option of SORT denied in cluster mode."
+        assert ours.run([line])[0].text == f"ERR {option.decode()} option of SORT denied in Cluster mode."
         context.cluster.enabled = False
         context.access.may_read_every_key = lambda *_: False
         text = f"ERR {option.decode()} option of SORT denied due to insufficient ACL permissions."

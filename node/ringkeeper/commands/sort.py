@@ -79,7 +79,7 @@ def as_c(word: bytes) -> bytes:
 def check_reach(context: Context, args: Arguments, option: str) -> None:
     """A pattern may name any key, so no gate can tell whether these keys are here and the client's to read."""
     if context.cluster.enabled:
-        raise ReplyError(f"ERR {option} option of SORT denied in cluster mode.")
+        raise ReplyError(f"ERR {option} option of SORT denied in Cluster mode.")
     if not context.access.may_read_every_key(context.client, COMMANDS[args[0].lower()], args):
         raise ReplyError(f"ERR {option} option of SORT denied due to insufficient ACL permissions.")
 
