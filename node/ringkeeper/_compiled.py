@@ -36,6 +36,7 @@ MODULES = (
     "ringkeeper.persist.writer",
     "ringkeeper.types.zset",
     "ringkeeper.types.zset_tree",
+    "ringkeeper.resp.doubles",
     "ringkeeper.resp.reader",
     "ringkeeper.resp.writer",
     "ringkeeper.commands.glob",
