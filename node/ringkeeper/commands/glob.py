@@ -10,8 +10,8 @@ from functools import lru_cache
 
 import cython
 
-STAR: cython.int = -1
-ANY: cython.int = 256
+STAR = cython.declare(cython.int, -1)
+ANY = cython.declare(cython.int, 256)
 """Codes below it are the byte itself, codes above it a class: its number among the pattern's classes follows."""
 
 
