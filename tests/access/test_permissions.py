@@ -97,9 +97,9 @@ def test_only_who_may_do_everything_is_never_asked() -> None:
 def test_a_command_that_is_always_allowed_has_no_check() -> None:
     user = User(b"u", TABLE)
     user.change([b"+@all", b"~a", b"-flushall"])
-    assert user.permissions[TABLE[b"ping"]] is None
-    assert user.permissions[TABLE[b"get"]] is not None
-    assert user.permissions[TABLE[b"flushall"]] is not None
+    assert user.permissions.check_of(TABLE[b"ping"]) is None
+    assert user.permissions.check_of(TABLE[b"get"]) is not None
+    assert user.permissions.check_of(TABLE[b"flushall"]) is not None
 
 
 def test_whether_any_key_may_be_read_depends_on_the_selector_that_allows_the_command() -> None:

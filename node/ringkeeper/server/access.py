@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ringkeeper.access.denials import DenialLog, Refusal
-from ringkeeper.access.permissions import Denial, Patterns, Permissions, Reason
+from ringkeeper.access.permissions import Denial, Patterns, PermissionGate, Permissions, Reason
 from ringkeeper.access.selector import READ, Table
 from ringkeeper.access.user import User, may_lose_channels
 from ringkeeper.access.users import DEFAULT, AclFileError, Users, printable, read_acl_file
@@ -59,6 +59,8 @@ class AccessControl:
         """Read at start; `requirepass` comes first."""
         self.users = Users(table)
         self.denials = DenialLog()
+        self.permission = PermissionGate(self.refuse).ask
+        """The gate between restricted sessions and their commands."""
         self.sessions: Callable[[], Iterable[Session]] = tuple
         self.kill: Callable[[Client], None] = lambda _: None
         """Closes a session: its own one only behind its reply."""
@@ -130,14 +132,6 @@ class AccessControl:
         return True
 
     # What may be done
-
-    def permission(self, session: Session, command: Command, args: Arguments) -> ReplyError | None:
-        """The gate. A command that the user may always run costs a look into a dictionary."""
-        check = session.user.permissions[command]
-        if check is None:
-            return None
-        denial = check.objection(args)
-        return None if denial is None else self.refuse(session, command, args, denial)
 
     def refuse(self, session: Session, command: Command, args: Arguments, denial: Denial) -> ReplyError:
         reason, position = denial
