@@ -43,6 +43,8 @@ def denial(rules: str, text: str) -> tuple[Reason, int] | None:
         ("+watch, %W~a", "watch a b", (Reason.KEY, 2)),
         ("+sintercard, ~a", "sintercard 2 a b", (Reason.KEY, 3)),
         ("+sintercard, ~a", "sintercard 9 b", None),
+        ("+zdiffstore, ~a", "zdiffstore b 1 a", (Reason.KEY, 1)),
+        ("+zdiffstore, ~a", "zdiffstore b 2 a", None),
         ("+config|get", "config get x", None),
         ("+config|get", "config set x y", (Reason.COMMAND, 0)),
         ("+select|0", "select 0", None),

@@ -90,10 +90,19 @@ class Command:
         return [position for position, _ in self.key_uses(args)]
 
     def key_uses(self, args: Arguments) -> list[KeyUse]:
-        """Position and use of every key in `args`. O(keys)."""
+        """Position and use of every key in `args`; none at all where a specification finds none, as in Redis. O(keys).
+
+        Such words are a syntax error, which the command itself tells.
+        """
         if self.find_keys is not None:
             return self.find_keys(args)
-        return [(position, spec.flags) for spec in self.key_specs for position in spec.positions(args)]
+        uses: list[KeyUse] = []
+        for spec in self.key_specs:
+            positions = spec.positions(args)
+            if not positions:
+                return []
+            uses += [(position, spec.flags) for position in positions]
+        return uses
 
 
 COMMANDS: dict[bytes, Command] = {}
