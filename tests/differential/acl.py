@@ -31,7 +31,10 @@ from ringkeeper.commands.table import COMMANDS, Command  # noqa: E402
 from ringkeeper.resp.values import Verbatim  # noqa: E402
 
 USERS = [b"u", b"v"]
-REFUSED = {f"cluster|{name.lower()}" for name in OPERATORS} | {"command|getkeys", "command|getkeysandflags"}
+REFUSED = {
+    *(f"cluster|{name.lower()}" for name in OPERATORS),
+    *("command|getkeys", "command|getkeysandflags", "zrank", "zrevrank"),
+}
 """Of another arity here, or in Redis 7.0."""
 TRIES = 12
 """ACL DRYRUNs behind every ACL SETUSER."""

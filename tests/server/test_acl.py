@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 from server_process import free_ports, serving, until_closed
+from wire import Wire
 
 from ringkeeper.server.config import read_arguments, rewrite_file
 
@@ -260,3 +261,11 @@ def test_the_helpers_of_redis_py_work(tmp_path: Path, protocol: int) -> None:
         assert client.acl_deluser("a") == 1
         assert client.acl_list() == [NOBODY_ELSE]
         assert client.acl_getuser("a") is None
+
+
+def test_who_came_when_a_password_was_needed_may_say_more_once_none_is(tmp_path: Path) -> None:
+    with serving(tmp_path, "--requirepass", "secret") as server:
+        early = Wire(server.port)
+        assert early("PING") == "-NOAUTH Authentication required."
+        server.client(password="secret").acl_setuser("default", enabled=True, nopass=True, reset_passwords=True)
+        assert early("MSET", *range(20)) == "OK"

@@ -61,7 +61,6 @@ class Session:
     address = cython.declare(object, visibility="public")
     local_address = cython.declare(object, visibility="public")
     is_local = cython.declare(cython.bint, visibility="public")
-    trusted: cython.bint
     authenticated = cython.declare(cython.bint, visibility="public")
     user = cython.declare(object, visibility="public")
     restricted = cython.declare(cython.bint, visibility="public")
@@ -256,18 +255,14 @@ class Session:
             if turn_over or executed == COMMANDS_PER_TURN:
                 self.yield_turn()
                 return
-            if not self.trusted:
-                self.trust()
 
     def trust(self) -> None:
-        """Lift the reader's limits on strangers, if this client is none any more."""
-        self.trusted = self.authenticated or not self.context.access.password_needed
-        self.reader.authenticated = self.trusted
+        """Let the reader put its limits on strangers upon this client, as long as it is one."""
+        self.reader.authenticated = self.authenticated or not self.context.access.password_needed
 
     def become_peer(self, id_: str) -> None:
         """The client is another node. It may say what nodes say to each other; that gives it no further rights."""
         self.peer = id_
-        self.trusted = True
         self.reader.authenticated = True
 
     def yield_turn(self) -> None:
@@ -392,7 +387,6 @@ class Session:
     def reset(self) -> None:
         self.clients.let_go(self)
         self.context.access.welcome(self)
-        self.trust()
         self.name = b""
         self.protocol = 2
         self.read_only = False
@@ -404,8 +398,10 @@ class Session:
         self.context.keyspace = self.context.databases[0]
 
     def update_access(self) -> None:
-        """To be called when its user, or what that one may do, has changed."""
+        """To be called when its user, or what any user may do, has changed."""
         self.restricted = not (self.authenticated and self.user.permissions.unrestricted)
+        if self.peer is None:
+            self.trust()
 
     @property
     def no_touch(self) -> bool:
