@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from itertools import islice
 
@@ -15,8 +16,9 @@ from ringkeeper.store.keyspace import WRONG_TYPE
 from ringkeeper.types.hash import Hash
 from ringkeeper.types.list import List
 from ringkeeper.types.set import Set
+from ringkeeper.types.zset import SortedSet
 
-Sortable = List | Set
+Sortable = List | Set | SortedSet
 Lookup = Callable[[bytes], bytes | None]
 
 
@@ -120,7 +122,9 @@ def unsorted(value: Sortable, options: Options) -> list[bytes]:
         return list(islice(value, start, stop))
     if options.descending:
         start, stop = len(value) - stop, len(value) - start
-    found = value.range(start, stop - 1) if stop > start else []
+    found: list[bytes] = []
+    if stop > start:
+        found = value.range(start, stop - 1) if isinstance(value, List) else value.range(start, stop)
     return found[::-1] if options.descending else found
 
 
@@ -146,11 +150,13 @@ def sorted_by(elements: list[bytes], weight: Lookup | None, options: Options) ->
 def _sort(context: Context, args: Arguments, *, may_store: bool) -> Reply:
     options = Options(context, args, may_store=may_store)
     found = context.keyspace.read(args[1])
-    if not isinstance(found, (List, Set)):
+    if not isinstance(found, (List, Set, SortedSet)):
         if found is not None:
             raise WRONG_TYPE
         chosen: list[bytes] = []
     else:
+        if isinstance(found, SortedSet):
+            found.expect(sys.maxsize, 0)  # Redis sorts no listpack: it makes a skip list of it, for good.
         chosen = choose(context, found, options)
     reply: Sequence[bytes | None] = chosen
     if options.get:
