@@ -37,8 +37,9 @@ SORT l LIMIT 100 1 STORE d | EXISTS d | SORT nokey | SORT nokey STORE d | SORT n
 EXPIRE l 1000 | SORT l STORE l | TTL l | LRANGE l 0 -1 | SET d text | EXPIRE d 100 | SORT l STORE d | TTL d | TYPE d
 SADD s 10 9 8 7 6 5 4 3 2 1 | SORT s | SORT s DESC | SORT s ALPHA | SORT s BY nosort STORE d | LRANGE d 0 -1
 SORT s BY nosort DESC LIMIT 2 3 STORE d | LRANGE d 0 -1 | SORT s BY w_* GET # | SORT s BY h_*->f DESC LIMIT 0 3
-ZADD z 3 a 2 c 1 b 1 10 | OBJECT ENCODING z | SORT z ALPHA | OBJECT ENCODING z | SORT z BY nosort | SORT z BY nosort DESC
-SORT z BY nosort LIMIT 1 2 | SORT z BY nosort DESC LIMIT 1 2 | SORT z BY nosort LIMIT 4 1 | SORT z BY nosort LIMIT 0 0
+ZADD z 3 a 2 c 1 b 1 10 | OBJECT ENCODING z | SORT z ALPHA | OBJECT ENCODING z | SORT z BY nosort
+SORT z BY nosort DESC | SORT z BY nosort LIMIT 1 2 | SORT z BY nosort DESC LIMIT 1 2
+SORT z BY nosort LIMIT 4 1 | SORT z BY nosort LIMIT 0 0
 SORT z | SORT z DESC ALPHA LIMIT 0 2 | ZREM z a b c | SORT z STORE d | ZADD z 5 9 | SORT z DESC GET # GET w_* STORE d
 LRANGE d 0 -1 | SORT_RO z BY w_* | SORT z STORE z | TYPE z
 RPUSH text b a c B ab | SORT text | SORT text BY nosort | SORT text ALPHA | SORT text ALPHA STORE d | SORT text STORE d

@@ -14,18 +14,24 @@ import cython
 class IndexedTable:
     """Members and a value of each. The last one takes a removed one's place. O(1) where nothing else is said.
 
-    Scanning goes from the end of the row to its beginning. What moves into a gap comes from behind, where a scan has
-    been before, so no member that stays is missed; a few may be seen twice.
+    Scanning goes from the end of the row to its beginning, and members only ever move towards the beginning, so none
+    that stays is missed. Nor is one seen twice by the scan that asked last: `border` is where it stands, and a gap
+    before that is filled from just before it, which leaves the new gap at the border, where the scan has been.
     """
 
     positions = cython.declare(dict, visibility="readonly")
     members = cython.declare(list, visibility="readonly")
     values = cython.declare(list, visibility="readonly")
+    cursor: cython.Py_ssize_t
+    """The last one given out by `scan`; 0 if that scan came to its end."""
+    border: cython.Py_ssize_t
+    """What that cursor means now: the members before have not been seen by that scan."""
 
     def __init__(self) -> None:
         self.positions = {}
         self.members = []
         self.values = []
+        self.cursor = self.border = 0
 
     def __len__(self) -> int:
         return len(self.members)
@@ -57,6 +63,11 @@ class IndexedTable:
         if position is None:
             return default
         value = self.values[position]
+        if position < self.border:
+            self.border -= 1
+            if position < self.border:
+                self.move(self.border, position)
+                position = self.border
         last_member = self.members.pop()
         last_value = self.values.pop()
         if position < len(self.members):
@@ -64,6 +75,14 @@ class IndexedTable:
             self.values[position] = last_value
             self.positions[last_member] = position
         return value
+
+    @cython.cfunc
+    def move(self, source: cython.Py_ssize_t, target: cython.Py_ssize_t) -> None:
+        """Put a member in another's place."""
+        member: bytes = self.members[source]
+        self.members[target] = member
+        self.values[target] = self.values[source]
+        self.positions[member] = target
 
     def items(self) -> Iterator[tuple[bytes, Any]]:
         return zip(self.members, self.values, strict=True)
@@ -82,11 +101,13 @@ class IndexedTable:
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """The next `count` members behind a cursor and the cursor behind them; both ends are 0. O(count).
 
-        A member that is there throughout an iteration is returned at least once.
+        A member that is there throughout an iteration is returned at least once; if no other iteration asks meanwhile,
+        exactly once.
         """
         length = len(self.members)
-        end = length if cursor == 0 else min(cursor, length)
+        end = length if cursor == 0 else min(self.border if cursor == self.cursor else cursor, length)
         start = max(end - max(count, 1), 0)
+        self.cursor = self.border = start
         return start, self.members[start:end]
 
     def copy(self) -> IndexedTable:
@@ -104,8 +125,10 @@ class IndexedTable:
             del self.positions[member]
         del self.members[-count:]
         del self.values[-count:]
+        self.border = min(self.border, len(self.members))
         return len(going)
 
     def check(self) -> None:
         assert len(self.positions) == len(self.members) == len(self.values)
+        assert 0 <= self.border <= len(self.members)
         assert all(self.members[position] == member for member, position in self.positions.items())

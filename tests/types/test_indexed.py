@@ -1,0 +1,63 @@
+"""The table behind hashes and sets: what scans see while members come and go."""
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from ringkeeper.types.indexed import IndexedTable
+
+
+def filled(count: int) -> IndexedTable:
+    table = IndexedTable()
+    for number in range(count):
+        table.put(b"%d" % number, number)
+    return table
+
+
+def change(table: IndexedTable, random: Random, gone: set[bytes]) -> None:
+    """Remove some members and add some."""
+    for _ in range(random.randrange(12)):
+        if len(table):
+            member = table.random(random)
+            assert table.pop(member) == int(member)
+            gone.add(member)
+    for _ in range(random.randrange(6)):
+        number = random.randrange(1000, 100000)
+        table.put(b"%d" % number, number)
+    table.check()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_scan_sees_every_member_that_stays_exactly_once(seed: int) -> None:
+    random = Random(seed)
+    table = filled(300)
+    gone: set[bytes] = set()
+    seen: Counter[bytes] = Counter()
+    cursor, members = table.scan(0, 7)
+    seen.update(members)
+    while cursor:
+        change(table, random, gone)
+        cursor, members = table.scan(cursor, 7)
+        seen.update(members)
+    stayed = {b"%d" % number for number in range(300)} - gone
+    assert {seen[member] for member in stayed} == {1}
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_scans_beside_each_other_miss_nothing_that_stays(seed: int) -> None:
+    random = Random(seed)
+    table = filled(300)
+    gone: set[bytes] = set()
+    scans: list[tuple[int, set[bytes]]] = [(0, set()) for _ in range(3)]
+    waiting = list(range(3))
+    while waiting:
+        which = random.choice(waiting)
+        cursor, seen = scans[which]
+        cursor, members = table.scan(cursor, random.randrange(1, 20))
+        scans[which] = cursor, seen | set(members)
+        if cursor == 0:
+            waiting.remove(which)
+        change(table, random, gone)
+    stayed = {b"%d" % number for number in range(300)} - gone
+    assert all(stayed <= seen for _, seen in scans)
