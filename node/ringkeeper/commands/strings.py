@@ -12,7 +12,7 @@ from ringkeeper.commands.long_double import LongDouble
 from ringkeeper.commands.numbers import INT64_MAX, INT64_MIN, SYNTAX, integer, option_word
 from ringkeeper.commands.table import Arguments, KeyUse, Reply, command
 from ringkeeper.resp.values import OK, ReplyError
-from ringkeeper.store.keyspace import NO_EXPIRY, FloatText
+from ringkeeper.store.keyspace import NO_EXPIRY, FloatText, Text
 
 MAX_STRING = 512 * 1024 * 1024
 TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
@@ -561,6 +561,9 @@ def incrbyfloat(context: Context, args: Arguments) -> Reply:
     summary="Finds the longest common substring.",
 )
 def lcs(context: Context, args: Arguments) -> Reply:
+    left, right = (context.keyspace.read(key) or b"" for key in args[1:3])
+    if not (isinstance(left, Text) and isinstance(right, Text)):
+        raise ReplyError("ERR The specified keys must contain string values")
     want_length = want_positions = with_lengths = False
     least = 0
     index = 3
@@ -580,7 +583,6 @@ def lcs(context: Context, args: Arguments) -> Reply:
         index += 1
     if want_length and want_positions:
         raise ReplyError("ERR If you want both the length and indexes, please just use IDX.")
-    left, right = (context.keyspace.read_string(key) or b"" for key in args[1:3])
     if (len(left) + 1) * (len(right) + 1) * 4 > MAX_STRING:
         raise ReplyError("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
     common, matches = longest_common_subsequence(bytes(left), bytes(right))
