@@ -48,11 +48,11 @@ def named_fields(args: Arguments, at: int, width: int = 1, wrong: str = NUMFIELD
 
 
 def where_fields(args: Arguments, start: int) -> int:
-    """The index of the word FIELDS, or behind the last word."""
-    for index in range(start, len(args)):
+    """The index of the word FIELDS. Without it, or with nothing behind it, no other word is looked at."""
+    for index in range(start, len(args) - 1):
         if option_word(args[index]) == b"fields":
             return index
-    return len(args)
+    raise ReplyError(NUMFIELDS)
 
 
 SET_WORDS = frozenset({b"nx", b"xx", b"fnx", b"fxx", b"keepttl"})
@@ -113,8 +113,6 @@ def _expire(name: str, *, unit_ms: int, absolute: bool) -> Function:
     def run(context: Context, args: Arguments) -> Reply:
         key, now = args[1], context.keyspace.clock.now_ms
         start = where_fields(args, 3)
-        if start >= len(args) - 1:
-            raise ReplyError(NUMFIELDS)
         chosen = conditions(args[3:start])
         fields = named_fields(args, start)
         at = moment(context, args[2], unit_ms=unit_ms, absolute=absolute, name=name)
@@ -228,8 +226,8 @@ def hgetex(context: Context, args: Arguments) -> Reply:
     start = where_fields(args, 2)
     options = FieldOptions(args[2:start], words=frozenset({b"persist"}))
     fields = named_fields(args, start)
-    at = options.moment(context, "hgetex")
     found = peek(context, key)
+    at = options.moment(context, "hgetex")
     if found is None:
         return [None] * len(fields)
     values, codes, persisted = [], [], 0
