@@ -17,6 +17,8 @@ GROUPS = {
     "sort": "serial.Sort",
     "sorted-sets": "sorted_sets.SortedSets",
     "sorted-sets-any-score": "sorted_sets.AnyScores",
+    "all": "everything.Everything",
+    "all-and-newer": "everything.EverythingNewer",
 }
 PEERS = {
     "hash-expiry": ("valkey",),
@@ -24,6 +26,8 @@ PEERS = {
     "sort": ("redis",),
     "sorted-sets": ("redis",),
     "sorted-sets-any-score": ("valkey",),
+    "all": ("redis",),
+    "all-and-newer": ("valkey",),
 }
 """Beside one only: Redis 7.0 lacks fields that expire, sets as listpacks, scores in few digits; Valkey's numbers are
 not C's."""

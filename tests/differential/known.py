@@ -40,6 +40,7 @@ NOT_IN_A_CLUSTER = [
     for what in ("SELECT", "MOVE", "SWAPDB", "Copying to another database")
 ]
 NO_PATTERN_IN_A_CLUSTER = [("error", f"ERR {what} option of SORT denied in Cluster mode.") for what in ("BY", "GET")]
+WRONG_TYPE = ("error", "WRONGTYPE Operation against a key holding the wrong kind of value")
 NOT_AN_INTEGER = ("error", "ERR value is not an integer or out of range")
 
 RANK_OUT_OF_RANGE = "ERR value is out of range, value must between -9223372036854775807"
@@ -67,9 +68,10 @@ KNOWN = [
         encodings((b"hashtable", b"listpack"), (b"quicklist", b"listpack")),
     ),
     Known(
-        "redis", "`BITCOUNT`, `BITPOS` of a key that is not there, with a bad range", "0, -1", "an error",
-        "as Redis 7.2 and Valkey, which look at the range first",
-        lambda command, theirs, ours: named(b"bitcount", b"bitpos")(command) and theirs in (0, -1) and is_error(ours),
+        "redis", "`BITCOUNT`, `BITPOS` of no key or of no string, with a bad range", "0, -1, `WRONGTYPE`",
+        "what is wrong with the range", "as Redis 7.2 and Valkey, which look at the range first",
+        lambda command, theirs, ours: named(b"bitcount", b"bitpos")(command) and is_error(ours)
+        and theirs in (0, -1, WRONG_TYPE),
     ),
     Known(
         "redis", "a time to wait that is infinite or too long", "`ERR timeout is negative`",
@@ -103,8 +105,10 @@ KNOWN = [
         reads_cursors_otherwise,
     ),
     Known(
-        "valkey", "`GETEX` of a key that is not there, with a bad time", "an error", "nil", "as Redis",
-        lambda command, theirs, ours: named(b"getex")(command) and is_error(theirs) and is_nil(ours),
+        "valkey", "`GETEX` of no key or of no string, with a bad time", "names the time", "nil, `WRONGTYPE`",
+        "as Redis",
+        lambda command, theirs, ours: named(b"getex")(command) and is_error(theirs)
+        and (is_nil(ours) or ours == WRONG_TYPE),
     ),
     Known(
         "valkey", "`EXEC` in a cluster, after an error, of commands on several slots", "`EXECABORT`", "`CROSSSLOT`",

@@ -6,6 +6,7 @@ Hypothesis draws thousands of commands a second, and shrinking deletes commands 
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import time
 from dataclasses import dataclass
@@ -158,8 +159,8 @@ class Machine(RuleBasedStateMachine):
     def fail(self, found: Difference) -> None:
         self.failed = True
         lines = [f"{session}: {command}" for session, command in self.said]
-        setting = f"{self.group}, beside {self.setting.peer}, {self.setting.mode}, RESP{self.setting.protocol}"
-        raise Differs("\n".join([setting, *lines, f"differs: {found}"]))
+        setting = f"{self.setting.peer} {self.setting.mode} {self.setting.protocol} # {self.group}"
+        raise Differs("\n".join([setting, *lines, f"# differs: {found}"]))
 
     def teardown(self) -> None:
         try:
@@ -170,20 +171,32 @@ class Machine(RuleBasedStateMachine):
                 pair.close()
 
 
-def run_machine(group: str, setting: Setting, commands: int, seed: int) -> int:
+def replay(setting: Setting, text: str) -> Difference | None:
+    """Run the commands that `Differs` showed."""
+    with contextlib.ExitStack() as stack:
+        pairs = [stack.enter_context(contextlib.closing(Pair(setting))) for _ in range(2)]
+        for line in text.splitlines():
+            session, colon, command = line.partition(": ")
+            if colon and session.isdigit() and (found := pairs[int(session)].run([ast.literal_eval(command)])):
+                return found
+        return final_difference(setting.peer, pairs[0].theirs, pairs[0].ours)
+
+
+def run_machine(group: str, setting: Setting, commands: int, seed: int, *, shorten: bool = True) -> int:
     """Run at least so many commands, and say how many; raises `Differs`."""
     machine = type(group, (Machine,), {"setting": setting, "group": group})
     start = Machine.commands_run
     while (left := commands - (Machine.commands_run - start)) > 0:
         machine._hypothesis_internal_use_seed = seed  # type: ignore[attr-defined] # what @seed sets
-        run_state_machine_as_test(machine, settings=chosen(2 + left // COMMANDS_PER_EXAMPLE))
+        run_state_machine_as_test(machine, settings=chosen(2 + left // COMMANDS_PER_EXAMPLE, shorten))
         seed += 1
     return Machine.commands_run - start
 
 
-def chosen(examples: int) -> Any:
+def chosen(examples: int, shorten: bool) -> Any:
+    phases = (Phase.generate, Phase.shrink) if shorten else (Phase.generate,)
     return settings(
         max_examples=min(examples, 50), stateful_step_count=STEPS, database=None, deadline=None, print_blob=False,
-        suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck), phases=phases, report_multiple_bugs=False,
         verbosity=Verbosity.quiet,
     )  # fmt: skip

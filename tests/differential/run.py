@@ -16,7 +16,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).p
 
 from groups import GROUPS, peers_of  # noqa: E402
 from hypothesis.errors import FlakyFailure  # noqa: E402
-from machine import Differs, Pair, Setting, run_machine  # noqa: E402, F401
+from machine import Differs, Pair, Setting, replay, run_machine  # noqa: E402, F401
 from servers import MODES, PEERS, Servers  # noqa: E402
 
 PROTOCOLS = (2, 3)
@@ -31,11 +31,25 @@ def settings_of(
     return [(peer, mode, protocol) for peer in chosen for mode in modes for protocol in protocols]
 
 
-def run(group: str, place: tuple[str, str, int], commands: int, seed: int, servers: Servers) -> int:
-    """How many commands were run; raises `Differs`."""
+def setting_of(place: tuple[str, str, int], servers: Servers) -> Setting:
     peer, mode, protocol = place
-    ports = servers.port(peer, mode), servers.port("ours", mode)
-    return run_machine(group, Setting(peer, mode, protocol, ports), commands, seed)
+    return Setting(peer, mode, protocol, (servers.port(peer, mode), servers.port("ours", mode)))
+
+
+def run(
+    group: str, place: tuple[str, str, int], commands: int, seed: int, servers: Servers, *, shorten: bool = True
+) -> int:
+    """How many commands were run; raises `Differs`."""
+    return run_machine(group, setting_of(place, servers), commands, seed, shorten=shorten)
+
+
+def show_again(file: pathlib.Path, servers: Servers) -> bool:
+    """Whether a difference that was shown, and put into a file, is still there."""
+    text = file.read_text()
+    peer, mode, protocol, *_ = text.split()
+    found = replay(setting_of((peer, mode, int(protocol)), servers), text)
+    print(found or "no difference")
+    return found is not None
 
 
 def main() -> int:
@@ -46,9 +60,15 @@ def main() -> int:
     options.add_argument("--peer", choices=PEERS, help="one peer only")
     options.add_argument("--mode", choices=MODES, help="one mode only")
     options.add_argument("--resp", type=int, choices=PROTOCOLS, help="one protocol only")
+    options.add_argument("--as-found", action="store_true", help="do not shorten what leads to a difference")
+    options.add_argument(
+        "--replay", type=pathlib.Path, help="run the commands in this file, as a difference shows them"
+    )
     chosen = options.parse_args()
     failed = False
     with tempfile.TemporaryDirectory() as folder, Servers(pathlib.Path(folder)) as servers:
+        if chosen.replay:
+            return show_again(chosen.replay, servers)
         for group in [chosen.group] if chosen.group else GROUPS:
             places = settings_of(
                 group,
@@ -59,7 +79,14 @@ def main() -> int:
             for place in places:
                 started = time.monotonic()
                 try:
-                    done = run(group, place, -(-chosen.commands // len(places)), chosen.seed, servers)
+                    done = run(
+                        group,
+                        place,
+                        -(-chosen.commands // len(places)),
+                        chosen.seed,
+                        servers,
+                        shorten=not chosen.as_found,
+                    )
                     found = f"{done} commands, no difference"
                 except (Differs, FlakyFailure) as difference:
                     failed, found = True, f"a difference\n{difference}"

@@ -53,6 +53,11 @@ FOUND = {
     "EXEC looks at the slots before it tells what was refused": (
         "redis cluster", ["MULTI", "SET a 1", "SET b 1", "NOPE", "EXEC", "MULTI", "NOPE", "SET a 1", "SET b 1", "EXEC"],
     ),
+    "LCS looks at the types before the options": ("redis standalone", ["HSET h f v", "LCS h none LEN IDX BAD"]),
+    "HGETEX looks at the type before the time, and for FIELDS before all": (
+        "valkey standalone",
+        ["SET s v", "HGETEX s EX x FIELDS 1 f", "HGETEX h EX x PX f", "HSETEX h NX EX x f", "HEXPIRE h x BAD FIELDS"],
+    ),
 }  # fmt: skip
 """What random commands showed once: where, and what leads there."""
 
