@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from known import is_known
+from differential.known import is_known
 from persist.corpus import contents
 
 from ringkeeper.persist.payload import restore
