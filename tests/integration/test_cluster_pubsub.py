@@ -69,6 +69,14 @@ def test_a_message_reaches_each_subscriber_of_each_node_once_and_in_order(cluste
             assert subscriber.read()[-1] == "end", "nothing came twice"
 
 
+def test_links_are_shown_in_pairs_the_one_to_a_node_before_the_one_from_it(cluster: Cluster) -> None:
+    eventually(cluster.linked, "all nodes are linked")
+    for wire in cluster.wires:
+        shown = [dict(zip(link[::2], link[1::2], strict=True)) for link in wire("CLUSTER LINKS")]
+        assert [link["direction"] for link in shown] == ["to", "from"] * 2
+        assert [link["node"] for link in shown[::2]] == [link["node"] for link in shown[1::2]]
+
+
 def test_cluster_clients_of_redis_py_meet_across_nodes(cluster: Cluster) -> None:
     for protocol in (2, 3):
         with redis.RedisCluster(host="127.0.0.1", port=cluster.port, protocol=protocol) as client:

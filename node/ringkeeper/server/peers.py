@@ -352,16 +352,17 @@ class Peers:
         return sum(link.transport is not None for link in self.links.values()) + len(self.inbound)
 
     def describe(self) -> list[dict[str, Any]]:
-        """CLUSTER LINKS."""
-        described = [
-            description("to", link.peer.id, link.created_ms, link.buffered)
+        """CLUSTER LINKS: node by node, the link to it before the one from it."""
+        outbound = {
+            link.peer.id: description("to", link.peer.id, link.created_ms, link.buffered)
             for link in self.links.values()
             if link.transport is not None
-        ]
-        return described + [
-            description("from", id_, session.connected_at, session.output_bytes)
+        }
+        inbound = {
+            id_: description("from", id_, session.connected_at, session.output_bytes)
             for id_, session in self.inbound.items()
-        ]
+        }
+        return [links[id_] for id_ in outbound | inbound for links in (outbound, inbound) if id_ in links]
 
 
 def description(direction: str, id_: str, created_ms: int, buffered: int) -> dict[str, Any]:
