@@ -177,3 +177,8 @@ CONFIG SET latency-tracking yes
         histograms, text = answers(port, 3, lines)[3:5]
         assert histograms == {}
         assert text.text == b"# Latencystats\r\n"
+
+
+def test_the_lines_that_every_help_has_are_those_since_redis_7_2(ports: Ports) -> None:
+    ours, theirs = (answers(port, 2, "PUBSUB HELP")[0] for port in (ports.ours, ports.valkey))
+    assert (ours[0], ours[-2:]) == (theirs[0], theirs[-2:])
