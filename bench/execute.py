@@ -30,6 +30,10 @@ COMMANDS: dict[str, list[bytes]] = {
     "HSET": [b"HSET", b"hash", b"%b", VALUE],
     "HGET": [b"HGET", b"hash", b"%b"],
     "HGETALL 20": [b"HGETALL", b"fixed-hash"],
+    "ZADD": [b"ZADD", b"zset", b"%n", b"%b"],
+    "ZSCORE": [b"ZSCORE", b"zset", b"%b"],
+    "ZPOPMIN": [b"ZPOPMIN", b"zset"],
+    "ZRANGE 100": [b"ZRANGE", b"fixed-zset", b"0", b"99"],
 }
 
 
@@ -64,6 +68,7 @@ def main() -> None:
     peer = InProcess(2)
     peer.run([[b"RPUSH", b"fixed-list", *[b"%d" % i for i in range(500)]]])
     peer.run([[b"HSET", b"fixed-hash", *[b"%d" % (i // 2) for i in range(40)]]])
+    peer.run([[b"ZADD", b"fixed-zset", *[b"%d" % (i // 2) for i in range(1000)]]])
     for name, words in COMMANDS.items():
         if not options.only or name in options.only:
             print(f"{name:<12}{measure(peer, words, options.seconds):8.0f} ns")

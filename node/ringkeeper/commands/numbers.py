@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import cython
+
 from ringkeeper.resp.values import ReplyError
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
@@ -17,6 +19,9 @@ def parse_integer(word: bytes | bytearray) -> int | None:
     length = len(word)
     if not 0 < length <= 20:
         return None
+    number: int = few_digits(word) if type(word) is bytes else -1
+    if number >= 0:
+        return number
     try:
         number = int(word)
     except ValueError:
@@ -24,6 +29,23 @@ def parse_integer(word: bytes | bytearray) -> int | None:
     if b"%d" % number != word or not INT64_MIN <= number <= INT64_MAX:
         return None
     return number
+
+
+@cython.ccall
+@cython.exceptval(check=False)
+def few_digits(word: bytes) -> cython.longlong:
+    """The number that up to 15 digits make, without leading zeros: exact as a double, too. -1 for any other word."""
+    length: cython.Py_ssize_t = len(word)
+    if not 0 < length <= 15:
+        return -1
+    i: cython.Py_ssize_t
+    number: cython.longlong = 0
+    for i in range(length):
+        digit: cython.int = word[i]
+        if not 0x30 <= digit <= 0x39:
+            return -1
+        number = number * 10 + digit - 0x30
+    return number if word[0] != 0x30 or length == 1 else -1
 
 
 def small_integer(word: bytes, error: str | None = None) -> int:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 
-from ringkeeper.commands.numbers import NOT_A_FLOAT, integer
+from ringkeeper.commands.numbers import NOT_A_FLOAT, few_digits, integer
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.types.zset import SortedSet
 
@@ -27,6 +27,9 @@ Bounds = Callable[[SortedSet], Interval]
 
 def parse_score(word: bytes, error: str = NOT_A_FLOAT) -> float:
     """Raises `ReplyError` for what is no number as a whole, for NaN, and for what overflows or vanishes."""
+    whole = few_digits(word)
+    if whole >= 0:
+        return float(whole)
     if not word.translate(None, PLAIN):
         try:
             number = float(word)

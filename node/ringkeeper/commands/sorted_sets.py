@@ -66,6 +66,8 @@ def prepared(context: Context, found: SortedSet | None, members: list[bytes]) ->
     summary="Adds one or more members to a sorted set, or updates their scores. Creates the key if it doesn't exist.",
 )
 def zadd(context: Context, args: Arguments) -> Reply:
+    if len(args) == 4 and not args[2][:1].isalpha():
+        return add_one(context, args[1], args[3], parse_score(args[2]))
     options, first = zadd_options(args)
     words = len(args) - first
     if words == 0 or words % 2:
@@ -90,6 +92,18 @@ def zadd(context: Context, args: Arguments) -> Reply:
             updated += 1
     context.keyspace.edited(args[1], found, "zadd", added + updated)
     return added + updated if b"ch" in options else added
+
+
+def add_one(context: Context, key: bytes, member: bytes, score: float) -> int:
+    """ZADD in its commonest form."""
+    found = context.keyspace.peek_as(key, SortedSet)
+    if found is None:
+        found = SortedSet(context.limits)
+    if found.compact:
+        found.expect(1, len(member))
+    result = found.add(member, score)
+    context.keyspace.edited(key, found, "zadd", 0 if result == UNCHANGED else 1)
+    return 1 if result == ADDED else 0
 
 
 def increase(context: Context, key: bytes, member: bytes, by: float, options: frozenset[bytes]) -> float | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import cython
 
 from ringkeeper.commands.context import Context
 from ringkeeper.commands.numbers import SYNTAX, integer, option_word
@@ -19,16 +20,24 @@ LIMIT_OF_RANKS = "ERR syntax error, LIMIT is only supported in combination with 
 SCORES_OF_LEX = "ERR syntax error, WITHSCORES not supported in combination with BYLEX"
 
 
-@dataclass(slots=True)
+@cython.final
+@cython.cclass
 class Options:
     """What follows the two ends of a range. `kind` and `reverse` may be the command's own, and then are not given."""
 
-    kind: str | None = None
-    reverse: bool | None = None
-    with_scores: bool = False
-    offset: int = 0
-    limit: int = -1
-    """Negative: all."""
+    kind = cython.declare(object, visibility="public")
+    reverse = cython.declare(object, visibility="public")
+    with_scores = cython.declare(cython.bint, visibility="public")
+    offset = cython.declare(object, visibility="public")
+    limit = cython.declare(object, visibility="public")
+
+    def __init__(self, kind: str | None = None, reverse: bool | None = None) -> None:
+        self.kind = kind
+        self.reverse = reverse
+        self.with_scores = False
+        self.offset = 0
+        self.limit = -1
+        """Negative: all."""
 
 
 def parse_options(words: Arguments, options: Options, *, storing: bool) -> None:

@@ -49,8 +49,10 @@ def format_double(value: float) -> bytes:
     number: cython.double = value
     if number != number:
         return b"nan"
-    if -EXACT <= number <= EXACT and number == int(value):
-        return b"%d" % int(value) if number or math.copysign(1.0, value) > 0 else b"-0"
+    if -EXACT <= number <= EXACT:
+        whole: cython.longlong = cython.cast(cython.longlong, number)
+        if whole == number:
+            return b"%d" % whole if whole or math.copysign(1.0, value) > 0 else b"-0"
     if number - number != 0.0:
         return b"inf" if number > 0 else b"-inf"
     digits, power = shortest(abs(value))

@@ -48,6 +48,8 @@ def _write(out: bytearray, value: object, protocol: cython.int) -> None:
         _append(out, b"$-1" if protocol == 2 else b"_", b"", CRLF)
     elif kind is list or kind is tuple:
         _write_collection(out, b"*", value, protocol)
+    elif kind is float:
+        _write_double(out, value, protocol)
     elif kind is str:
         _write_bulk(out, str(value).encode())
     elif kind is bytearray:
@@ -68,11 +70,7 @@ def _write_rare(out: bytearray, value: object, protocol: cython.int) -> None:
         text = value.text.encode("utf-8", "surrogateescape").strip(CRLF)
         out += b"-" + text.translate(LINE_ENDS_TO_SPACES) + CRLF
     elif isinstance(value, float):
-        text = format_double(value)
-        if protocol == 2:
-            _write_bulk(out, text)
-        else:
-            out += b"," + text + CRLF
+        _write_double(out, float(value), protocol)
     elif isinstance(value, dict):
         _write_map(out, value, protocol)
     elif isinstance(value, Raw):
@@ -106,6 +104,15 @@ def _write_rare(out: bytearray, value: object, protocol: cython.int) -> None:
 def _write_bulk(out: bytearray, text: bytes) -> None:
     length: cython.Py_ssize_t = len(text)
     _append(out, BULK_HEADERS[length] if length < CACHED else b"$%d\r\n" % length, text, CRLF)
+
+
+@cython.cfunc
+def _write_double(out: bytearray, value: float, protocol: cython.int) -> None:
+    text: bytes = format_double(value)
+    if protocol == 2:
+        _write_bulk(out, text)
+    else:
+        _append(out, b",", text, CRLF)
 
 
 @cython.cfunc

@@ -36,6 +36,7 @@ LEAST_SLOTS = cython.declare(cython.Py_ssize_t, 8)
 
 
 @cython.final
+@cython.no_gc
 @cython.cclass
 class SortedSet:
     """Ranks count from 0, intervals of them are half open: 0 <= start <= stop <= n. A score is never NaN.

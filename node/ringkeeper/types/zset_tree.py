@@ -42,6 +42,7 @@ def precedes(first: bytes, second: bytes, after: cython.bint) -> cython.bint:
 
 
 @cython.final
+@cython.no_gc
 @cython.cclass
 class Node:
     """`count` entries in order. Those of a leaf are the tree's own; entry i of an inner node bounds its child i.
@@ -358,6 +359,7 @@ NO_CHILDREN: list[Node] = []
 
 
 @cython.final
+@cython.no_gc
 @cython.cclass
 class CountedTree:
     """Entries in order, each once. Ranks count from 0, intervals of them are half open. O(log n) if nothing is said."""
