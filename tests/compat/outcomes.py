@@ -18,9 +18,9 @@ class Outcome:
 
     @property
     def reason(self) -> str:
-        """The last line of the report that says something."""
-        lines = [line for line in self.text.splitlines() if line.startswith("E ")] or self.text.splitlines()
-        return lines[-1].removeprefix("E").strip() if lines else self.result
+        """The error at the end of the traceback."""
+        lines = [line for line in self.text.splitlines() if line.strip() and not line.startswith(" ")]
+        return lines[-1] if lines else self.result
 
 
 def read_record(text: str) -> dict[str, Outcome]:

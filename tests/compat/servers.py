@@ -6,12 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import redis
-from laptop import ROOT, Cli, eventually, free_base_port
+from laptop import Cli, eventually, free_base_port
 from real_redis import real_redis
 from server_process import serving
 
 SHARDS = 3
 SLOTS = 16384
+MANIFEST = f"""
+apiVersion: ringkeeper.dev/v1alpha1
+kind: CacheCluster
+metadata: {{name: compat}}
+spec: {{shards: {SHARDS}, vnodesPerShard: 3, memory: 256Mi}}
+"""
 
 
 @contextlib.contextmanager
@@ -54,11 +60,13 @@ def redis_cluster(folder: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def node_cluster(folder: Path) -> Iterator[int]:
-    """The quickstart: three shards."""
+    """Three shards. On this ring, keys that tests take to lie together or apart do, as on Redis's even one."""
     cli = Cli(folder)
     base = free_base_port(SHARDS)
+    manifest = folder / "cluster.yaml"
+    manifest.write_text(MANIFEST)
     try:
-        cli("up", "-f", str(ROOT / "examples/quickstart.yaml"), "--base-port", str(base), "--detach")
+        cli("up", "-f", str(manifest), "--base-port", str(base), "--detach")
         yield base
     finally:
         cli.stop_all()

@@ -65,11 +65,14 @@ SUITES = {
 
 
 def run(suite: Suite, port: int, record: Path, tests: Sequence[str] = (), keyword: str = "") -> dict[str, Outcome]:
-    """Run it, or only `tests` of it, and tell what became of each."""
+    """Run it, or only `tests` of it, and tell what became of each.
+
+    Tracebacks are Python's own: pytest's parse the sources again, which CPython 3.11 sometimes dies of.
+    """
     record.unlink(missing_ok=True)
     command = [
         str(PYTHON), "-m", "pytest", "-q", "-p", "compat_plugin", "-p", "no:cacheprovider", "-o", "addopts=",
-        "--timeout", str(TEST_TIMEOUT), "--tb", "short", "-m", suite.marks,
+        "--timeout", str(TEST_TIMEOUT), "--tb", "native", "-m", suite.marks,
         *suite.options(port), *(f"--ignore={path}" for path in suite.ignored),
         *(["-k", keyword] if keyword else []), *(tests or [suite.tests]),
     ]  # fmt: skip
