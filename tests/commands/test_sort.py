@@ -47,6 +47,12 @@ LRANGE d 0 -1 | SORT text BY w_* | SET w_a x | SORT text BY w_* | SORT text LIMI
 SET string x | SORT string | HSET hash f v | SORT hash | SORT string BY nosort | SORT string NOPE
 SORT l DESC GET # STORE d STORE e | LRANGE e 0 -1 | EXISTS d | COPY l copy | SORT copy BY copy | SORT copy BY copy*
 DEL n | RPUSH n 4 inf -inf -0 0 007 .5 6. +3 1e2 INFINITY | SORT n | SORT n DESC
+ZADD y 3 10 1 20 2 5 2 7 9 x | SORT y BY nosort | OBJECT ENCODING y | SORT y BY nosort DESC | SORT y BY nosort LIMIT 1 2
+SORT y BY nosort DESC LIMIT 1 2 | SORT y BY nosort LIMIT -3 2 | SORT y BY nosort LIMIT 5 2 | SORT y BY nosort LIMIT 4 9
+SORT y | SORT y ALPHA | SORT y ALPHA DESC LIMIT 1 3 GET # | SORT y BY nosort DESC LIMIT 1 3 STORE d | LRANGE d 0 -1
+ZREM y x | SORT y | SORT y DESC LIMIT 1 2 | SORT_RO y BY nosort DESC LIMIT 0 3 GET # | SORT y BY w_* GET w_* GET #
+SORT y STORE y | TYPE y | LRANGE y 0 -1 | ZADD z2 1 a | SORT z2 NOPE | OBJECT ENCODING z2 | SORT z2 | OBJECT ENCODING z2
+ZADD z3 1 a 1 b -1 c | SORT_RO z3 ALPHA | OBJECT ENCODING z3 | SORT z3 BY nosort GET h_*->f STORE d | LRANGE d 0 -1
 RPUSH m 1 nan | SORT m | SORT m ALPHA | RPUSH m2 1_0 | SORT m2 | RPUSH m3 0x | SORT m3 | RPUSH m4 1e | SORT m4
 """
 RAW: list[list[bytes]] = [

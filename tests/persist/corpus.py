@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from ringkeeper.store.keyspace import Value
 from ringkeeper.types.hash import Hash
 from ringkeeper.types.list import List
 from ringkeeper.types.set import Set
+from ringkeeper.types.zset import SortedSet
 
 FAR = 9_999_999_999_999
 """A time in milliseconds that will not come."""
@@ -34,6 +36,8 @@ def contents(value: Value) -> object:
         return (fields, dict(value.expiries)) if value.expiries else fields
     if isinstance(value, List):
         return list(value)
+    if isinstance(value, SortedSet):
+        return list(value.items())
     assert isinstance(value, Set)
     return set(value)
 
@@ -228,8 +232,44 @@ def hashes() -> list[Example]:
     ]  # fmt: skip
 
 
+def sorted_sets() -> list[Example]:
+    texts = [b"%d" % number for number in NUMBERS]
+    texts += [b"1.5", b"-0.10000000000000001", b"1e-7", b"1.7976931348623157e+308", b"4.9406564584124654e-324", b"+2"]
+    pairs = [(b"member %d" % i, text) for i, text in enumerate(texts)] + [(text, b"3") for text in FEW]
+    infinite = [(b"low", -math.inf), (b"high", math.inf)]
+    held = [(member, float(text)) for member, text in pairs]
+    by_score = sorted(pairs, key=lambda pair: (float(pair[1]), pair[0]))
+    packed = [word for member, text in by_score for word in (member, int(text) if text in texts[:27] else text)]
+    packed = [b"low", b"-inf", *packed, b"high", b"inf"]
+    many = [(b"member %d" % (i * 7 % 600), float(i // 4)) for i in range(600)]
+    large = [(text, -float(len(text))) for text in TEXTS]
+    words = b"".join(string(member) + bytes([len(text)]) + text for member, text in pairs)
+    return [
+        Example("zset", b"\x03" + length(len(pairs) + 2) + words + string(b"low") + b"\xff" + string(b"high") + b"\xfe",
+                in_order(held + infinite)),
+        Example("zset 2", b"\x05" + length(len(held) + 2) + with_doubles(held + infinite), in_order(held + infinite)),
+        Example("zset 2 of few", b"\x05\x02\x01b" + struct.pack("<d", 2) + b"\x01a" + struct.pack("<d", 2),
+                [(b"a", 2.0), (b"b", 2.0)]),
+        Example("zset 2 of large", b"\x05" + length(len(large)) + with_doubles(large), in_order(large)),
+        Example("zset 2 of many", b"\x05" + length(600) + with_doubles(many), in_order(many)),
+        Example("zset ziplist", b"\x0c" + string(ziplist(*packed)), in_order(held + infinite)),
+        Example("zset listpack", b"\x11" + string(listpack(*packed)), in_order(held + infinite)),
+        Example("long zset listpack",
+                b"\x11" + compressed(listpack(*(w for member, score in in_order(many) for w in (member, int(score))))),
+                in_order(many)),
+    ]  # fmt: skip
+
+
+def with_doubles(pairs: list[tuple[bytes, float]]) -> bytes:
+    return b"".join(string(member) + struct.pack("<d", score) for member, score in pairs)
+
+
+def in_order(pairs: list[tuple[bytes, float]]) -> list[tuple[bytes, float]]:
+    return sorted(pairs, key=lambda pair: (pair[1], pair[0]))
+
+
 def every_form() -> list[Example]:
-    made = [*strings(), *lists(), *sets(), *hashes()]
+    made = [*strings(), *lists(), *sets(), *hashes(), *sorted_sets()]
     return [
         Example(example.name, signed(example.payload, version(example.payload[0])), example.holds) for example in made
     ]

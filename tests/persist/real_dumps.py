@@ -60,6 +60,9 @@ def everything_else(client: redis.Redis) -> list[bytes]:
     client.sadd("small numbers", 1, 2, 3)
     client.sadd("words", "a", "b", "1", "x" * 30)
     client.hset("hash", mapping={"a": "b", "1": "2", "": "", "long": "x" * 50})
+    client.zadd("scores", {"a": 1, "b": -2.5, "1": 1e300, "": float("inf"), "x" * 50: float("-inf"), "-0": -0.0})
+    client.zadd("same score", dict.fromkeys(map(str, range(150)), 7))
+    client.zadd("fractions", {f"member {i}": i / 7 for i in range(-30, 30)})
     return dumped(client)
 
 

@@ -1,7 +1,8 @@
 """A value as RDB has it: a byte that names its form, and what follows it.
 
 Every form of the supported types that Redis up to 7.2 or Valkey up to 9.1 ever wrote is read. Written is the plain
-form, an element after the other, which every Redis since 4.0 reads, but for two: a list keeps its chunks, on which its
+form, an element after the other, which every Redis since 4.0 reads (of a sorted set with binary scores, the highest
+first, since a skip list grows cheapest at its head), but for two: a list keeps its chunks, on which its
 encoding depends, in the form of Redis 7.0; a hash with fields that expire takes Valkey's own. Which encoding a value
 has here is decided anew from the limits in force, as Redis does.
 
@@ -11,28 +12,38 @@ compressed string is bounded by `Reader`: what a value takes in memory is propor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
+from ringkeeper.commands.scores import strtod
 from ringkeeper.persist.packed import intset, listpack, write_listpack, ziplist, zipmap
 from ringkeeper.persist.reader import Corrupt, Reader
-from ringkeeper.persist.writer import write_length, write_milliseconds, write_string
+from ringkeeper.persist.writer import write_double, write_length, write_milliseconds, write_string
 from ringkeeper.store.keyspace import Value
 from ringkeeper.types.collection import Collection, Limits
 from ringkeeper.types.hash import NO_EXPIRY, Hash
 from ringkeeper.types.list import List
 from ringkeeper.types.set import Set
+from ringkeeper.types.zset import ADDED, SortedSet
+from ringkeeper.types.zset_tree import TUPLES
 
 STRING: Final = 0
 LIST: Final = 1
 SET: Final = 2
+ZSET: Final = 3
+"""With scores as text."""
 HASH: Final = 4
+ZSET_2: Final = 5
+"""With scores as doubles."""
 HASH_ZIPMAP: Final = 9
 LIST_ZIPLIST: Final = 10
 SET_INTSET: Final = 11
+ZSET_ZIPLIST: Final = 12
 HASH_ZIPLIST: Final = 13
 LIST_QUICKLIST: Final = 14
 HASH_LISTPACK: Final = 16
+ZSET_LISTPACK: Final = 17
 LIST_QUICKLIST_2: Final = 18
 SET_LISTPACK: Final = 20
 HASH_2: Final = 22
@@ -51,6 +62,8 @@ def form_of(value: Value) -> int:
         return SET
     if isinstance(value, List):
         return LIST_QUICKLIST_2
+    if isinstance(value, SortedSet):
+        return ZSET_2
     raise TypeError(f"RDB has no form for {value.kind}")
 
 
@@ -66,6 +79,8 @@ def write_value(out: bytearray, value: Value) -> None:
             write_string(out, member)
     elif isinstance(value, List):
         write_list(out, value)
+    elif isinstance(value, SortedSet):
+        write_sorted_set(out, value)
 
 
 PLAIN, PACKED = 1, 2
@@ -87,6 +102,18 @@ def write_hash(out: bytearray, value: Hash) -> None:
         write_string(out, text)
         if expiring:
             write_milliseconds(out, value.expiry(field))
+
+
+PART = 100
+"""Members that are taken from a sorted set at once."""
+
+
+def write_sorted_set(out: bytearray, value: SortedSet) -> None:
+    write_length(out, len(value))
+    for stop in range(len(value), 0, -PART):
+        for member, score in reversed(value.range(max(stop - PART, 0), stop, TUPLES)):
+            write_string(out, member)
+            write_double(out, score)
 
 
 # Reading
@@ -202,6 +229,56 @@ def add_chunk(value: List, elements: list[bytes]) -> None:
         value.add_chunk(elements, False)
 
 
+def sorted_set_of(pairs: list[tuple[float, bytes]], limits: Limits) -> SortedSet:
+    """O(n log n); in order they come at the least cost, and leave the tree's nodes full."""
+    value = SortedSet(limits)
+    value.expect(len(pairs), max((len(member) for _, member in pairs), default=0))
+    pairs.sort()
+    for score, member in pairs:
+        if score != score:
+            raise Corrupt("a score is no number")
+        if value.add(member, score) != ADDED:
+            raise Corrupt("a member is there twice")
+    return value
+
+
+def score_of(text: bytes) -> float:
+    score = strtod(text)
+    if score is None:
+        raise Corrupt("a score is no number")
+    return score
+
+
+def packed_sorted_set(items: list[bytes], limits: Limits) -> SortedSet:
+    """Of members and scores in turn."""
+    if len(items) % 2:
+        raise Corrupt("a member has no score")
+    return sorted_set_of([(score_of(items[i + 1]), items[i]) for i in range(0, len(items), 2)], limits)
+
+
+INFINITE: Final = {254: math.inf, 255: -math.inf}
+"""By what stands in the place of a text's length; 253 is what is no number."""
+
+
+def read_text_score(reader: Reader) -> float:
+    size = reader.byte()
+    if size in INFINITE:
+        return INFINITE[size]
+    if size == 253:
+        raise Corrupt("a score is no number")
+    return score_of(reader.take(size))
+
+
+def read_sorted_set(reader: Reader, limits: Limits) -> SortedSet:
+    members = [(reader.string(), read_text_score(reader)) for _ in range(reader.count(2))]
+    return sorted_set_of([(score, member) for member, score in members], limits)
+
+
+def read_sorted_set_2(reader: Reader, limits: Limits) -> SortedSet:
+    members = [(reader.string(), reader.double()) for _ in range(reader.count(9))]
+    return sorted_set_of([(score, member) for member, score in members], limits)
+
+
 READERS: Final[dict[int, Callable[[Reader, Limits], Collection]]] = {
     LIST: read_list,
     LIST_ZIPLIST: read_ziplist,
@@ -210,6 +287,10 @@ READERS: Final[dict[int, Callable[[Reader, Limits], Collection]]] = {
     SET: read_set,
     SET_INTSET: lambda reader, limits: set_of(intset(reader.string()), limits),
     SET_LISTPACK: lambda reader, limits: set_of(listpack(reader.string()), limits),
+    ZSET: read_sorted_set,
+    ZSET_2: read_sorted_set_2,
+    ZSET_ZIPLIST: lambda reader, limits: packed_sorted_set(ziplist(reader.string()), limits),
+    ZSET_LISTPACK: lambda reader, limits: packed_sorted_set(listpack(reader.string()), limits),
     HASH: read_hash,
     HASH_2: read_hash_2,
     HASH_ZIPMAP: lambda reader, limits: hash_of(zipmap(reader.string()), limits),
