@@ -75,6 +75,9 @@ DEBUG SLEEP 0.01
 """
 
 
+ODD_NUMBERS = ["+1", " 1", "1x", "01", "1.5", "-1", "-0", "", "0x1", "99999999999", "3"]
+
+
 @pytest.mark.parametrize("protocol", [2, 3])
 @pytest.mark.parametrize(
     "lines",
@@ -102,6 +105,7 @@ DEBUG SLEEP 0.01
         "MEMORY USAGE no\nMEMORY USAGE k SAMPLES\nMEMORY FOO",
         "COMMAND FOO\nCOMMAND COUNT x\nCOMMAND LIST FILTERBY FOO x\nCOMMAND LIST FILTERBY MODULE x",
         "COMMAND GETKEYS FOO x\nCOMMAND GETKEYS PING x\nCOMMAND INFO foo\nCOMMAND DOCS foo",
+        *(f'COMMAND GETKEYS ZUNIONSTORE a "{n}" b c\nCOMMAND GETKEYS SINTERCARD "{n}" b c' for n in ODD_NUMBERS),
         "CONFIG GET\nCONFIG SET foo\nCONFIG SET foo bar\nCONFIG FOO\nCONFIG SET maxmemory x\nCONFIG HELP",
         "MEMORY USAGE nothing",
         "SET k v\nMEMORY USAGE k",

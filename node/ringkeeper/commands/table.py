@@ -19,6 +19,7 @@ skip_slowlog no_async_loading no_multi asking`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,8 @@ Reply = Any
 Function = Callable[[Context, Arguments], Reply]
 KeyUse = tuple[int, str]
 """A position in `args`, and what is done with the key there, in the words of key specifications."""
+NUMBER_OF_KEYS = re.compile(rb"[ \t\n\v\f\r]*\+?([0-9]{1,9})(?![0-9])")
+"""As Redis finds keys before the command reads the number more strictly: by C's atoi, which takes `+1`, ` 1` and `1x`."""
 KeysFunction = Callable[[Arguments], list[KeyUse]]
 """For commands whose keys or their use depend on options: what `key_specs` would say too much or too little of."""
 
@@ -54,7 +57,8 @@ class KeySpec:
         if not self.counted:
             last = self.begin + self.last if self.last >= 0 else len(args) + self.last
             return range(self.begin, min(last + 1, len(args)), self.step)
-        count = int(args[self.begin]) if args[self.begin].isdigit() and len(args[self.begin]) < 10 else 0
+        number = NUMBER_OF_KEYS.match(args[self.begin])
+        count = int(number[1]) if number else 0
         return range(self.begin + 1, self.begin + 1 + count) if self.begin + count < len(args) else range(0)
 
 
