@@ -204,6 +204,7 @@ def sets() -> list[Example]:
         Example("intset 64", b"\x0b" + string(intset(8, *NUMBERS)), numbers),
         Example("long intset", b"\x0b" + string(intset(4, *range(600))), {b"%d" % i for i in range(600)}),
         Example("set listpack", b"\x14" + string(listpack(*few)), set(shown(few))),
+        Example("set listpack of numbers", b"\x14" + string(listpack(3, 1, 2)), {b"1", b"2", b"3"}),
         Example("long set listpack", b"\x14" + string(listpack(*many[:200])), set(many[:200])),
     ]  # fmt: skip
 

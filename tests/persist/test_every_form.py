@@ -18,6 +18,8 @@ LIMITS = Limits()
 EXAMPLES = every_form()
 MODERN = (0x14, 0x16)
 """Forms that Redis 7.0 does not know."""
+LEFT_OPEN = ("small ziplist", "set listpack of numbers")
+"""Values whose encoding is of their form: the one that is written leaves it to the reader."""
 
 
 @pytest.fixture(scope="module", params=["redis", "valkey"])
@@ -54,7 +56,7 @@ def test_real_servers_read_what_is_written_and_what_they_write_is_read(server: t
         if name == "valkey" and not 44 < len(value) <= 64 and example.name != "hash 2 without times":
             encoding = client.object("encoding", "theirs")
             assert encoding_of(value) == encoding, example.name
-            if example.name != "small ziplist":
+            if example.name not in LEFT_OPEN:
                 assert client.object("encoding", "ours") == encoding, example.name
 
 

@@ -170,14 +170,27 @@ def read_hash_2(reader: Reader, limits: Limits) -> Hash:
 
 def set_of(members: list[bytes], limits: Limits) -> Set:
     value = Set(limits)
+    add_members(value, members)
+    return value
+
+
+def add_members(value: Set, members: list[bytes]) -> None:
     for member in members:
         if not value.add(member):
             raise Corrupt("a member is there twice")
-    return value
 
 
 def read_set(reader: Reader, limits: Limits) -> Set:
     return set_of([reader.string() for _ in range(reader.count())], limits)
+
+
+def read_set_listpack(reader: Reader, limits: Limits) -> Set:
+    """It stays a listpack even where its members are numbers alone, as with Redis."""
+    members = listpack(reader.string())
+    value = Set(limits)
+    value.expect(b"", len(members))
+    add_members(value, members)
+    return value
 
 
 def read_list(reader: Reader, limits: Limits) -> List:
@@ -286,7 +299,7 @@ READERS: Final[dict[int, Callable[[Reader, Limits], Collection]]] = {
     LIST_QUICKLIST_2: read_quicklist_2,
     SET: read_set,
     SET_INTSET: lambda reader, limits: set_of(intset(reader.string()), limits),
-    SET_LISTPACK: lambda reader, limits: set_of(listpack(reader.string()), limits),
+    SET_LISTPACK: read_set_listpack,
     ZSET: read_sorted_set,
     ZSET_2: read_sorted_set_2,
     ZSET_ZIPLIST: lambda reader, limits: packed_sorted_set(ziplist(reader.string()), limits),
