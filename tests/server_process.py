@@ -11,8 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 DEADLINE = 30.0
+AT_ONCE = Retry(NoBackoff(), 0)
+"""For a client of redis-py that says what is wrong without waiting for seconds and trying again."""
 
 
 class Server:
@@ -36,7 +40,7 @@ class Server:
             time.sleep(0.02)
 
     def client(self, **options: object) -> redis.Redis:
-        return redis.Redis(port=self.port, **options)
+        return redis.Redis(port=self.port, **{"retry": AT_ONCE} | options)
 
     def connect(self) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.port))
