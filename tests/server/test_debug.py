@@ -56,6 +56,16 @@ DEBUG SDSLEN
 DEBUG SDSLEN none
 DEBUG SDSLEN n
 DEBUG SDSLEN h
+DEBUG DIGEST x
+DEBUG DIGEST
+DEBUG DIGEST-VALUE
+DEBUG DIGEST-VALUE none n text h l
+DEBUG RELOAD NOPE
+DEBUG RELOAD MERGE NOPE
+DEBUG RELOAD
+DEBUG RELOAD merge noflush
+DEBUG DIGEST
+MGET n text p:0
 DEBUG PROTOCOL
 DEBUG PROTOCOL foo
 """
@@ -136,11 +146,11 @@ def test_without_rounds_nothing_expires_by_itself(world: World) -> None:
     eventually(lambda: world.other("DBSIZE") == 0, "the rounds go on")
 
 
-def test_populating_ends_at_maxmemory(world: World) -> None:
-    if world.name != "node":
-        pytest.skip("Redis and Valkey go on")
-    world.other("CONFIG SET maxmemory 1mb")
-    assert world.other("DEBUG POPULATE 1000000").startswith("-OOM")
-    assert 1000 < world.other("DBSIZE") < 10_000
-    assert world.other("DEBUG POPULATE 1 p 536870913").startswith("-ERR string exceeds")
-    world.other("CONFIG SET maxmemory 0")
+def test_populating_ends_at_maxmemory_here_alone(all_servers: dict[str, int]) -> None:
+    with Wire(all_servers["node"]) as wire:
+        wire("FLUSHALL")
+        wire("CONFIG SET maxmemory 1mb")
+        assert wire("DEBUG POPULATE 1000000").startswith("-OOM")
+        assert 1000 < wire("DBSIZE") < 10_000
+        assert wire("DEBUG POPULATE 1 p 536870913").startswith("-ERR string exceeds")
+        wire("CONFIG SET maxmemory 0")

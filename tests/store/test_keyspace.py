@@ -107,6 +107,18 @@ class AgainstADictionary(RuleBasedStateMachine):
         self.keyspace.flush()
         self.model.clear()
 
+    @rule(idle_ms=st.integers(0, 90))
+    def reload(self, idle_ms: int) -> None:
+        for key in list(self.model):
+            self.alive(key)
+        held = [(key, value, at) for key, value, at, _ in self.keyspace.entries()]
+        assert {key: (bytes(value), None if at == NO_EXPIRY else at) for key, value, at in held} == self.model
+        dirty = self.keyspace.dirty
+        for key, value, at in held:
+            self.keyspace.load(key, value, at, idle_ms)
+            assert self.keyspace.idle_ms(key) == idle_ms
+        assert self.keyspace.dirty == dirty
+
     @invariant()
     def sound(self) -> None:
         self.keyspace.check()

@@ -157,6 +157,9 @@ class Serializer(Protocol):
     def restore(self, payload: bytes) -> Value:
         """Raises `ReplyError` for a payload of an unknown version, with a wrong checksum, or that holds no value."""
 
+    def read_back(self, value: Value) -> Value:
+        """The value that its own payload gives, whatever it takes. O(size of the value)."""
+
 
 class Transactions(Protocol):
     """MULTI and its relatives, for the session that is named."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ringkeeper.commands.connection import text_of
 from ringkeeper.commands.context import Context
+from ringkeeper.commands.digest import digest_of_dataset, digest_of_value
 from ringkeeper.commands.generic import encoding_of
 from ringkeeper.commands.glob import compile_glob
 from ringkeeper.commands.help import help_reply
@@ -108,7 +109,40 @@ def populate(context: Context, args: Arguments) -> Reply:
     return OK
 
 
+RELOAD_OPTIONS = frozenset({b"merge", b"noflush", b"nosave"})
+
+
+def reload_(context: Context, args: Arguments) -> Reply:
+    """Every key as the codec of DUMP writes and reads it; only when all are read does anything change."""
+    options = {word.lower() for word in args[2:]}
+    if not options <= RELOAD_OPTIONS:
+        raise ReplyError("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
+    if b"nosave" in options:
+        raise ReplyError("ERR Error trying to load the RDB dump, there is no file of an earlier one")
+    read_back = context.serializer.read_back
+    held = [
+        [(key, read_back(value), expires_at, idle_ms) for key, value, expires_at, idle_ms in keyspace.entries()]
+        for keyspace in context.databases
+    ]
+    for keyspace, entries in zip(context.databases, held, strict=True):
+        if b"noflush" not in options:
+            keyspace.flush()
+        for entry in entries:
+            keyspace.load(*entry)
+    return OK
+
+
+def digest(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
+    """Of what is alive: what has expired and was not yet met does not count."""
+    return Simple(digest_of_dataset(context.databases).hex().encode())
+
+
 # Keys
+
+
+def digest_values(context: Context, args: Arguments) -> Reply:
+    keyspace = context.keyspace
+    return [Simple(digest_of_value(keyspace.look(key), keyspace.expiry(key)).hex().encode()) for key in args[2:]]
 
 
 def found(context: Context, key: bytes) -> Value:
@@ -200,8 +234,11 @@ def protocol(context: Context, args: Arguments) -> Reply:
     return IN_RESP3[name] if name in IN_RESP3 and context.client.protocol > 2 else VALUES[name]
 
 
+EVER_SO_MANY = 1 << 62
 SUBCOMMANDS: dict[bytes, tuple[int, int, Callable[[Context, Arguments], Reply]]] = {
     b"change-repl-id": (2, 2, change_replication_id),
+    b"digest": (2, 2, digest),
+    b"digest-value": (2, EVER_SO_MANY, digest_values),
     b"error": (3, 3, error),
     b"help": (2, 2, show_help),
     b"listpack": (3, 3, structure),
@@ -211,6 +248,7 @@ SUBCOMMANDS: dict[bytes, tuple[int, int, Callable[[Context, Arguments], Reply]]]
     b"populate": (3, 5, populate),
     b"protocol": (3, 3, protocol),
     b"quicklist": (3, 4, structure),
+    b"reload": (2, EVER_SO_MANY, reload_),
     b"sdslen": (3, 3, string_length),
     b"set-active-expire": (3, 3, set_active_expire),
     b"sleep": (3, 3, sleep),
@@ -222,6 +260,10 @@ DEBUG_HELP = """
 CHANGE-REPL-ID
     Change the replication IDs of the instance.
     Dangerous: should be used only for testing the replication subsystem.
+DIGEST
+    Output a hex signature representing the current DB content.
+DIGEST-VALUE <key> [<key> ...]
+    Output a hex signature of the values of all the specified keys.
 ERROR <string>
     Return a Redis protocol error with <string> as message. Useful for clients
     unit tests to simulate Redis errors.
@@ -242,6 +284,10 @@ PROTOCOL <type>
     true, false.
 QUICKLIST <key> [<0|1>]
     Show low level info about the quicklist encoding of <key>.
+RELOAD [option ...]
+    Write every key as DUMP does and read it back. Valid <option> values:
+    * MERGE: conflicting keys will be loaded from what was written.
+    * NOFLUSH: the existing database will not be removed before.
 SDSLEN <key>
     Show low level SDS string info representing `key` and value.
 SET-ACTIVE-EXPIRE <0|1>

@@ -25,6 +25,9 @@ NEWEST_VERSION: Final = 11
 """Redis 7.2's. From 12 on Redis and Valkey have gone apart; what Valkey writes is 80."""
 VALKEY_VERSION: Final = 80
 
+NO_BOUND: Final = 1 << 62
+"""Bytes that the compressed strings of a value may grow to that is here already."""
+
 WRONG_FOOTER: Final = "ERR DUMP payload version or checksum are wrong"
 BAD_DATA: Final = "ERR Bad data format"
 
@@ -72,3 +75,6 @@ class Payloads:
 
     def restore(self, payload: bytes) -> Value:
         return restore(payload, self.limits, self.room())
+
+    def read_back(self, value: Value) -> Value:
+        return restore(dump(value), self.limits, NO_BOUND)

@@ -356,6 +356,18 @@ class Keyspace:
             self._discard(self._drop(key, self._slot(key)))
         self.set(key, value, expires_at, event)
 
+    def load(self, key: bytes, value: Value, expires_at: int, idle_ms: int) -> None:
+        """Put a key there, in place of what it held, that a snapshot had: no change of data, so nobody is told."""
+        slot: cython.Py_ssize_t = self._slot(key)
+        changes, self.changes = self.changes, None
+        if self._entry(key, slot) is not None:
+            self._discard(self._drop(key, slot))
+        entry: Entry = self._store(key, slot, value)
+        if expires_at != NO_EXPIRY:
+            self._set_expiry(key, slot, entry, expires_at)
+        entry.used_at = self.clock.now_ms - idle_ms
+        self.changes = changes
+
     def hand_over(self, key: bytes, other: Keyspace, name: bytes, events: tuple[str, str]) -> None:
         """Give an existing key another name or database (RENAME, MOVE): it is a new one there, and keeps its expiry.
 
@@ -438,6 +450,17 @@ class Keyspace:
                 for key, entry in table.items():
                     if entry.expires_at == NO_EXPIRY or entry.expires_at > now:
                         yield key
+
+    def entries(self) -> Iterator[tuple[bytes, Value, int, int]]:
+        """What `load` takes, of every live key. Take care not to change the keyspace meanwhile. O(n)."""
+        now: cython.longlong = self.clock.now_ms
+        entry: Entry
+        for slot in range(SLOTS):
+            table = self.tables[slot]
+            if table:
+                for key, entry in table.items():
+                    if entry.expires_at == NO_EXPIRY or entry.expires_at > now:
+                        yield key, entry.value, entry.expires_at, max(0, now - entry.used_at)
 
     def slot_count(self, slot: int) -> int:
         table = self.tables[slot]
@@ -604,6 +627,8 @@ class Keyspace:
         size = volatile = used = 0
         entry: Entry
         for slot in range(SLOTS):
+            if self.tables[slot] is None and self.volatile_keys[slot] is None:
+                continue
             table = self.tables[slot] or {}
             keys = self.volatile_keys[slot] or set()
             size += len(table)
