@@ -32,7 +32,7 @@ Function = Callable[[Context, Arguments], Reply]
 KeyUse = tuple[int, str]
 """A position in `args`, and what is done with the key there, in the words of key specifications."""
 NUMBER_OF_KEYS = re.compile(rb"[ \t\n\v\f\r]*\+?([0-9]{1,9})(?![0-9])")
-"""As Redis finds keys before the command reads the number more strictly: by C's atoi, which takes `+1`, ` 1` and `1x`."""
+"""As Redis finds keys before the command reads the number: by C's atoi, which takes `+1`, ` 1` and `1x` as well."""
 KeysFunction = Callable[[Arguments], list[KeyUse]]
 """For commands whose keys or their use depend on options: what `key_specs` would say too much or too little of."""
 
