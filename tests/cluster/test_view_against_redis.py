@@ -24,6 +24,10 @@ from ringkeeper.store.slot import SLOTS
 HOSTNAME = "pod-1.cache.svc"
 OWNERS = tuple(1 if slot == 150 else UNOWNED if 100 < slot < 200 else 0 for slot in range(SLOTS))
 
+IN_A_HURRY = ("--cluster-node-timeout", "500", "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
+"""They talk the more often the sooner they suspect each other (of two masters, one is no majority against the other); a
+replica is shown when it has heard of its master's first ping."""
+
 
 def ask(port: int, *words: str, protocol: int = 2) -> bytes:
     """The reply as it stands on the wire."""
@@ -71,7 +75,7 @@ class RealCluster:
 
 
 def has_settled(cluster: RealCluster) -> bool:
-    """Whether every node knows every other, with role and hostname."""
+    """Whether every node knows every other, with role and hostname, and has counted them."""
     shown = [ask(port, "CLUSTER", "NODES").decode() for port in cluster.ports.values()]
     slots = [ask(port, "CLUSTER", "SLOTS") for port in cluster.ports.values()]
     return (
@@ -79,6 +83,7 @@ def has_settled(cluster: RealCluster) -> bool:
         and all(HOSTNAME in text and f"slave {cluster.ids['a']}" in text for text in shown)
         and all(reply == slots[0] and HOSTNAME.encode() in reply for reply in slots)
         and all(cluster.ids["b"].encode() in reply for reply in slots)
+        and b"cluster_size:2" in ask(cluster.ports["a"], "CLUSTER", "INFO")
     )
 
 
@@ -92,7 +97,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
             command = [
                 "redis-server", "--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes",
                 "--cluster-require-full-coverage", "no", "--dir", str(folder), "--save", "",
-                "--cluster-announce-hostname", HOSTNAME if name == "c" else "",
+                "--cluster-announce-hostname", HOSTNAME if name == "c" else "", *IN_A_HURRY,
             ]  # fmt: skip
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
             stack.callback(process.wait)
@@ -106,6 +111,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
             ask(ports["a"], "CLUSTER", "MEET", "127.0.0.1", str(ports[name]))
         eventually(lambda: ask(ports["b"], "CLUSTER", "REPLICATE", ids["a"]) == b"+OK\r\n", "b knows a")
         eventually(lambda: has_settled(cluster), "the real cluster agrees")
+        for port in ports.values():
+            ask(port, "CONFIG", "SET", "cluster-node-timeout", "60000")
         yield cluster
 
 
