@@ -3,7 +3,6 @@
 `REQUIRE_COMPILED=1` makes a missing C compiler an error. Without it, the build goes on in the pure form and says so.
 """
 
-import hashlib
 import json
 import os
 import pathlib
@@ -14,7 +13,8 @@ from setuptools.command.build_ext import build_ext
 
 HERE = pathlib.Path(__file__).parent
 PACKAGE = pathlib.Path("node/ringkeeper")
-MODULES: tuple[str, ...] = runpy.run_path(str(HERE / PACKAGE / "_compiled.py"))["MODULES"]
+FORMS = runpy.run_path(str(HERE / PACKAGE / "_compiled.py"))
+MODULES: tuple[str, ...] = FORMS["MODULES"]
 REQUIRED = os.environ.get("REQUIRE_COMPILED") == "1"
 
 
@@ -28,7 +28,7 @@ class BuildExtensions(build_ext):
     def run(self) -> None:
         super().run()
         built = {
-            extension.name: hashlib.sha256((HERE / source_of(extension.name)).read_bytes()).hexdigest()
+            extension.name: FORMS["digest_of"](extension.name)
             for extension in self.extensions
             if pathlib.Path(self.get_ext_fullpath(extension.name)).exists()
         }

@@ -57,10 +57,10 @@ OPERATIONS = {
     "SADD": ["SADD", "set", f"member:{RANDOM}"],
     "SISMEMBER": ["SISMEMBER", "set", f"member:{RANDOM}"],
     "SMEMBERS 20": ["SMEMBERS", "some-set"],
-    # "ZADD": ["ZADD", "zset", RANDOM, f"member:{RANDOM}"],
-    # "ZINCRBY": ["ZINCRBY", "zset", "1", f"member:{RANDOM}"],
-    # "ZSCORE": ["ZSCORE", "zset", f"member:{RANDOM}"],
-    # "ZRANGE 100": ["ZRANGE", "zset", "0", "99"],
+    "ZADD": ["ZADD", "zset", RANDOM, f"member:{RANDOM}"],
+    "ZINCRBY": ["ZINCRBY", "zset", "1", f"member:{RANDOM}"],
+    "ZSCORE": ["ZSCORE", "zset", f"member:{RANDOM}"],
+    "ZRANGE 100": ["ZRANGE", "zset", "0", "99"],
 }
 """Name -> what redis-benchmark is told to send, in this order: LPOP and RPOP take what was pushed before."""
 EVERY_DEPTH = ("SET", "GET")

@@ -44,7 +44,7 @@ def made(words: list[bytes], number: int) -> list[bytes]:
 
 def measure(peer: InProcess, words: list[bytes], seconds: float) -> float:
     """Nanoseconds a command."""
-    session, execute = peer.session, peer.dispatcher.execute
+    session, context, execute = peer.session, peer.session.context, peer.dispatcher.execute
     least = float("inf")
     number = 0
     end = time.monotonic() + seconds
@@ -54,7 +54,7 @@ def measure(peer: InProcess, words: list[bytes], seconds: float) -> float:
         out = bytearray()
         begun = time.thread_time_ns()
         for args in batch:
-            execute(session, args, out)
+            execute(session, context, args, out)
         least = min(least, (time.thread_time_ns() - begun) / ROUND)
         assert out[:1] != b"-", out[:100]
     return least

@@ -7,6 +7,10 @@ is imported, which form is loaded:
 - a binary made from another source never runs: the pure form does, and standard error says so;
 - `RINGKEEPER_REQUIRE_COMPILED=1` turns a missing or stale binary into an `ImportError` (images and CI set it);
 - `RINGKEEPER_DISABLE_COMPILED=1` runs the pure form throughout (the tests run both).
+
+A `.pxd` beside a source is a header: it declares the fields of its classes, and what other compiled modules call
+without going through Python. So a binary depends on all the headers, and cannot run beside the pure form of a module
+that has one: where one of these is pure, all modules are.
 """
 
 from __future__ import annotations
@@ -39,6 +43,7 @@ MODULES = (
     "ringkeeper.resp.doubles",
     "ringkeeper.resp.reader",
     "ringkeeper.resp.writer",
+    "ringkeeper.commands.context",
     "ringkeeper.commands.glob",
     "ringkeeper.commands.hashes",
     "ringkeeper.commands.lists",
@@ -68,13 +73,23 @@ def has_binary(module: str) -> bool:
     return any(source.with_suffix(suffix).exists() for suffix in importlib.machinery.EXTENSION_SUFFIXES)
 
 
+def has_header(module: str) -> bool:
+    return source_of(module).with_suffix(".pxd").exists()
+
+
+def digest_of(module: str) -> str:
+    """Of what its binary is made from: the source and every header."""
+    headers = b"".join(path.read_bytes() for path in sorted(FOLDER.rglob("*.pxd")))
+    return hashlib.sha256(source_of(module).read_bytes() + headers).hexdigest()
+
+
 def is_current(module: str) -> bool:
     """Whether a binary exists that was built from the source as it stands now."""
     try:
         digests = json.loads((FOLDER / "_compiled.json").read_bytes())
     except (OSError, ValueError):
         return False
-    return has_binary(module) and digests.get(module) == hashlib.sha256(source_of(module).read_bytes()).hexdigest()
+    return has_binary(module) and digests.get(module) == digest_of(module)
 
 
 class PureFinder(importlib.abc.MetaPathFinder):
@@ -97,6 +112,8 @@ class PureFinder(importlib.abc.MetaPathFinder):
 def choose_forms() -> None:
     """Called by `ringkeeper/__init__.py`, before any hot module is imported."""
     current = frozenset(module for module in MODULES if is_current(module))
+    if any(module not in current and has_header(module) for module in MODULES):
+        current = frozenset()
     if os.environ.get("RINGKEEPER_DISABLE_COMPILED") == "1":
         sys.meta_path.insert(0, PureFinder(frozenset(MODULES)))
         return
@@ -106,9 +123,10 @@ def choose_forms() -> None:
             f"RINGKEEPER_REQUIRE_COMPILED is set, but these have no binary of the present source: "
             f"{', '.join(sorted(pure))}. Run `make build` (it needs a C compiler)."
         )
-    if stale := sorted(module for module in pure if has_binary(module)):
+    if stale := sorted(module for module in pure if has_binary(module) and not is_current(module)):
+        others = " and of all other modules" if len(pure) == len(MODULES) > len(stale) else ""
         print(
-            f"ringkeeper: {', '.join(stale)} changed since the last build; running the slow pure form. "
+            f"ringkeeper: {', '.join(stale)} changed since the last build; running the slow pure form{others}. "
             "`make build` compiles it again.",
             file=sys.stderr,
         )

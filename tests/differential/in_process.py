@@ -51,7 +51,7 @@ class InProcess:
         replies = []
         for command in batch:
             out = bytearray()
-            self.dispatcher.execute(self.session, command, out)
+            self.dispatcher.execute(self.session, self.session.context, command, out)
             self.reader.feed(bytes(out))
             replies.append(self.reader.next())
         return replies

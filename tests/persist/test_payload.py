@@ -29,7 +29,7 @@ def contents(value: Value) -> object:
         return bytes(value)
     value.check()
     if isinstance(value, Hash):
-        return dict(value.items()), dict(value.expiries)
+        return dict(value.items()), dict(value.expiries or {})
     return set(value)
 
 

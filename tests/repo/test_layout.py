@@ -65,3 +65,29 @@ def test_a_binary_of_another_source_is_never_run(tmp_path: pathlib.Path) -> None
     required = run(RINGKEEPER_REQUIRE_COMPILED="1")
     assert required.returncode != 0
     assert "make build" in required.stderr
+
+
+def test_where_a_module_with_a_header_is_pure_all_are_since_binaries_call_it_in_c(tmp_path: pathlib.Path) -> None:
+    package = tmp_path / "ringkeeper"
+    (package / "store").mkdir(parents=True)
+    (package / "resp").mkdir()
+    for name in ("__init__.py", "_compiled.py", "store/__init__.py", "resp/__init__.py"):
+        (package / name).write_text((ROOT / "node" / "ringkeeper" / name).read_text())
+    for name in ("store/slot", "resp/reader"):
+        (package / f"{name}.py").write_text("form = 'pure'\n")
+        (package / f"{name}{importlib.machinery.EXTENSION_SUFFIXES[0]}").write_bytes(b"not even a binary")
+    script = (
+        f"import json, pathlib, sys; sys.path.insert(0, {str(tmp_path)!r}); from ringkeeper import _compiled;"
+        "current = {'ringkeeper.resp.reader': _compiled.digest_of('ringkeeper.resp.reader')};"
+        f"pathlib.Path({str(package)!r}, '_compiled.json').write_text(json.dumps(current));"
+        "_compiled.MODULES = ('ringkeeper.store.slot', 'ringkeeper.resp.reader'); sys.meta_path.pop(0);"
+        "_compiled.choose_forms(); import ringkeeper.resp.reader as reader; print(reader.form)"
+    )
+
+    def run() -> str:
+        done = subprocess.run([sys.executable, "-I", "-c", script], env={}, capture_output=True, text=True)
+        return done.stdout.strip() or done.stderr
+
+    assert "ImportError" in run(), "without a header, the binary is loaded"
+    (package / "store" / "slot.pxd").write_text("cpdef int key_slot(bytes key) except -1\n")
+    assert run() == "pure"

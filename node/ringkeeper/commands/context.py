@@ -12,8 +12,15 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ringkeeper.store.keyspace import Keyspace, Value
+import cython
+
+from ringkeeper.store.keyspace import Value
 from ringkeeper.types.collection import Limits
+
+if not cython.compiled:
+    from ringkeeper.store.keyspace import Keyspace
+else:
+    from cython.cimports.ringkeeper.store.keyspace import Keyspace  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
     from ringkeeper.commands.table import Command
@@ -334,26 +341,10 @@ class Node(Protocol):
         """The reply of ROLE."""
 
 
+@cython.final
+@cython.cclass
 class Context:
     """One a session, made with it. Selecting a database replaces `keyspace`."""
-
-    __slots__ = (
-        "access",
-        "client",
-        "clients",
-        "cluster",
-        "database",
-        "databases",
-        "keyspace",
-        "limits",
-        "node",
-        "pubsub",
-        "random",
-        "serializer",
-        "settings",
-        "tracking",
-        "transactions",
-    )
 
     def __init__(
         self,

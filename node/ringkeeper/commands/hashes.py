@@ -6,12 +6,17 @@ import cython
 
 from ringkeeper.commands import long_double
 from ringkeeper.commands.collections import choose, matcher, random_count, scan_options
-from ringkeeper.commands.context import Context
 from ringkeeper.commands.generic import parse_cursor
 from ringkeeper.commands.numbers import INT64_MAX, INT64_MIN, NOT_A_FLOAT, SYNTAX, integer, option_word, parse_integer
 from ringkeeper.commands.table import Arguments, Reply, command
 from ringkeeper.resp.values import OK, ReplyError
-from ringkeeper.types.hash import Hash
+
+if not cython.compiled:
+    from ringkeeper.commands.context import Context
+    from ringkeeper.types.hash import Hash
+else:
+    from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.hash import Hash  # type: ignore[no-redef]
 
 
 @cython.ccall
@@ -35,17 +40,19 @@ def live(context: Context, key: bytes, found: Hash | None) -> Hash | None:
     return found
 
 
+@cython.ccall
 def peek_or_new(context: Context, key: bytes) -> Hash:
-    found = peek(context, key)
+    found: Hash | None = peek(context, key)
     return Hash(context.limits) if found is None else found
 
 
+@cython.cfunc
 def _hset(context: Context, args: Arguments) -> int:
     if len(args) % 2:
         name = args[0].decode("utf-8", "replace").lower()
         raise ReplyError(f"ERR wrong number of arguments for '{name}' command")
     key = args[1]
-    found = peek_or_new(context, key)
+    found: Hash = peek_or_new(context, key)
     added = 0
     for index in range(2, len(args), 2):
         field = args[index]
@@ -121,7 +128,7 @@ def hsetnx(context: Context, args: Arguments) -> Reply:
     summary="Returns the value of a field in a hash.",
 )
 def hget(context: Context, args: Arguments) -> Reply:
-    found = read(context, args[1])
+    found: Hash | None = read(context, args[1])
     return None if found is None else found.get(args[2])
 
 
@@ -137,7 +144,7 @@ def hget(context: Context, args: Arguments) -> Reply:
     summary="Returns the values of all fields in a hash.",
 )
 def hmget(context: Context, args: Arguments) -> Reply:
-    found = read(context, args[1])
+    found: Hash | None = read(context, args[1])
     return [None if found is None else found.get(field) for field in args[2:]]
 
 
@@ -154,8 +161,8 @@ def hmget(context: Context, args: Arguments) -> Reply:
     summary="Returns all fields and values in a hash.",
 )
 def hgetall(context: Context, args: Arguments) -> Reply:
-    found = read(context, args[1])
-    return {} if found is None else dict(found.items())
+    found: Hash | None = read(context, args[1])
+    return {} if found is None else found.as_dict()
 
 
 @command(
@@ -171,7 +178,7 @@ def hgetall(context: Context, args: Arguments) -> Reply:
     summary="Returns all fields in a hash.",
 )
 def hkeys(context: Context, args: Arguments) -> Reply:
-    found = read(context, args[1])
+    found: Hash | None = read(context, args[1])
     return [] if found is None else found.fields()
 
 
@@ -188,7 +195,7 @@ def hkeys(context: Context, args: Arguments) -> Reply:
     summary="Returns all values in a hash.",
 )
 def hvals(context: Context, args: Arguments) -> Reply:
-    found = read(context, args[1])
+    found: Hash | None = read(context, args[1])
     return [] if found is None else found.values()
 
 
@@ -204,7 +211,7 @@ def hvals(context: Context, args: Arguments) -> Reply:
     summary="Returns the number of fields in a hash.",
 )
 def hlen(context: Context, args: Arguments) -> Reply:
-    found = read(context, args[1])
+    found: Hash | None = read(context, args[1])
     return 0 if found is None else len(found)
 
 
@@ -220,7 +227,7 @@ def hlen(context: Context, args: Arguments) -> Reply:
     summary="Returns the length of the value of a field.",
 )
 def hstrlen(context: Context, args: Arguments) -> Reply:
-    found = read(context, args[1])
+    found: Hash | None = read(context, args[1])
     return 0 if found is None else len(found.get(args[2]) or b"")
 
 
@@ -236,7 +243,7 @@ def hstrlen(context: Context, args: Arguments) -> Reply:
     summary="Determines whether a field exists in a hash.",
 )
 def hexists(context: Context, args: Arguments) -> Reply:
-    found = read(context, args[1])
+    found: Hash | None = read(context, args[1])
     return int(found is not None and args[2] in found)
 
 
@@ -337,7 +344,7 @@ def hincrbyfloat(context: Context, args: Arguments) -> Reply:
 )
 def hrandfield(context: Context, args: Arguments) -> Reply:
     if len(args) == 2:
-        found = read(context, args[1])
+        found: Hash | None = read(context, args[1])
         return None if found is None else found.random(context.random)
     count = random_count(args[2], pairs=len(args) > 3)
     with_values = len(args) > 3
@@ -371,7 +378,7 @@ NOVALUES = frozenset({b"novalues"})
 )
 def hscan(context: Context, args: Arguments) -> Reply:
     cursor = parse_cursor(args[2])
-    found = read(context, args[1])
+    found: Hash | None = read(context, args[1])
     if found is None:
         return [b"0", []]
     count, pattern, flags = scan_options(args, flags=NOVALUES)

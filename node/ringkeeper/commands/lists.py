@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from ringkeeper.commands.context import Context
+import cython
+
 from ringkeeper.commands.numbers import INT64_MIN, SYNTAX, integer, option_word
 from ringkeeper.commands.table import Arguments, KeySpec, Reply, command
 from ringkeeper.resp.values import NULL_ARRAY, OK, ReplyError
-from ringkeeper.types.list import List
+
+if not cython.compiled:
+    from ringkeeper.commands.context import Context
+    from ringkeeper.types.list import List
+else:
+    from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.list import List  # type: ignore[no-redef]
 
 OUT_OF_RANGE = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
 NOT_POSITIVE = "ERR value is out of range, must be positive"
 
 
-def push(context: Context, args: Arguments, *, left: bool) -> int:
+@cython.cfunc
+def push(context: Context, args: list[bytes], left: cython.bint) -> int:
     key = args[1]
-    found = context.keyspace.peek_as(key, List)
+    found: List | None = context.keyspace.peek_as(key, List)
     if found is None:
         found = List(context.limits)
     found.push(args[2:], left)
@@ -35,7 +43,7 @@ def push(context: Context, args: Arguments, *, left: bool) -> int:
     summary="Prepends one or more elements to a list. Creates the key if it doesn't exist.",
 )
 def lpush(context: Context, args: Arguments) -> Reply:
-    return push(context, args, left=True)
+    return push(context, args, True)
 
 
 @command(
@@ -51,7 +59,7 @@ def lpush(context: Context, args: Arguments) -> Reply:
     summary="Appends one or more elements to a list. Creates the key if it doesn't exist.",
 )
 def rpush(context: Context, args: Arguments) -> Reply:
-    return push(context, args, left=False)
+    return push(context, args, False)
 
 
 @command(
@@ -67,7 +75,7 @@ def rpush(context: Context, args: Arguments) -> Reply:
     summary="Prepends one or more elements to a list only when the list exists.",
 )
 def lpushx(context: Context, args: Arguments) -> Reply:
-    return 0 if context.keyspace.peek_as(args[1], List) is None else push(context, args, left=True)
+    return 0 if context.keyspace.peek_as(args[1], List) is None else push(context, args, True)
 
 
 @command(
@@ -83,17 +91,18 @@ def lpushx(context: Context, args: Arguments) -> Reply:
     summary="Appends one or more elements to a list only when the list exists.",
 )
 def rpushx(context: Context, args: Arguments) -> Reply:
-    return 0 if context.keyspace.peek_as(args[1], List) is None else push(context, args, left=False)
+    return 0 if context.keyspace.peek_as(args[1], List) is None else push(context, args, False)
 
 
-def pop(context: Context, args: Arguments, *, left: bool) -> Reply:
+@cython.cfunc
+def pop(context: Context, args: list[bytes], left: cython.bint) -> Reply:
     key = args[1]
     count = None
     if len(args) > 2:
         if len(args) > 3:
             raise ReplyError(f"ERR wrong number of arguments for '{'lpop' if left else 'rpop'}' command")
         count = not_negative(args[2], NOT_POSITIVE)
-    found = context.keyspace.peek_as(key, List)
+    found: List | None = context.keyspace.peek_as(key, List)
     if found is None:
         return None if count is None else NULL_ARRAY
     if count is None:
@@ -129,7 +138,7 @@ def not_negative(word: bytes, error: str) -> int:
     "element was popped.",
 )
 def lpop(context: Context, args: Arguments) -> Reply:
-    return pop(context, args, left=True)
+    return pop(context, args, True)
 
 
 @command(
@@ -145,7 +154,7 @@ def lpop(context: Context, args: Arguments) -> Reply:
     "was popped.",
 )
 def rpop(context: Context, args: Arguments) -> Reply:
-    return pop(context, args, left=False)
+    return pop(context, args, False)
 
 
 @command(
@@ -160,7 +169,7 @@ def rpop(context: Context, args: Arguments) -> Reply:
     summary="Returns the length of a list.",
 )
 def llen(context: Context, args: Arguments) -> Reply:
-    found = context.keyspace.read_as(args[1], List)
+    found: List | None = context.keyspace.read_as(args[1], List)
     return 0 if found is None else len(found)
 
 
@@ -178,7 +187,7 @@ def llen(context: Context, args: Arguments) -> Reply:
 )
 def lrange(context: Context, args: Arguments) -> Reply:
     start, stop = integer(args[2]), integer(args[3])
-    found = context.keyspace.read_as(args[1], List)
+    found: List | None = context.keyspace.read_as(args[1], List)
     return [] if found is None else found.range(start, stop)
 
 
@@ -195,7 +204,7 @@ def lrange(context: Context, args: Arguments) -> Reply:
     summary="Returns an element from a list by its index.",
 )
 def lindex(context: Context, args: Arguments) -> Reply:
-    found = context.keyspace.read_as(args[1], List)
+    found: List | None = context.keyspace.read_as(args[1], List)
     return None if found is None else found.get(integer(args[2]))
 
 
@@ -234,7 +243,7 @@ def lpos(context: Context, args: Arguments) -> Reply:
             most = not_negative(word, "ERR MAXLEN can't be negative")
         else:
             raise ReplyError(SYNTAX)
-    found = context.keyspace.read_as(args[1], List)
+    found: List | None = context.keyspace.read_as(args[1], List)
     positions = [] if found is None else found.positions(args[2], rank, 1 if count is None else count, most)
     if count is not None:
         return positions
@@ -254,7 +263,7 @@ def lpos(context: Context, args: Arguments) -> Reply:
     summary="Sets the value of an element in a list by its index.",
 )
 def lset(context: Context, args: Arguments) -> Reply:
-    found = context.keyspace.peek_as(args[1], List)
+    found: List | None = context.keyspace.peek_as(args[1], List)
     if found is None:
         raise ReplyError("ERR no such key")
     if not found.set(integer(args[2]), args[3]):
@@ -280,7 +289,7 @@ def linsert(context: Context, args: Arguments) -> Reply:
     where = option_word(args[2])
     if where not in (b"before", b"after"):
         raise ReplyError(SYNTAX)
-    found = context.keyspace.peek_as(args[1], List)
+    found: List | None = context.keyspace.peek_as(args[1], List)
     if found is None:
         return 0
     if not found.insert(args[3], args[4], where == b"after"):
@@ -304,7 +313,7 @@ def lrem(context: Context, args: Arguments) -> Reply:
     count = integer(args[2])
     if count == INT64_MIN:
         raise ReplyError(OUT_OF_RANGE)
-    found = context.keyspace.peek_as(args[1], List)
+    found: List | None = context.keyspace.peek_as(args[1], List)
     if found is None:
         return 0
     removed = found.remove(args[3], count)
@@ -326,7 +335,7 @@ def lrem(context: Context, args: Arguments) -> Reply:
 def ltrim(context: Context, args: Arguments) -> Reply:
     key = args[1]
     start, stop = integer(args[2]), integer(args[3])
-    found = context.keyspace.peek_as(key, List)
+    found: List | None = context.keyspace.peek_as(key, List)
     if found is None:
         return OK
     trimmed = found.trim(start, stop)
@@ -402,7 +411,7 @@ def rpoplpush(context: Context, args: Arguments) -> Reply:
 def first_list(context: Context, keys: list[bytes]) -> tuple[bytes, List] | None:
     """The first key of these that exists, and its list."""
     for key in keys:
-        found = context.keyspace.peek_as(key, List)
+        found: List | None = context.keyspace.peek_as(key, List)
         if found is not None:
             return key, found
     return None

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import cython
+
 from ringkeeper.commands.collections import choose, matcher, random_count, scan_options
-from ringkeeper.commands.context import Context
 from ringkeeper.commands.generic import parse_cursor
 from ringkeeper.commands.numbers import SYNTAX, integer, option_word
 from ringkeeper.commands.table import Arguments, Function, KeySpec, Reply, command
 from ringkeeper.resp.values import ReplyError, SetReply
-from ringkeeper.types.set import Set
+from ringkeeper.store.keyspace import NO_EXPIRY
+
+if not cython.compiled:
+    from ringkeeper.commands.context import Context
+    from ringkeeper.types.set import Set
+else:
+    from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.set import Set  # type: ignore[no-redef]
 
 
 @command(
@@ -27,7 +35,7 @@ from ringkeeper.types.set import Set
 )
 def sadd(context: Context, args: Arguments) -> Reply:
     key = args[1]
-    found = context.keyspace.peek_as(key, Set)
+    found: Set | None = context.keyspace.peek_as(key, Set)
     if found is None:
         found = Set(context.limits)
     if len(args) > 3:
@@ -51,7 +59,7 @@ def sadd(context: Context, args: Arguments) -> Reply:
     summary="Removes one or more members from a set. Deletes the set if the last member was removed.",
 )
 def srem(context: Context, args: Arguments) -> Reply:
-    found = context.keyspace.peek_as(args[1], Set)
+    found: Set | None = context.keyspace.peek_as(args[1], Set)
     if found is None:
         return 0
     removed = sum(found.remove(member) for member in args[2:])
@@ -71,7 +79,7 @@ def srem(context: Context, args: Arguments) -> Reply:
     summary="Determines whether a member belongs to a set.",
 )
 def sismember(context: Context, args: Arguments) -> Reply:
-    found = context.keyspace.read_as(args[1], Set)
+    found: Set | None = context.keyspace.read_as(args[1], Set)
     return int(found is not None and args[2] in found)
 
 
@@ -87,7 +95,7 @@ def sismember(context: Context, args: Arguments) -> Reply:
     summary="Determines whether multiple members belong to a set.",
 )
 def smismember(context: Context, args: Arguments) -> Reply:
-    found = context.keyspace.read_as(args[1], Set)
+    found: Set | None = context.keyspace.read_as(args[1], Set)
     return [int(found is not None and member in found) for member in args[2:]]
 
 
@@ -103,7 +111,7 @@ def smismember(context: Context, args: Arguments) -> Reply:
     summary="Returns the number of members in a set.",
 )
 def scard(context: Context, args: Arguments) -> Reply:
-    found = context.keyspace.read_as(args[1], Set)
+    found: Set | None = context.keyspace.read_as(args[1], Set)
     return 0 if found is None else len(found)
 
 
@@ -120,7 +128,7 @@ def scard(context: Context, args: Arguments) -> Reply:
     summary="Returns all members of a set.",
 )
 def smembers(context: Context, args: Arguments) -> Reply:
-    found = context.keyspace.read_as(args[1], Set)
+    found: Set | None = context.keyspace.read_as(args[1], Set)
     return SetReply(() if found is None else found.members())
 
 
@@ -177,7 +185,7 @@ def spop(context: Context, args: Arguments) -> Reply:
         count = integer(args[2], "ERR value is out of range, must be positive")
         if count < 0:
             raise ReplyError("ERR value is out of range, must be positive")
-    found = context.keyspace.peek_as(args[1], Set)
+    found: Set | None = context.keyspace.peek_as(args[1], Set)
     if found is None:
         return None if len(args) == 2 else SetReply()
     popped = found.sample(context.random, count)
@@ -203,7 +211,7 @@ def srandmember(context: Context, args: Arguments) -> Reply:
     if len(args) > 3:
         raise ReplyError(SYNTAX)
     count = random_count(args[2], pairs=False) if len(args) == 3 else None
-    found = context.keyspace.read_as(args[1], Set)
+    found: Set | None = context.keyspace.read_as(args[1], Set)
     if count is None:
         return None if found is None else found.random(context.random)
     return [] if found is None else choose(found, context.random, count)
@@ -224,7 +232,7 @@ def srandmember(context: Context, args: Arguments) -> Reply:
 )
 def sscan(context: Context, args: Arguments) -> Reply:
     cursor = parse_cursor(args[2])
-    found = context.keyspace.read_as(args[1], Set)
+    found: Set | None = context.keyspace.read_as(args[1], Set)
     if found is None:
         return [b"0", []]
     count, pattern, _ = scan_options(args)
@@ -286,7 +294,7 @@ def store(context: Context, key: bytes, members: Iterable[bytes], event: str) ->
     for member in members:
         result.add(member)
     if len(result):
-        context.keyspace.set(key, result, event=event)
+        context.keyspace.set(key, result, NO_EXPIRY, event)
     else:
         context.keyspace.delete(key)
     return len(result)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import cython
+
 from ringkeeper.commands.collections import choose, matcher, random_count, scan_options
-from ringkeeper.commands.context import Context
 from ringkeeper.commands.generic import parse_cursor
 from ringkeeper.commands.numbers import SYNTAX, option_word
 from ringkeeper.commands.scores import parse_score
@@ -11,6 +12,11 @@ from ringkeeper.commands.table import Arguments, Function, Reply, command
 from ringkeeper.resp.doubles import format_double
 from ringkeeper.resp.values import NULL_ARRAY, ReplyError
 from ringkeeper.types.zset import ADDED, UNCHANGED, SortedSet
+
+if not cython.compiled:
+    from ringkeeper.commands.context import Context
+else:
+    from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
 
 NAN = "ERR resulting score is not a number (NaN)"
 ZADD_OPTIONS = frozenset({b"nx", b"xx", b"gt", b"lt", b"ch", b"incr"})

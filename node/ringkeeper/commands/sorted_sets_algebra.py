@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ringkeeper.commands.context import Context
+import cython
+
 from ringkeeper.commands.numbers import SYNTAX, integer, option_word
 from ringkeeper.commands.scores import parse_score
 from ringkeeper.commands.sorted_sets_ranges import store
@@ -14,6 +15,11 @@ from ringkeeper.resp.values import ReplyError
 from ringkeeper.store.keyspace import WRONG_TYPE
 from ringkeeper.types.set import Set
 from ringkeeper.types.zset import SortedSet
+
+if not cython.compiled:
+    from ringkeeper.commands.context import Context
+else:
+    from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
 
 Scores = dict[bytes, float]
 Aggregate = Callable[[float, float], float]

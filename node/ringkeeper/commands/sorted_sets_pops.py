@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import cython
+
 from ringkeeper.commands.blocking import Blocked, deadline
-from ringkeeper.commands.context import Context
 from ringkeeper.commands.numbers import INT64_MAX, SYNTAX, option_word, parse_integer
 from ringkeeper.commands.table import Arguments, Function, KeySpec, Reply, command
 from ringkeeper.resp.values import NULL_ARRAY, ReplyError
 from ringkeeper.types.zset import SortedSet
 from ringkeeper.types.zset_tree import PAIRS
+
+if not cython.compiled:
+    from ringkeeper.commands.context import Context
+else:
+    from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
 
 NOT_POSITIVE = "ERR value is out of range, must be positive"
 ENDS = {b"min": False, b"max": True}

@@ -6,13 +6,18 @@ from typing import Any
 
 import cython
 
-from ringkeeper.commands.context import Context
 from ringkeeper.commands.numbers import SYNTAX, integer, option_word
 from ringkeeper.commands.scores import Bounds, by_member, by_rank, by_score
 from ringkeeper.commands.table import Arguments, Function, KeySpec, Reply, command
 from ringkeeper.resp.values import ReplyError
+from ringkeeper.store.keyspace import NO_EXPIRY
 from ringkeeper.types.zset import SortedSet
 from ringkeeper.types.zset_tree import FLAT, MEMBERS, PAIRS
+
+if not cython.compiled:
+    from ringkeeper.commands.context import Context
+else:
+    from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
 
 RANGES = {"rank": by_rank, "score": by_score, "lex": by_member}
 READERS = {b"byscore": "score", b"bylex": "lex"}
@@ -178,7 +183,7 @@ def zrangestore(context: Context, args: Arguments) -> Reply:
 def store(context: Context, key: bytes, result: SortedSet, event: str) -> int:
     """Put a set under a key, or nothing if it is empty; how many members it has."""
     if len(result):
-        context.keyspace.set(key, result, event=event)
+        context.keyspace.set(key, result, NO_EXPIRY, event)
     else:
         context.keyspace.delete(key)
     return len(result)

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cython
+
 from ringkeeper.commands import long_double
-from ringkeeper.commands.context import Context
 from ringkeeper.commands.lcs import longest_common_subsequence
 from ringkeeper.commands.long_double import LongDouble
 from ringkeeper.commands.numbers import INT64_MAX, INT64_MIN, SYNTAX, integer, option_word
 from ringkeeper.commands.table import Arguments, KeyUse, Reply, command
 from ringkeeper.resp.values import OK, ReplyError
 from ringkeeper.store.keyspace import NO_EXPIRY, FloatText, Text
+
+if not cython.compiled:
+    from ringkeeper.commands.context import Context
+else:
+    from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
 
 MAX_STRING = 512 * 1024 * 1024
 TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
@@ -327,7 +333,7 @@ def append(context: Context, args: Arguments) -> Reply:
     key, tail = args[1], args[2]
     value = context.keyspace.peek_string(key)
     if value is None:
-        context.keyspace.set(key, tail, event="append")
+        context.keyspace.set(key, tail, NO_EXPIRY, "append")
         return len(tail)
     check_length(len(value) + len(tail))
     edit(context, key, lambda buffer: buffer.extend(tail), "append")
@@ -393,7 +399,7 @@ def setrange(context: Context, args: Arguments) -> Reply:
     if value is None:
         fresh = bytearray()
         overwrite(fresh)
-        context.keyspace.set(key, fresh, event="setrange")
+        context.keyspace.set(key, fresh, NO_EXPIRY, "setrange")
         return end
     length = max(len(value), end)
     edit(context, key, overwrite, "setrange")
@@ -445,7 +451,7 @@ def increment(context: Context, key: bytes, by: int) -> int:
         raise ReplyError("ERR increment or decrement would overflow")
     text = b"%d" % number
     if value is None:
-        context.keyspace.set(key, text, event="incrby")
+        context.keyspace.set(key, text, NO_EXPIRY, "incrby")
     else:
         context.keyspace.update(key, text, event="incrby")
     return number
@@ -543,7 +549,7 @@ def incrbyfloat(context: Context, args: Arguments) -> Reply:
         raise ReplyError("ERR increment would produce NaN or Infinity")
     text = FloatText(long_double.show(total))
     if value is None:
-        context.keyspace.set(key, text, event="incrbyfloat")
+        context.keyspace.set(key, text, NO_EXPIRY, "incrbyfloat")
     else:
         context.keyspace.update(key, text, event="incrbyfloat")
     return text

@@ -230,6 +230,7 @@ class CommandReader(Inbox):
 
     _authenticated: cython.bint
     _max_bulk: cython.longlong
+    _max_arguments: cython.longlong
     _args: list[bytes]
     _remaining: cython.Py_ssize_t
     _number: cython.longlong
@@ -238,6 +239,7 @@ class CommandReader(Inbox):
         Inbox.__init__(self)
         self._authenticated = authenticated
         self._max_bulk = MAX_BULK
+        self._max_arguments = MAX_ARGUMENTS
         self._args = []
         self._remaining = 0
         """Arguments of the unfinished command that have not come."""
@@ -335,9 +337,9 @@ class CommandReader(Inbox):
                 continue
             if not self._read_number(42):
                 return None
-            if self._number > MAX_ARGUMENTS:
+            if self._number > self._max_arguments:
                 self._fail("invalid multibulk length")
-            if self._number > MAX_ARGUMENTS_UNAUTHENTICATED and not self._authenticated:
+            if not self._authenticated and self._number > MAX_ARGUMENTS_UNAUTHENTICATED:
                 self._fail("unauthenticated multibulk length")
             if self._number > 0:
                 self._remaining = self._number
@@ -355,7 +357,7 @@ class CommandReader(Inbox):
             size = self._number
             if size < 0 or size > self._max_bulk:
                 self._fail("invalid bulk length")
-            if size > MAX_BULK_UNAUTHENTICATED and not self._authenticated:
+            if not self._authenticated and size > MAX_BULK_UNAUTHENTICATED:
                 self._fail("unauthenticated bulk length")
             if self._length - self._position < size + 2:
                 self._begin_bulk(size)

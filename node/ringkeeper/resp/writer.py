@@ -21,9 +21,10 @@ INTEGERS: Final = tuple(b":%d\r\n" % number for number in range(CACHED))
 LINE_ENDS_TO_SPACES: Final = bytes.maketrans(b"\r\n", b"  ")
 
 
-def write(out: bytearray, value: object, protocol: cython.int) -> None:
+def write(out: bytearray, value: object, protocol: cython.int) -> int:
     """Append a reply. Raises `TypeError` for a value that has no place in the protocol. O(size of the reply)."""
     _write(out, value, protocol)
+    return 0
 
 
 def encode_command(args: Sequence[bytes]) -> bytes:

@@ -77,6 +77,8 @@ class ClientRegistry:
         self.bytes_out = 0
         self.reads = 0
         self.writes = 0
+        self.unsent: list[Session] = []
+        """With bytes that will be written when the loop has gone round."""
         self.farewell: asyncio.Event | None = None
         self.modes: Modes = cast(Any, None)
         """Set by the node, as are the next four."""
@@ -174,6 +176,20 @@ class ClientRegistry:
         self.current = session_id
         self.clock.now_ms = time_ns() // 1_000_000
         self.dispatcher.begin_turn(monotonic_ns(), NANOSECONDS_PER_TURN)
+
+    def send_soon(self, session: Session) -> None:
+        """Write what the session has when all others that are ready have run too.
+
+        Then the clients' side works through all replies at once, instead of being woken for each.
+        """
+        if not self.unsent:
+            self.loop.call_soon(self.send_all)
+        self.unsent.append(session)
+
+    def send_all(self) -> None:
+        unsent, self.unsent = self.unsent, []
+        for session in unsent:
+            session.send()
 
     def close_slow(self) -> None:
         """Those over their soft limit for too long: that may come to be so without any further traffic."""

@@ -11,20 +11,25 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable
 from time import monotonic_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cython
 
 from ringkeeper.commands.blocking import Blocked
 from ringkeeper.commands.table import Arguments, Command, Reply
 from ringkeeper.resp.values import Raw, ReplyError
-from ringkeeper.resp.writer import write
 
-if cython.compiled:
+if not cython.compiled:
+    from ringkeeper.resp.writer import write
+else:
     from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
+    from cython.cimports.posix.time import CLOCK_MONOTONIC, clock_gettime, timespec
+    from cython.cimports.ringkeeper.resp.writer import write  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
+    from ringkeeper.commands.context import Context
     from ringkeeper.server.session import Session
+    from ringkeeper.store.keyspace import Change
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +48,17 @@ ERROR_KINDS = 128
 
 DURATIONS = 3072
 """Counters of a histogram of durations: `server/latency.py` says which counts what."""
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def nanoseconds() -> cython.longlong:
+    """Of `time.monotonic_ns`, without a Python integer."""
+    if not cython.compiled:
+        return monotonic_ns()
+    now = cython.declare(timespec)
+    clock_gettime(CLOCK_MONOTONIC, cython.address(now))
+    return now.tv_sec * 1_000_000_000 + now.tv_nsec
 
 
 @cython.final
@@ -109,39 +125,38 @@ class Entry:
         return [] if self.counters is None else [self.durations[index] for index in range(DURATIONS)]
 
 
+@cython.cfunc
+def objection(session: Session, entry: Entry, args: Arguments, restricted: cython.bint) -> ReplyError | None:
+    """What a gate says against a command, arity being the first; None if it may run."""
+    count: cython.Py_ssize_t = len(args)
+    if count < entry.least or count > entry.most:
+        entry.rejected += 1
+        return ReplyError(f"ERR wrong number of arguments for '{entry.command.name}' command")
+    gates: tuple[Gate, ...] = entry.restricted_gates if restricted else entry.gates
+    for gate in gates:
+        refusal: ReplyError | None = gate(session, entry.command, args)
+        if refusal is not None:
+            entry.rejected += 1
+            return refusal
+    return None
+
+
 @cython.final
 @cython.cclass
 class Dispatcher:
     """One a node. `mark` is when the previous command ended; a session sets it before a batch."""
 
-    commands = cython.declare(dict, visibility="readonly")
-    entries: dict[bytes, Entry]
-    errors = cython.declare(dict, visibility="readonly")
-    on_slow = cython.declare(object, visibility="public")
-    slower_than = cython.declare(cython.longlong, visibility="public")
-    counts_durations = cython.declare(cython.bint, visibility="public")
-    mark = cython.declare(cython.longlong, visibility="public")
-    processed = cython.declare(cython.longlong, visibility="readonly")
-    turn_ends: cython.longlong
-    last = cython.declare(object, visibility="readonly")
-    changes = cython.declare(list, visibility="public")
-    effects = cython.declare(object, visibility="public")
-    waiting = cython.declare(object, visibility="public")
-    transactions = cython.declare(object, visibility="public")
-    permission = cython.declare(object, visibility="public")
-    reported: set[tuple[str, int]]
-
     def __init__(self, commands: dict[bytes, Command]) -> None:
-        self.commands = {}
+        self.commands: dict[bytes, Entry] = {}
         """By lower-case name."""
-        self.entries = {}
+        self.entries: dict[bytes, Entry] = {}
         """By the name as clients write it: lower and upper case; any other case takes the slow way."""
         for name, command in commands.items():
             entry = self.commands[name] = Entry(command)
             if command.subcommands:
                 entry.subentries = {word: Entry(subcommand) for word, subcommand in command.subcommands.items()}
             self.entries[name] = self.entries[name.upper()] = entry
-        self.on_slow = None
+        self.on_slow: Any = None
         """Called with session, command, words and nanoseconds when a command took `slower_than` or longer."""
         self.slower_than = ENDLESS
         """Nanoseconds."""
@@ -150,19 +165,19 @@ class Dispatcher:
         self.processed = 0
         self.turn_ends = 0
         """When, by the same clock, the session that executes has had its share of the loop."""
-        self.last = None
+        self.last: Command | None = None
         """The command that runs, or ran last."""
-        self.changes = []
+        self.changes: list[Change] = []
         """What the keyspaces recorded: `Effects.changes`."""
-        self.effects = None
-        self.waiting = None
+        self.effects: Any = None
+        self.waiting: Any = None
         """The `WaitingRoom`."""
-        self.transactions = None
-        self.permission = None
+        self.transactions: Any = None
+        self.permission: Any = None
         """The gate of the users' rules, for commands that run again."""
-        self.errors = {}
+        self.errors: dict[str, int] = {}
         """Error replies by their code."""
-        self.reported = set()
+        self.reported: set[tuple[str, int]] = set()
         """Where commands failed that should not: each place is logged once."""
 
     def all(self) -> Iterable[Entry]:
@@ -194,7 +209,9 @@ class Dispatcher:
         """Let the session that executes stop behind the present command."""
         self.turn_ends = 0
 
-    def execute(self, session: Session, args: Arguments, out: bytearray, restricted: cython.bint = False) -> bool:
+    def execute(
+        self, session: Session, context: Context, args: Arguments, out: bytearray, restricted: cython.bint = False
+    ) -> bool:
         """Run one command (at least one word) and put its reply behind `out`, in the session's protocol.
 
         Whether the session's turn is over.
@@ -207,12 +224,11 @@ class Dispatcher:
                 self.refuse(session, error, out)
                 return False
         self.last = entry.command
-        refusal = self.objection(session, entry, args, restricted)
+        refusal = objection(session, entry, args, restricted)
         if refusal is not None:
             self.refuse(session, refusal, out, entry.command.name)
             return False
         length: cython.Py_ssize_t = len(out)
-        context = session.context
         try:
             reply = entry.function(context, args)
             if entry.blocking and type(reply) is Blocked:
@@ -237,7 +253,7 @@ class Dispatcher:
             self.effects.tell(session)
         entry.calls += 1
         self.processed += 1
-        now: cython.longlong = monotonic_ns()
+        now: cython.longlong = nanoseconds()
         spent: cython.longlong = now - self.mark
         self.mark = now
         entry.nanoseconds += spent
@@ -247,28 +263,13 @@ class Dispatcher:
             self.on_slow(session, entry.command, args, spent)
         return bool(now > self.turn_ends)
 
-    @cython.cfunc
-    def objection(self, session: Session, entry: Entry, args: Arguments, restricted: cython.bint) -> ReplyError | None:
-        """What a gate says against a command, arity being the first; None if it may run."""
-        count: cython.Py_ssize_t = len(args)
-        if count < entry.least or count > entry.most:
-            entry.rejected += 1
-            return ReplyError(f"ERR wrong number of arguments for '{entry.command.name}' command")
-        gates: tuple[Gate, ...] = entry.restricted_gates if restricted else entry.gates
-        for gate in gates:
-            refusal: ReplyError | None = gate(session, entry.command, args)
-            if refusal is not None:
-                entry.rejected += 1
-                return refusal
-        return None
-
     def objection_to(self, session: Session, args: Arguments) -> ReplyError | None:
         """What there is against running a command now or, behind MULTI, later."""
         try:
             entry = self.find(args)
         except ReplyError as error:
             return error
-        refusal: ReplyError | None = self.objection(session, entry, args, session.restricted)
+        refusal: ReplyError | None = objection(session, entry, args, session.restricted)
         if refusal is None and "no_multi" in entry.command.flags:
             return ReplyError("ERR Command not allowed inside a transaction")
         return refusal

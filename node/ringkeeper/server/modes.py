@@ -63,7 +63,7 @@ class Modes:
         elif session.tracking is not None:
             self.execute_tracked(session, args, out)
         else:
-            self.dispatcher.execute(session, args, out, session.restricted)
+            self.dispatcher.execute(session, session.context, args, out, session.restricted)
 
     def refuse_while_subscribed(self, session: Session, args: Arguments, out: bytearray) -> None:
         refusal = self.dispatcher.objection_to(session, args)
@@ -87,7 +87,7 @@ class Modes:
     def ping(self, session: Session, args: Arguments, out: bytearray) -> None:
         """The same command as ever; its answer looks like a message, for a client that reads nothing else."""
         length = len(out)
-        self.dispatcher.execute(session, args, out, session.restricted)
+        self.dispatcher.execute(session, session.context, args, out, session.restricted)
         if out[length : length + 1] != b"-":
             del out[length:]
             write(out, [b"pong", args[1] if len(args) == 2 else b""], 2)
@@ -105,7 +105,7 @@ class Modes:
         """A read that fails is remembered as well, unless a gate refused it."""
         dispatcher = self.dispatcher
         processed = dispatcher.processed
-        dispatcher.execute(session, args, out, session.restricted)
+        dispatcher.execute(session, session.context, args, out, session.restricted)
         tracking = session.tracking
         command = dispatcher.last
         if tracking is None or command is None:

@@ -1,4 +1,4 @@
-"""One client's connection: bytes in, commands out to the dispatcher, replies back in one write per batch.
+"""One client's connection: bytes in, commands out to the dispatcher, replies back in one write per round of the loop.
 
 Nothing here grows without bound. A session stops to execute, and then to read, while its client does not take its
 replies, while CLIENT PAUSE holds it back, or when it has had its share of the loop; what the kernel still holds for it
@@ -16,18 +16,24 @@ import cython
 
 from ringkeeper.commands.table import Arguments, Command
 from ringkeeper.resp.values import ProtocolError, ReplyError
-from ringkeeper.resp.writer import write
+
+if not cython.compiled:
+    from ringkeeper.resp.writer import write
+    from ringkeeper.server.dispatch import Dispatcher
+else:
+    from cython.cimports.ringkeeper.resp.writer import write  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.server.dispatch import Dispatcher  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
     from ringkeeper.server.clients import ClientRegistry
 
 log = logging.getLogger(__name__)
 
-COMMANDS_AT_ONCE = 256
+COMMANDS_AT_ONCE = cython.declare(cython.Py_ssize_t, 256)
 """Cut from the input in one go."""
-COMMANDS_PER_TURN = 1000
-FLUSH_BYTES = 64 * 1024
-"""Replies are handed to the transport when so many have come together, and at the end of a batch."""
+COMMANDS_PER_TURN = cython.declare(cython.Py_ssize_t, 1000)
+FLUSH_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
+"""Replies are handed to the transport when so many have come together, or else when the loop has gone round."""
 READ_WHILE_WAITING = 64 * 1024
 """Bytes of further commands that a session reads while it waits for a key."""
 HIGH_WATER = 1024 * 1024
@@ -41,7 +47,7 @@ class Session:
     """An asyncio protocol, and the `Client` that commands see."""
 
     clients = cython.declare(object, visibility="readonly")
-    dispatcher = cython.declare(object, visibility="readonly")
+    dispatcher = cython.declare(Dispatcher, visibility="readonly")
     context = cython.declare(object, visibility="readonly")
     transport = cython.declare(object, visibility="readonly")
     reader = cython.declare(object, visibility="readonly")
@@ -70,7 +76,8 @@ class Session:
     protocol = cython.declare(object, visibility="public")
     read_only = cython.declare(cython.bint, visibility="public")
     asking = cython.declare(cython.bint, visibility="public")
-    reply_mode = cython.declare(object, visibility="public")
+    _reply_mode: str
+    silent: cython.bint
     no_evict = cython.declare(cython.bint, visibility="public")
     _no_touch: cython.bint
 
@@ -86,7 +93,7 @@ class Session:
     peer = cython.declare(object, visibility="readonly")
     deferred: bytearray
     running: cython.bint
-    flush_scheduled: cython.bint
+    sending: cython.bint
     over_soft_limit_since: cython.double
     pushed: cython.Py_ssize_t
 
@@ -143,7 +150,8 @@ class Session:
         self.deferred = bytearray()
         """Messages to this session that came while its own command ran: they go behind the reply."""
         self.running = False
-        self.flush_scheduled = False
+        self.sending = False
+        """What it has to write will be written soon."""
         self.over_soft_limit_since = 0.0
         """By the monotonic clock; 0 while it is not."""
         self.pushed = 0
@@ -207,17 +215,20 @@ class Session:
         self.running = False
         self.last_command = self.dispatcher.last
         self.clients.current = 0
-        self.flush()
         if self.closing:
+            self.flush()
             self.transport.close()
         else:
+            if self.out:
+                self.send_soon()
             self.steer_reading()
 
     @cython.cfunc
     def execute_batch(self) -> cython.void:
         """Raises `ProtocolError` behind the commands before the fault."""
-        dispatcher = self.dispatcher
+        dispatcher: Dispatcher = self.dispatcher
         clients = self.clients
+        context = self.context
         # A pause that a command of this batch begins ends the turn.
         paused: cython.bint = clients.paused and self.peer is None
         turn_over: cython.bint
@@ -234,15 +245,15 @@ class Session:
                 return
             self.position += 1
             length: cython.Py_ssize_t = len(self.out)
-            if self.reply_mode == "skip":
-                self.reply_mode = "skipping"
+            if self.silent and self._reply_mode == "skip":
+                self._reply_mode = "skipping"
             if self.unusual:
                 turn_over = clients.modes.execute(self, args, self.out)
             else:
-                turn_over = dispatcher.execute(self, args, self.out, self.restricted)
-            if self.reply_mode != "on":
+                turn_over = dispatcher.execute(self, context, args, self.out, self.restricted)
+            if self.silent:
                 del self.out[length:]
-                if self.reply_mode == "skipping":
+                if self._reply_mode == "skipping":
                     self.reply_mode = "on"
             if self.deferred:
                 self.out += self.deferred
@@ -285,6 +296,18 @@ class Session:
         if self.reader.buffered + queued > self.clients.query_buffer_limit:
             log.warning("Closing client that reached max query buffer length: %s", self.describe())
             self.close()
+
+    def send_soon(self) -> None:
+        if not self.sending:
+            self.sending = True
+            self.clients.send_soon(self)
+
+    def send(self) -> None:
+        self.sending = False
+        if not self.closing:
+            self.flush()
+            if self.writing_paused and not self.closing:
+                self.steer_reading()
 
     def flush(self) -> None:
         if not self.out:
@@ -347,15 +370,8 @@ class Session:
         length = len(self.out)
         write(self.out, message, self.protocol)
         self.pushed += len(self.out) - length
-        if not self.flush_scheduled:
-            self.flush_scheduled = True
-            self.clients.loop.call_soon(self.flush_delivered)
-        elif len(self.out) >= FLUSH_BYTES:
-            self.flush()
-
-    def flush_delivered(self) -> None:
-        self.flush_scheduled = False
-        if not self.closing:
+        self.send_soon()
+        if len(self.out) >= FLUSH_BYTES:
             self.flush()
 
     def answer(self, reply: object) -> None:
@@ -376,6 +392,7 @@ class Session:
 
     def close(self) -> None:
         """Close when the replies written so far have left."""
+        self.flush()
         self.closing = True
         self.transport.close()
 
@@ -402,6 +419,17 @@ class Session:
         self.restricted = not (self.authenticated and self.user.permissions.unrestricted)
         if self.peer is None:
             self.trust()
+
+    @property
+    def reply_mode(self) -> str:
+        """`on`, `off`, `skip` for the next command, or `skipping` while it runs (CLIENT REPLY)."""
+        mode: str = self._reply_mode
+        return mode
+
+    @reply_mode.setter
+    def reply_mode(self, mode: str) -> None:
+        self._reply_mode = mode
+        self.silent = mode != "on"
 
     @property
     def no_touch(self) -> bool:

@@ -55,8 +55,11 @@ class Transactions:
         self.watchers: dict[Place, set[Session]] = {}
         self.watching: set[Session] = set()
         self.cluster_enabled = False
-        self.run_one: Callable[[Session, Arguments, bytearray], bool] = dispatcher.execute
+        self.run_one: Callable[[Session, Arguments, bytearray], bool] = self.run_plainly
         """Runs a queued command, in the session's modes."""
+
+    def run_plainly(self, session: Session, args: Arguments, out: bytearray) -> bool:
+        return bool(self.dispatcher.execute(session, session.context, args, out))
 
     # Queueing
 

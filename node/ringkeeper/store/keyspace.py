@@ -23,14 +23,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from random import Random
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cython
 
 from ringkeeper.resp.values import ReplyError
-from ringkeeper.store.slot import SLOTS, key_slot
+from ringkeeper.store.slot import SLOTS
 from ringkeeper.types.collection import Collection
 from ringkeeper.types.hash import Hash
+
+if not cython.compiled:
+    from ringkeeper.store.slot import key_slot
+else:
+    from cython.cimports.ringkeeper.store.slot import key_slot  # type: ignore[no-redef]
 
 Text = bytes | bytearray
 Value = Text | Collection
@@ -66,8 +71,6 @@ class Clock:
     Shared by every database of a node.
     """
 
-    now_ms = cython.declare(cython.longlong, visibility="public")
-
     def __init__(self, now_ms: int = 0) -> None:
         self.now_ms = now_ms
 
@@ -83,10 +86,11 @@ class Entry:
     (or `NO_EXPIRY`), and when a command used the value last. `Keyspace._store` fills all of it in.
     """
 
-    value = cython.declare(object, visibility="public")
-    size: cython.longlong
-    expires_at = cython.declare(cython.longlong, visibility="public")
-    used_at = cython.declare(cython.longlong, visibility="public")
+    if TYPE_CHECKING:
+        value: Any
+        size: int
+        expires_at: int
+        used_at: int
 
 
 @cython.cfunc
@@ -103,31 +107,10 @@ def size_of(value: Value) -> cython.longlong:
 class Keyspace:
     """One database. No method is O(n) in the number of keys unless it says so."""
 
-    index = cython.declare(cython.int, visibility="readonly")
-    clock = cython.declare(Clock, visibility="public")
-    random = cython.declare(object, visibility="public")
-    dirty = cython.declare(cython.longlong, visibility="public")
-    hits = cython.declare(cython.longlong, visibility="public")
-    misses = cython.declare(cython.longlong, visibility="public")
-    expired = cython.declare(cython.longlong, visibility="public")
-    freed = cython.declare(cython.longlong, visibility="public")
-    used_bytes = cython.declare(cython.longlong, visibility="public")
-    size = cython.declare(cython.longlong, visibility="public")
-    volatile = cython.declare(cython.longlong, visibility="public")
-    tables: list[dict[bytes, Entry] | None]
-    volatile_keys: list[set[bytes] | None]
-    expiring = cython.declare(dict, visibility="readonly")
-    trash: list[Any]
-    last_key: bytes | None
-    last_slot: cython.Py_ssize_t
-    touching = cython.declare(cython.bint, visibility="public")
-    sweep_slot: cython.Py_ssize_t
-    changes = cython.declare(object, visibility="public")
-
     def __init__(self, clock: Clock, randomness: Random | None = None, index: int = 0) -> None:
         self.index = index
         """The database's number."""
-        self.changes = None
+        self.changes: list[Change] | None = None
         """Where changes are told, one list for all databases; None while nobody listens. Dispatch empties it."""
         self.clock = clock
         self.random = randomness or Random()
@@ -143,14 +126,14 @@ class Keyspace:
         self.size = 0
         self.volatile = 0
         """Keys that have an expiry."""
-        self.tables = [None] * SLOTS
-        self.volatile_keys = [None] * SLOTS
+        self.tables: list[dict[bytes, Entry] | None] = [None] * SLOTS
+        self.volatile_keys: list[set[bytes] | None] = [None] * SLOTS
         """By slot, the keys that have an expiry."""
-        self.expiring = {}
+        self.expiring: dict[bytes, None] = {}
         """Keys of hashes with fields that expire, and perhaps some that were such. Values are None."""
-        self.trash = []
+        self.trash: list[Any] = []
         """What nobody can reach any more: collections, tables, lists of tables."""
-        self.last_key = None
+        self.last_key: bytes | None = None
         self.last_slot = 0
         """Of the key that was looked up last: a command that looks and then changes sums its key up only once."""
         self.touching = True
@@ -287,7 +270,6 @@ class Keyspace:
 
     # Changing. `event` is what keyspace notifications call it.
 
-    @cython.ccall
     def note(self, key: bytes | None, event: str) -> None:
         """Tell of an event that is no change of data, or comes with one that was counted already."""
         if self.changes is not None:
@@ -299,7 +281,7 @@ class Keyspace:
         if self.changes is not None:
             self.changes.append((self.index, event, key))
 
-    def set(self, key: bytes, value: Value, expires_at: int = NO_EXPIRY, event: str = "set") -> None:
+    def set(self, key: bytes, value: Value, expires_at: cython.longlong = NO_EXPIRY, event: str = "set") -> None:
         """Store a value, replacing what was there, its expiry included."""
         slot: cython.Py_ssize_t = self._slot(key)
         entry: Entry = self._store(key, slot, value)
@@ -318,7 +300,7 @@ class Keyspace:
         if event is not None:
             self._record(key, event)
 
-    def edited(self, key: bytes, value: Collection, event: str, changes: int = 1) -> None:
+    def edited(self, key: bytes, value: Collection, event: str, changes: cython.longlong = 1) -> None:
         """Take note of what a command did to a collection, which is the one under the key or a new one for it.
 
         `changes` is how many elements it changed; with 0 nothing is recorded, as with Redis. An empty collection goes.
@@ -595,7 +577,7 @@ class Keyspace:
                     self.freed += 1
 
     @cython.cfunc
-    def _free_table(self, table: dict[bytes, Entry], count: cython.longlong) -> cython.longlong:
+    def _free_table(self, table: Any, count: cython.longlong) -> cython.longlong:
         done: cython.longlong = 0
         place = len(self.trash) - 1
         while table and done < count:

@@ -6,6 +6,9 @@ import binascii
 
 import cython
 
+if cython.compiled:
+    from cython.cimports.libc.string import memchr
+
 SLOTS = 16384
 
 
@@ -17,25 +20,34 @@ def crc_of(byte: int) -> int:
     return crc & 0xFFFF
 
 
-HIGH = bytes(crc_of(byte) >> 8 for byte in range(256))
-LOW = bytes(crc_of(byte) & 0xFF for byte in range(256))
+if cython.compiled:
+    TABLE = cython.declare(cython.ushort[256])
+    number: cython.int
+    for number in range(256):
+        TABLE[number] = crc_of(number)
 
 
-@cython.locals(data=cython.p_const_uchar, high=cython.p_const_uchar, low=cython.p_const_uchar, x=cython.uint)
-def key_slot(key: bytes) -> int:
-    """CRC16 (XMODEM) of the key, or of what stands between its first `{` and the next `}` if that is not empty."""
-    i: cython.Py_ssize_t
-    crc: cython.uint = 0
-    if b"{" in key:
-        start = key.find(b"{")
+def hashed_part(key: bytes) -> bytes:
+    """What stands between the key's first `{` and the next `}` if that is not empty, or else the key."""
+    start = key.find(b"{")
+    if start >= 0:
         end = key.find(b"}", start + 1)
         if end > start + 1:
-            key = key[start + 1 : end]
+            return key[start + 1 : end]
+    return key
+
+
+@cython.locals(data=cython.p_const_uchar, i=cython.Py_ssize_t, crc=cython.uint)
+def key_slot(key: bytes) -> int:
+    """CRC16 (XMODEM) of the `hashed_part` of a key."""
     if not cython.compiled:
-        return binascii.crc_hqx(key, 0) & (SLOTS - 1)
+        return binascii.crc_hqx(hashed_part(key), 0) & (SLOTS - 1)
     # The same sum: a call of binascii costs more than a short key does here.
-    data, high, low = key, HIGH, LOW
+    data = key
+    if memchr(data, 0x7B, len(key)) != cython.NULL:
+        key = hashed_part(key)
+        data = key
+    crc = 0
     for i in range(len(key)):
-        x = (crc >> 8) ^ data[i]
-        crc = ((crc & 0xFF) << 8) ^ (high[x] << 8) ^ low[x]
+        crc = ((crc & 0xFF) << 8) ^ TABLE[(crc >> 8) ^ data[i]]
     return int(crc & 0x3FFF)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from random import Random
 
 import cython
 
 from ringkeeper.types.collection import Limits
-from ringkeeper.types.indexed import IndexedTable
+
+if not cython.compiled:
+    from ringkeeper.types.indexed import IndexedTable
+else:
+    from cython.cimports.ringkeeper.types.indexed import IndexedTable  # type: ignore[no-redef]
 
 BASE_BYTES = 300
 """An empty hash: its own header and those of its table's three parts."""
@@ -28,18 +32,11 @@ class Hash:
     O(1) each where nothing else is said.
     """
 
-    table = cython.declare(object, visibility="readonly")
-    expiries = cython.declare(dict, visibility="readonly")
-    queue = cython.declare(list, visibility="readonly")
-    memory = cython.declare(cython.longlong, visibility="public")
-    limits = cython.declare(object, visibility="readonly")
-    compact = cython.declare(cython.bint, visibility="readonly")
-
     def __init__(self, limits: Limits) -> None:
         self.table = IndexedTable()
-        self.expiries = {}
-        """Of the fields that have one."""
-        self.queue = []
+        self.expiries: dict[bytes, int] | None = None
+        """Of the fields that have one. Few hashes have any: neither this nor the queue is there before the first."""
+        self.queue: list[tuple[int, bytes]] | None = None
         """A heap of (time, field); entries that `expiries` contradicts are void."""
         self.memory = BASE_BYTES
         self.limits = limits
@@ -55,13 +52,13 @@ class Hash:
         return "listpack" if self.compact else "hashtable"
 
     def __len__(self) -> int:
-        return len(self.table.members)
+        return len(self.table.places)
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self.table.members)
+        return iter(self.table)
 
     def __contains__(self, field: bytes) -> bool:
-        return field in self.table.positions
+        return field in self.table.places
 
     # Fields
 
@@ -71,14 +68,13 @@ class Hash:
 
     def set(self, field: bytes, value: bytes) -> bool:
         """Whether the field is new. An expiry that it had is kept."""
-        old = self.table.get(field)
-        self.table.put(field, value)
+        old: bytes | None = self.table.put(field, value)
         if self.compact:
             longest = self.limits.hash_max_listpack_value
             if (
                 len(value) > longest
                 or len(field) > longest
-                or len(self.table.members) > self.limits.hash_max_listpack_entries
+                or len(self.table.places) > self.limits.hash_max_listpack_entries
             ):
                 self.compact = False
         if old is None:
@@ -98,15 +94,19 @@ class Hash:
 
     def fields(self) -> list[bytes]:
         """O(n)."""
-        return list(self.table.members)
+        return self.table.listed()
 
     def values(self) -> list[bytes]:
         """O(n)."""
-        return list(self.table.values)
+        return self.table.all_values()
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
+    def items(self) -> Iterable[tuple[bytes, bytes]]:
         """O(n)."""
-        return iter(self.table.items())
+        return self.as_dict().items()
+
+    def as_dict(self) -> dict[bytes, bytes]:
+        """Fields and values. O(n)."""
+        return self.table.as_dict()
 
     def random(self, randomness: Random) -> bytes:
         field: bytes = self.table.random(randomness)
@@ -120,7 +120,7 @@ class Hash:
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """As `IndexedTable.scan`; a compact hash comes whole."""
         if self.compact:
-            return 0, list(self.table.members)
+            return 0, self.table.listed()
         cursor, fields = self.table.scan(cursor, count)
         return cursor, fields
 
@@ -128,11 +128,13 @@ class Hash:
 
     def expiry(self, field: bytes) -> int:
         """Of a field, or `NO_EXPIRY`."""
-        at: int = self.expiries.get(field, NO_EXPIRY)
+        at: int = NO_EXPIRY if self.expiries is None else self.expiries.get(field, NO_EXPIRY)
         return at
 
     def expire(self, field: bytes, at: int) -> None:
         """Let a field that exists go at this time. O(log n)."""
+        if self.expiries is None or self.queue is None:
+            self.expiries, self.queue = {}, []
         if field not in self.expiries:
             self.memory += EXPIRY_BYTES
         self.expiries[field] = at
@@ -144,11 +146,11 @@ class Hash:
 
     def persist(self, field: bytes) -> bool:
         """Take a field's expiry away; whether it had one."""
-        if self.expiries.pop(field, None) is None:
+        if not self.expiries or self.expiries.pop(field, None) is None:
             return False
         self.memory -= EXPIRY_BYTES
         if not self.expiries:
-            self.queue.clear()
+            self.expiries = self.queue = None
         return True
 
     @property
@@ -162,7 +164,7 @@ class Hash:
         removed = 0
         while self.queue and self.queue[0][0] <= now:
             at, field = heapq.heappop(self.queue)
-            if self.expiries.get(field) == at:
+            if self.expiries is not None and self.expiries.get(field) == at:
                 self.delete(field)
                 removed += 1
         return removed
@@ -173,15 +175,16 @@ class Hash:
         """O(n)."""
         other = Hash(self.limits)
         other.table = self.table.copy()
-        other.expiries = dict(self.expiries)
-        other.queue = list(self.queue)
+        if self.expiries is not None and self.queue is not None:
+            other.expiries = dict(self.expiries)
+            other.queue = list(self.queue)
         other.memory = self.memory
         other.compact = self.compact
         return other
 
     def shed(self, count: int) -> int:
         """As `Collection.shed`."""
-        if self.expiries:
+        if self.expiries and self.queue is not None:
             going = [field for field, _ in zip(self.expiries, range(count), strict=False)]
             for field in going:
                 del self.expiries[field]
@@ -195,10 +198,12 @@ class Hash:
 
     def check(self) -> None:
         self.table.check()
-        expected = BASE_BYTES + EXPIRY_BYTES * len(self.expiries)
-        expected += sum(FIELD_BYTES + len(field) + len(value) for field, value in self.table.items())
+        expiries = self.expiries or {}
+        assert (self.queue is None) == (self.expiries is None)
+        expected = BASE_BYTES + EXPIRY_BYTES * len(expiries)
+        expected += sum(FIELD_BYTES + len(field) + len(value) for field, value in self.items())
         assert self.memory == expected, (self.memory, expected)
-        assert self.expiries.keys() <= self.table.positions.keys()
-        assert {(at, field) for field, at in self.expiries.items()} <= set(self.queue)
+        assert expiries.keys() <= self.table.places.keys()
+        assert {(at, field) for field, at in expiries.items()} <= set(self.queue or ())
         if self.compact:
             assert not self.expiries

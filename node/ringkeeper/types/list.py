@@ -31,6 +31,11 @@ SAFETY_LIMIT = 8192
 
 LISTPACK, QUICKLIST = "listpack", "quicklist"
 
+Elements = list[bytes]
+Pair = tuple[int, int]
+Number = int
+"""By these names, Cython takes the types from `list.pxd`."""
+
 
 @cython.cfunc
 @cython.locals(data=cython.p_const_uchar)
@@ -119,10 +124,6 @@ def is_large(limit: cython.Py_ssize_t, length: cython.Py_ssize_t) -> cython.bint
 class Chunk:
     """Some neighbours of a list."""
 
-    elements = cython.declare(list, visibility="readonly")
-    size = cython.declare(cython.Py_ssize_t, visibility="readonly")
-    plain = cython.declare(cython.bint, visibility="readonly")
-
     def __init__(self, elements: list[bytes], size: int, *, plain: bool = False) -> None:
         self.elements = elements
         self.size = size
@@ -145,15 +146,8 @@ class List:
     "O(chunks)" is the number of elements divided by those in a chunk of 8 KiB: a hundred of 70 bytes.
     """
 
-    chunks = cython.declare(object, visibility="readonly")
-    count: cython.Py_ssize_t
-    memory = cython.declare(cython.longlong, visibility="public")
-    limits = cython.declare(object, visibility="readonly")
-    compact = cython.declare(cython.bint, visibility="readonly")
-    limit: cython.Py_ssize_t
-
     def __init__(self, limits: Limits) -> None:
-        self.chunks = deque()
+        self.chunks: deque[Chunk] = deque()
         self.count = 0
         self.memory = BASE_BYTES
         self.limits = limits
@@ -178,7 +172,7 @@ class List:
 
     # At the ends
 
-    def push(self, elements: list[bytes], left: cython.bint) -> None:
+    def push(self, elements: Elements, left: cython.bint) -> None:
         """Put them in front, each before the one before it, or behind. O(1) each."""
         element: bytes
         self.make_room(elements)
@@ -296,7 +290,7 @@ class List:
         return element
 
     @cython.cfunc
-    def locate(self, index: cython.Py_ssize_t) -> tuple[int, int]:
+    def locate(self, index: cython.Py_ssize_t) -> Pair:
         """The chunk of an index that exists, and the place in it."""
         chunk: Chunk
         position: cython.Py_ssize_t = 0
@@ -317,7 +311,7 @@ class List:
         return position, index - begin
 
     @cython.cfunc
-    def bounds(self, start: int, stop: int) -> tuple[int, int]:
+    def bounds(self, start: Number, stop: Number) -> Pair:
         """As numbers from the beginning; the stop, which belongs to the range, is before the start if it is empty."""
         start = max(start + self.count, 0) if start < 0 else start
         stop = stop + self.count if stop < 0 else min(stop, self.count - 1)
@@ -557,7 +551,7 @@ class List:
         return True
 
     @cython.cfunc
-    def make_room(self, elements: list[bytes]) -> cython.void:
+    def make_room(self, elements: Elements) -> cython.void:
         """See to it that these can be added: a compact list that they are too much for is so no longer."""
         if not self.compact:
             return

@@ -8,7 +8,11 @@ from random import Random
 import cython
 
 from ringkeeper.types.collection import Limits
-from ringkeeper.types.indexed import IndexedTable
+
+if not cython.compiled:
+    from ringkeeper.types.indexed import IndexedTable
+else:
+    from cython.cimports.ringkeeper.types.indexed import IndexedTable  # type: ignore[no-redef]
 
 BASE_BYTES = 250
 """An empty set: its own header and those of its table's parts."""
@@ -24,11 +28,6 @@ INTSET, LISTPACK, HASHTABLE = "intset", "listpack", "hashtable"
 class Set:
     """O(1) each where nothing else is said."""
 
-    table = cython.declare(object, visibility="readonly")
-    memory = cython.declare(cython.longlong, visibility="public")
-    limits = cython.declare(object, visibility="readonly")
-    encoding = cython.declare(object, visibility="readonly")
-
     def __init__(self, limits: Limits) -> None:
         self.table = IndexedTable()
         self.memory = BASE_BYTES
@@ -41,18 +40,19 @@ class Set:
         return "set"
 
     def __len__(self) -> int:
-        return len(self.table.members)
+        return len(self.table.places)
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self.table.members)
+        return iter(self.table)
 
     def __contains__(self, member: bytes) -> bool:
-        return member in self.table.positions
+        return member in self.table.places
 
     def add(self, member: bytes) -> bool:
         """Whether the member is new."""
-        if not self.table.put(member, None):
+        if member in self.table.places:
             return False
+        self.table.put(member, None)
         self.memory += MEMBER_BYTES + len(member)
         if self.encoding != HASHTABLE:
             self.choose_encoding(member)
@@ -61,7 +61,7 @@ class Set:
     def expect(self, first: bytes, count: int) -> None:
         """Choose the encoding before so many members are added, as Redis does for those of SADD: twins count twice."""
         limits = self.limits
-        if not self.table.members:
+        if not self.table.places:
             if is_integer(first) and count <= limits.set_max_intset_entries:
                 self.encoding = INTSET
             else:
@@ -73,14 +73,14 @@ class Set:
 
     def choose_encoding(self, added: bytes) -> None:
         """Redis 7.2's rules: `set-max-intset-entries` and `set-max-listpack-*`."""
-        limits, count = self.limits, len(self.table.members)
+        limits, count = self.limits, len(self.table.places)
         if self.encoding == INTSET:
             if is_integer(added):
                 if count <= limits.set_max_intset_entries:
                     return
                 self.encoding = HASHTABLE
                 return
-            longest = max(map(len, self.table.members))
+            longest = max(map(len, self.table.places))
             fits = count <= limits.set_max_listpack_entries and longest <= limits.set_max_listpack_value
             self.encoding = LISTPACK if fits else HASHTABLE
         elif count > limits.set_max_listpack_entries or len(added) > limits.set_max_listpack_value:
@@ -88,7 +88,7 @@ class Set:
 
     def remove(self, member: bytes) -> bool:
         """Whether there was such a member."""
-        if member not in self.table.positions:
+        if member not in self.table.places:
             return False
         self.table.pop(member)
         self.memory -= MEMBER_BYTES + len(member)
@@ -96,7 +96,7 @@ class Set:
 
     def members(self) -> list[bytes]:
         """O(n)."""
-        return list(self.table.members)
+        return self.table.listed()
 
     def random(self, randomness: Random) -> bytes:
         member: bytes = self.table.random(randomness)
@@ -110,7 +110,7 @@ class Set:
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """As `IndexedTable.scan`; a compact set comes whole."""
         if self.encoding != HASHTABLE:
-            return 0, list(self.table.members)
+            return 0, self.table.listed()
         cursor, members = self.table.scan(cursor, count)
         return cursor, members
 
@@ -129,10 +129,10 @@ class Set:
 
     def check(self) -> None:
         self.table.check()
-        expected = BASE_BYTES + sum(MEMBER_BYTES + len(member) for member in self.table.members)
+        expected = BASE_BYTES + sum(MEMBER_BYTES + len(member) for member in self.table)
         assert self.memory == expected, (self.memory, expected)
         if self.encoding == INTSET:
-            assert all(map(is_integer, self.table.members))
+            assert all(map(is_integer, self.table))
 
 
 def is_integer(member: bytes) -> bool:

@@ -1,0 +1,21 @@
+# The fields, and what sessions call without going through Python.
+
+cdef class Dispatcher:
+    cdef readonly dict commands
+    cdef dict entries
+    cdef readonly dict errors
+    cdef public object on_slow
+    cdef public long long slower_than
+    cdef public bint counts_durations
+    cdef public long long mark
+    cdef readonly long long processed
+    cdef long long turn_ends
+    cdef readonly object last
+    cdef public list changes
+    cdef public object effects
+    cdef public object waiting
+    cdef public object transactions
+    cdef public object permission
+    cdef set reported
+
+    cpdef bint execute(self, object session, object context, list args, bytearray out, bint restricted=*) except -1
