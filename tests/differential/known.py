@@ -84,9 +84,10 @@ KNOWN = [
         lambda command, _, ours: named(b"lpos")(command) and is_error(ours) and ours[1].startswith(RANK_OUT_OF_RANGE),
     ),
     Known(
-        "valkey", "`SCAN` with a `TYPE` that there is not", "`ERR unknown type name`", "no keys", "as Redis",
-        lambda command, theirs, ours: named(b"scan")(command) and is_error(theirs)
-        and theirs[1].startswith("ERR unknown type name") and ours == [b"0", []],
+        "valkey", "`SCAN` with a `TYPE` that there is not", "`ERR unknown type name`, before all else that is wrong",
+        "no keys, or what else is wrong", "as Redis",
+        lambda command, theirs, _: named(b"scan")(command) and is_error(theirs)
+        and theirs[1].startswith("ERR unknown type name"),
     ),
     Known(
         "valkey", "`BITCOUNT`, `BITPOS` with a bad number and a bad unit", "names the unit", "names the number",

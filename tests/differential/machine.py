@@ -1,13 +1,14 @@
-"""Hypothesis drives a group's generator against a real server and a node, and shortens what it finds.
+"""Hypothesis drives a group's generator against a real server and a node.
 
-A command is drawn as one number, the seed that its generator makes it from; a batch is a list of such numbers. So
-Hypothesis draws thousands of commands a second, and shrinking deletes commands until the few are left that matter.
+A batch is drawn as two numbers: the seed that its generator makes commands from, and how many. What differs is
+shortened by `shorten.py`, since commands made from numbers get no simpler with these.
 """
 
 from __future__ import annotations
 
 import ast
 import contextlib
+import itertools
 import time
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,13 +17,16 @@ from compare import Command, Difference, Peer, final_difference, first_differenc
 from groups import generator_for
 from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis import strategies as st
+from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from shorten import shortened
 
-LONGEST = 150
+LONGEST = 75
 """Commands in a batch."""
 STEPS = 20
 COMMANDS_PER_EXAMPLE = 600
 """About as many as come of so many steps; but the first example is always the shortest."""
+SECONDS_TO_SHORTEN = 30.0
 PATIENCE_MS = 5
 """What dies soon is given so long: both servers must have heard of it before."""
 SOON = b"@soon"
@@ -36,20 +40,25 @@ LIMITS = {
 }  # fmt: skip
 """What commands may have changed in an example before."""
 
+Said = tuple[int, Command]
+"""The number of a session, and a command of it."""
+
 seeds = st.integers(0, 2**30)
 
 
-@st.composite
-def batches(draw: st.DrawFn, longest: int = LONGEST) -> list[int]:
-    """Seeds, with a 0 behind the last: to delete a number is to delete a command."""
-    drawn: list[int] = []
-    while len(drawn) < longest and (seed := draw(seeds)):
-        drawn.append(seed)
-    return drawn
+def batches(longest: int = LONGEST) -> st.SearchStrategy[tuple[int, int]]:
+    """A seed, and the number of commands."""
+    return st.tuples(seeds, st.integers(0, longest))
 
 
 class Differs(AssertionError):
-    """Carries the commands that show it, in a form that `run.py --replay` takes."""
+    """Its text shows the commands that lead there, in a form that `run.py --replay` takes."""
+
+    def __init__(self, title: str, said: list[Said], found: Difference) -> None:
+        lines = [f"{session}: {command}" for session, command in said]
+        super().__init__("\n".join([title, *lines, f"# differs: {found}"]))
+        self.title = title
+        self.said = said
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,12 @@ class Pair:
         self.theirs, self.ours = (Peer(port, setting.protocol) for port in setting.ports)
         self.soon = 0
 
+    def begin(self) -> None:
+        """From the same state each time."""
+        for side in (self.theirs, self.ours):
+            side.run([[b"CONFIG", b"SET", *limit] for limit in LIMITS.items()])
+            side.run([[b"FLUSHALL"], [b"DEBUG", b"SET-ACTIVE-EXPIRE", b"0"]])
+
     def run(self, commands: list[Command]) -> Difference | None:
         start = 0
         while start < len(commands):
@@ -78,8 +93,8 @@ class Pair:
             if found := self.run_at_once(commands[start:end]):
                 return found
             if end < len(commands):
-                while time.time_ns() // 1_000_000 <= self.soon:
-                    time.sleep(0.001)
+                while (left := self.soon + 1 - time.time_ns() / 1_000_000) > 0:
+                    time.sleep(left / 1000)
             start = end + 1
         return None
 
@@ -104,7 +119,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[tuple[int, Command]] = []
+        self.said: list[Said] = []
         self.failed = False
         self.pairs: list[Pair] = []
 
@@ -114,18 +129,16 @@ class Machine(RuleBasedStateMachine):
         if self.setting.mode == "cluster":
             self.generator.in_cluster()
         self.pairs = [Pair(self.setting), Pair(self.setting)]
-        for side in (self.pairs[0].theirs, self.pairs[0].ours):
-            side.run([[b"CONFIG", b"SET", *limit] for limit in LIMITS.items()])
-        self.run([[b"FLUSHALL"], [b"DEBUG", b"SET-ACTIVE-EXPIRE", b"0"]])
+        self.pairs[0].begin()
 
     @rule(batch=batches(), look=st.integers(0, 15))
-    def commands(self, batch: list[int], look: int) -> None:
+    def commands(self, batch: tuple[int, int], look: int) -> None:
         self.run(self.made(batch))
         if look == 15:
             self.compare_state()
 
     @rule(batch=batches(12), others=batches(5), watched=st.integers(0, 3), discarded=st.booleans())
-    def transaction(self, batch: list[int], others: list[int], watched: int, discarded: bool) -> None:
+    def transaction(self, batch: tuple[int, int], others: tuple[int, int], watched: int, discarded: bool) -> None:
         """At times watched keys, and what another session does to them."""
         if watched:
             self.run([[b"WATCH", *self.generator.keys[:watched]]])
@@ -133,17 +146,15 @@ class Machine(RuleBasedStateMachine):
         self.run([[b"MULTI"], *self.made(batch), [b"DISCARD"] if discarded else [b"EXEC"]])
 
     @rule(batch=batches(), doomed=st.integers(1, 255))
-    def expiry(self, batch: list[int], doomed: int) -> None:
+    def expiry(self, batch: tuple[int, int], doomed: int) -> None:
         """Commands that meet keys whose time has come, but that nobody has removed."""
         keys = [key for i, key in enumerate(self.generator.keys) if doomed >> i & 1]
         self.run([[b"PEXPIREAT", key, SOON] for key in keys] + [WAIT] + self.made(batch))
 
-    def made(self, batch: list[int]) -> list[Command]:
-        made = []
-        for seed in batch:
-            self.generator.random.seed(seed)
-            made.append(self.generator.command())
-        return made
+    def made(self, batch: tuple[int, int]) -> list[Command]:
+        seed, many = batch
+        self.generator.random.seed(seed)
+        return [self.generator.command() for _ in range(many)]
 
     def run(self, commands: list[Command], session: int = 0) -> None:
         Machine.commands_run += len(commands)
@@ -158,9 +169,8 @@ class Machine(RuleBasedStateMachine):
 
     def fail(self, found: Difference) -> None:
         self.failed = True
-        lines = [f"{session}: {command}" for session, command in self.said]
         setting = f"{self.setting.peer} {self.setting.mode} {self.setting.protocol} # {self.group}"
-        raise Differs("\n".join([setting, *lines, f"# differs: {found}"]))
+        raise Differs(setting, self.said, found)
 
     def teardown(self) -> None:
         try:
@@ -171,15 +181,30 @@ class Machine(RuleBasedStateMachine):
                 pair.close()
 
 
-def replay(setting: Setting, text: str) -> Difference | None:
-    """Run the commands that `Differs` showed."""
+def run_again(setting: Setting, said: list[Said]) -> Difference | None:
+    """From the beginning, and what there is in the end."""
     with contextlib.ExitStack() as stack:
         pairs = [stack.enter_context(contextlib.closing(Pair(setting))) for _ in range(2)]
-        for line in text.splitlines():
-            session, colon, command = line.partition(": ")
-            if colon and session.isdigit() and (found := pairs[int(session)].run([ast.literal_eval(command)])):
+        pairs[0].begin()
+        for session, run in itertools.groupby(said, lambda each: each[0]):
+            if found := pairs[session].run([command for _, command in run]):
                 return found
         return final_difference(setting.peer, pairs[0].theirs, pairs[0].ours)
+
+
+def replay(setting: Setting, text: str) -> Difference | None:
+    """Run the commands that `Differs` showed."""
+    split = (line.partition(": ") for line in text.splitlines())
+    said = [(int(session), ast.literal_eval(command)) for session, _, command in split if session.isdigit() and command]
+    return run_again(setting, said)
+
+
+def shortest(setting: Setting, difference: Differs) -> Differs:
+    """Fewer commands that lead to a difference too, if not to the same."""
+    deadline = time.monotonic() + SECONDS_TO_SHORTEN
+    said = shortened(difference.said, lambda part: run_again(setting, part) is not None, deadline)
+    found = run_again(setting, said)
+    return Differs(difference.title, said, found) if found else difference
 
 
 def run_machine(group: str, setting: Setting, commands: int, seed: int, *, shorten: bool = True) -> int:
@@ -188,15 +213,18 @@ def run_machine(group: str, setting: Setting, commands: int, seed: int, *, short
     start = Machine.commands_run
     while (left := commands - (Machine.commands_run - start)) > 0:
         machine._hypothesis_internal_use_seed = seed  # type: ignore[attr-defined] # what @seed sets
-        run_state_machine_as_test(machine, settings=chosen(2 + left // COMMANDS_PER_EXAMPLE, shorten))
+        try:
+            run_state_machine_as_test(machine, settings=chosen(2 + left // COMMANDS_PER_EXAMPLE))
+        except (Differs, FlakyFailure) as raised:
+            difference = next(each for each in getattr(raised, "exceptions", [raised]) if isinstance(each, Differs))
+            raise (shortest(setting, difference) if shorten else difference) from None
         seed += 1
     return Machine.commands_run - start
 
 
-def chosen(examples: int, shorten: bool) -> Any:
-    phases = (Phase.generate, Phase.shrink) if shorten else (Phase.generate,)
+def chosen(examples: int) -> Any:
     return settings(
         max_examples=min(examples, 50), stateful_step_count=STEPS, database=None, deadline=None, print_blob=False,
-        suppress_health_check=list(HealthCheck), phases=phases, report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck), phases=(Phase.generate,), report_multiple_bugs=False,
         verbosity=Verbosity.quiet,
     )  # fmt: skip

@@ -25,7 +25,6 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield started
 
 
-@pytest.mark.timeout(600)  # a difference takes minutes to shorten
 @pytest.mark.parametrize(
     ("group", "place"), [(group, place) for group in runner.GROUPS for place in runner.settings_of(group)], ids=str
 )
