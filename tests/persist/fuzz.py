@@ -2,8 +2,8 @@
 
 Every payload is wounded and mostly signed anew, so that the wound reaches the codec. It must give a value that stays
 the same when it is written and read again, or one of the two refusals; nothing else may be raised, and nothing may
-grow beyond what so many bytes can hold. What is taken, a real Redis that checks deeply
-(`sanitize-dump-payload yes`) must take for the same: with `--beside-redis` it is asked.
+grow beyond what so many bytes can hold. What is taken, a real server that checks deeply
+(`sanitize-dump-payload yes`) must take for the same: with `--beside redis` or `--beside valkey` it is asked.
 
 A finding prints the payload and its number, which with the seed makes it again; the exit code is 1.
 """
@@ -51,7 +51,9 @@ TOKENS = (
 )  # fmt: skip
 FORMS = bytes(range(24))
 PADDING = b"\xff" * 300
-KNOWN_TO_REDIS = bytes([*range(6), *range(9, 15), 16, 17, 18])
+COMMON = (*range(6), *range(9, 15), 16, 17, 18)
+KNOWN_TO = {"redis": bytes(COMMON), "valkey": bytes([*COMMON, 20, 22])}
+"""The forms that each reads of those that are read here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,29 +121,28 @@ def fuzz(
 
 
 @contextlib.contextmanager
-def beside_redis(folder: pathlib.Path) -> Iterator[Callable[[bytes], str | None]]:
-    """An examination that asks a real Redis, too: of the forms that it knows."""
-    with real_redis(folder) as port:
+def beside(name: str, folder: pathlib.Path) -> Iterator[Callable[[bytes], str | None]]:
+    """An examination that asks a real server, too: of the forms that it knows."""
+    with real_redis(folder, name, "--sanitize-dump-payload", "yes") as port:
         client = redis.Redis(port=port)
-        client.config_set("sanitize-dump-payload", "yes")
 
         def ask(payload: bytes) -> str | None:
-            # Where a value ends too early, Redis reads on into the footer.
+            # Where a value ends too early, a real server reads on into the footer.
             payload = signed(payload[:-FOOTER] + PADDING)
             if what := examine(payload):
                 return what
             try:
                 ours = contents(restore(payload, LIMITS, ROOM))
-                if payload[0] not in KNOWN_TO_REDIS:
+                if payload[0] not in KNOWN_TO[name]:
                     return None
             except ReplyError:
-                return None  # nor ask Redis: announced lengths alone can make it stand still
+                return None  # nor ask: announced lengths alone can make a real server stand still
             try:
                 client.restore("key", 0, payload, replace=True)
                 theirs = contents(restore(client.dump("key"), LIMITS))
             except redis.ResponseError as error:
                 theirs = str(error)
-            return None if ours == theirs else f"Redis: {theirs!r:.300}\nours:  {ours!r:.300}"
+            return None if ours == theirs else f"{name}: {theirs!r:.300}\nours:  {ours!r:.300}"
 
         yield ask
 
@@ -151,7 +152,7 @@ def main() -> int:
     parser.add_argument("--payloads", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first payload, to make a finding again")
-    parser.add_argument("--beside-redis", action="store_true", help="ask a real Redis, too")
+    parser.add_argument("--beside", choices=sorted(KNOWN_TO), help="ask this real server, too")
     parser.add_argument("--findings", type=int, default=20)
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -160,7 +161,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = pathlib.Path(name)
         corpus = [example.payload for example in every_form()] + real_dumps(folder)
-        ask = stack.enter_context(beside_redis(folder)) if options.beside_redis else examine
+        ask = stack.enter_context(beside(options.beside, folder)) if options.beside else examine
         for finding in fuzz(options.payloads, options.seed, corpus, options.first, ask):
             findings += 1
             print(f"payload {finding.number}: {finding.payload!r}\n{finding.what}\n")
