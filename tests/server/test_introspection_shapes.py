@@ -125,6 +125,13 @@ def test_redis_own_shapes_and_errors(ports: Ports, protocol: int, lines: str) ->
     assert shape(answers(ports.ours, protocol, lines)) == shape(answers(ports.redis, protocol, lines))
 
 
+def test_command_list_names_the_subcommands_too(ports: Ports) -> None:
+    ours, theirs = (set(answers(port, 3, "COMMAND LIST")[-1]) for port in (ports.ours, ports.redis))
+    subcommands = {name for name in theirs if b"|" in name and name.partition(b"|")[0] in ours}
+    assert len(subcommands) > 90
+    assert not subcommands - ours
+
+
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_latency_histogram_has_redis_own_shape(ports: Ports, protocol: int) -> None:
     lines = "CONFIG RESETSTAT\nSET k v\nCONFIG GET port\nLATENCY HISTOGRAM set config get"

@@ -92,17 +92,21 @@ def command_docs(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
 )
 def command_list(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     if len(args) == 2:
-        return [entry.name.encode() for entry in COMMANDS.values()]
+        return [entry.name.encode() for entry in with_subcommands()]
     if len(args) != 5 or args[2].lower() != b"filterby":
         raise ReplyError(SYNTAX)
     return [entry.name.encode() for entry in filtered(args[3].lower(), args[4])]
+
+
+def with_subcommands() -> list[Command]:
+    return [each for entry in COMMANDS.values() for each in (entry, *entry.subcommands.values())]
 
 
 def filtered(kind: bytes, value: bytes) -> Iterable[Command]:
     """The commands, and subcommands, that FILTERBY keeps."""
     if kind == b"module":
         return []
-    every = [each for entry in COMMANDS.values() for each in (entry, *entry.subcommands.values())]
+    every = with_subcommands()
     if kind == b"aclcat":
         return [entry for entry in every if text_of(value).lower() in entry.categories]
     if kind == b"pattern":
