@@ -4,6 +4,7 @@ Each outcome is appended to a file as it comes, so that a run which hangs or die
 with a port that the suite has fixed leads to the server under test.
 """
 
+import asyncio
 import json
 import os
 import socket
@@ -20,13 +21,23 @@ LOCAL = ("localhost", "127.0.0.1")
 _getaddrinfo = socket.getaddrinfo
 
 
-def redirected(host: Any, port: Any, *arguments: Any, **options: Any) -> Any:
-    if host in LOCAL and str(port) in PORTS:
-        host, port = "127.0.0.1", PORTS[str(port)]
-    return _getaddrinfo(host, port, *arguments, **options)
+_create_connection = asyncio.BaseEventLoop.create_connection
 
 
-socket.getaddrinfo = redirected
+def led(host: Any, port: Any) -> tuple[Any, Any]:
+    return ("127.0.0.1", PORTS[str(port)]) if host in LOCAL and str(port) in PORTS else (host, port)
+
+
+def getaddrinfo(host: Any, port: Any, *arguments: Any, **options: Any) -> Any:
+    return _getaddrinfo(*led(host, port), *arguments, **options)
+
+
+async def create_connection(loop: Any, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+    return await _create_connection(loop, factory, *led(host, port), **options)
+
+
+socket.getaddrinfo = getaddrinfo
+asyncio.BaseEventLoop.create_connection = create_connection  # it looks up no address that is one already
 # redis-py's conftest traces every allocation and reads none of it; that is half of the run's time.
 tracemalloc.start = lambda *_: None
 

@@ -16,6 +16,7 @@ from compat import distributions, outcomes, suites  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
 RESULTS = distributions.CACHE / "results"
+REPEATED_AT_MOST = 30
 
 
 def results(suite: suites.Suite, server: str, arguments: argparse.Namespace) -> dict[str, outcomes.Outcome]:
@@ -29,27 +30,34 @@ def results(suite: suites.Suite, server: str, arguments: argparse.Namespace) -> 
         return suites.run(suite, port, record, arguments.tests, arguments.keyword)
 
 
-def again(suite: suites.Suite, lost: list[str]) -> dict[str, outcomes.Outcome]:
-    """Lost tests, run once more alone: a loaded machine loses some that wait for a moment."""
-    record = RESULTS / f"{suite.name}-again.jsonl"
-    with tempfile.TemporaryDirectory() as folder, suite.servers["ringkeeper"](pathlib.Path(folder)) as port:
-        return suites.run(suite, port, record, lost)
+def again(suite: suites.Suite, server: str, tests: list[str]) -> dict[str, outcomes.Outcome]:
+    """Run these once more, alone. On a busy machine some tests miss the moment they wait for, on Redis as here; more
+    than a few are no accident and stay as they are."""
+    if not 0 < len(tests) <= REPEATED_AT_MOST:
+        return {}
+    record = RESULTS / f"{suite.name}-{server}-again.jsonl"
+    with tempfile.TemporaryDirectory() as folder, suite.servers[server](pathlib.Path(folder)) as port:
+        repeated = suites.run(suite, port, record, tests)
+    return {test: outcome for test, outcome in repeated.items() if outcome.result == outcomes.PASSED}
 
 
 def compared(
     suite: suites.Suite, expected: list[outcomes.Expectation], arguments: argparse.Namespace
 ) -> outcomes.Verdict:
+    is_whole = not (arguments.tests or arguments.keyword)
     theirs = results(suite, "redis", arguments)
     ours = results(suite, "ringkeeper", arguments)
-    if arguments.tests or arguments.keyword:
+    if not is_whole:
         theirs = {test: outcome for test, outcome in theirs.items() if test in ours}
-    lost = [
-        test for test in outcomes.lost_tests(theirs, ours)
-        if not any(line.matches(suite.name, test) for line in expected)
-    ]  # fmt: skip
-    if lost:
-        ours |= again(suite, lost)
-    return outcomes.judge(suite.name, theirs, ours, expected)
+    second = {"redis": again(suite, "redis", outcomes.failed_on_both(theirs, ours))}
+    theirs |= second["redis"]
+    unexpected = outcomes.judge(suite.name, theirs, ours, expected).unexpected
+    second["ringkeeper"] = again(suite, "ringkeeper", sorted(unexpected))
+    ours |= second["ringkeeper"]
+    verdict = outcomes.judge(suite.name, theirs, ours, expected)
+    verdict.second = {server: sorted(tests) for server, tests in second.items()}
+    verdict.missing = suite.floor - verdict.theirs[outcomes.PASSED] if is_whole else 0
+    return verdict
 
 
 def main() -> int:
@@ -68,7 +76,7 @@ def main() -> int:
         distributions.fetch(suite.distribution)
         verdicts.append(compared(suite, expected, arguments))
     print(outcomes.render(verdicts, subjects))
-    return any(verdict.unexpected for verdict in verdicts)
+    return any(verdict.is_bad for verdict in verdicts)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from compat.outcomes import (
     SKIPPED,
     Expectation,
     Outcome,
+    failed_on_both,
     judge,
     lost_tests,
     read_expected,
@@ -70,14 +71,50 @@ def test_what_is_listed_is_checked_both_ways() -> None:
     assert verdict.excused == {"geo": ["geo"]}
     assert verdict.unexpected == {"set": "broken"}
     assert verdict.kept == ["geo_that_passes"]
+    assert verdict.both == 2
     shown = render([verdict], {"geo": "comes later"})
     assert "suite set\n    broken" in shown
     assert "suite geo_that_passes\n    is listed in expected.txt, but passes" in shown
     assert "lost, as expected:    1  geo: comes later" in shown
 
 
+def test_a_listed_test_that_fails_for_another_reason_is_not_excused() -> None:
+    theirs = {"geo": Outcome(PASSED), "geo_set": Outcome(PASSED)}
+    ours = {"geo": Outcome(FAILED, "unknown command 'GEOADD'"), "geo_set": Outcome(FAILED, "WRONGTYPE")}
+    verdict = judge("suite", theirs, ours, [Expectation("geo", "*", "geo*", "unknown command 'GEO[A-Z]+'")])
+    assert verdict.excused == {"geo": ["geo"]}
+    assert verdict.unexpected == {"geo_set": "WRONGTYPE"}
+
+
+def test_what_both_fail_can_be_tried_again() -> None:
+    theirs = {name: Outcome(FAILED) for name in ("both", "ours_passes", "ours_lacks")} | {
+        "redis_passes": Outcome(PASSED)
+    }
+    ours = {"both": Outcome(FAILED), "ours_passes": Outcome(PASSED), "redis_passes": Outcome(FAILED)}
+    assert failed_on_both(theirs, ours) == ["both"]
+
+
+def test_a_listed_test_that_passes_and_a_suite_that_did_not_run_are_failures() -> None:
+    passed = {"a": Outcome(PASSED)}
+    assert not judge("suite", passed, passed, []).is_bad
+    assert judge("suite", passed, passed, [Expectation("x", "*", "a")]).is_bad
+    verdict = judge("suite", passed, passed, [])
+    verdict.missing = 3
+    assert verdict.is_bad
+    assert "REDIS PASSES TOO FEW by 3" in render([verdict], {})
+
+
+def test_what_passed_at_the_second_try_is_named() -> None:
+    verdict = judge("suite", {}, {}, [])
+    verdict.second = {"redis": ["a"], "ringkeeper": []}
+    assert "on redis at the second try only: a" in render([verdict], {})
+
+
 def test_the_list_gives_every_subject_a_reason_and_every_line_a_subject() -> None:
     subjects, expected = read_expected(EXPECTED.read_text())
     assert {line.subject for line in expected} == set(subjects)
+    assert all(line.says for line in expected)
     with pytest.raises(ValueError, match="line 1"):
         read_expected("redis-py t.py::test_a")
+    with pytest.raises(ValueError, match="line 2"):
+        read_expected("[geo] comes later\nredis-py t.py::test_a")
