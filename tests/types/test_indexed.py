@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from ringkeeper.types.indexed import IndexedTable
+from ringkeeper.types.indexed import SMALL, IndexedTable
 
 
 def filled(count: int) -> IndexedTable:
@@ -61,3 +61,33 @@ def test_scans_beside_each_other_miss_nothing_that_stays(seed: int) -> None:
         change(table, random, gone)
     stayed = {b"%d" % number for number in range(300)} - gone
     assert all(stayed <= seen for _, seen in scans)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_it_is_a_dictionary_with_a_row_and_without(seed: int) -> None:
+    random = Random(seed)
+    table, model = IndexedTable(), dict[bytes, int]()
+    names = random.choice([SMALL, 2 * SMALL, 4 * SMALL])
+    most = 0
+    for step in range(600):
+        member = b"%d" % random.randrange(names)
+        if random.random() < 0.6:
+            assert table.put(member, step) == model.get(member)
+            model[member] = step
+        else:
+            assert table.pop(member) == model.pop(member, None)
+        most = max(most, len(model))
+        assert table.get(member) == model.get(member)
+        assert (member in table) == (member in model)
+        if step % 50 == 0:
+            for each in (table, table.copy()):
+                each.check()
+                assert each.as_dict() == model
+                assert dict(zip(each.listed(), each.all_values(), strict=True)) == model
+                assert sorted(each) == sorted(model)
+            assert set(table.sample(random, 5)) <= model.keys()
+            assert not model or table.random(random) in model
+    assert (table.members is None) == (most <= SMALL)
+    while table.shed(7):
+        pass
+    assert len(table) == 0
