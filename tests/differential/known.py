@@ -80,8 +80,10 @@ KNOWN = [
         and ours == ("error", "ERR timeout is out of range"),
     ),
     Known(
-        "redis", "`LPOS` with a `RANK` of -2^63", "takes it", "`ERR value is out of range`", "as Redis 7.2 and Valkey",
-        lambda command, _, ours: named(b"lpos")(command) and is_error(ours) and ours[1].startswith(RANK_OUT_OF_RANGE),
+        "redis", "`LPOS` with a `RANK` of -2^63, `LREM` with such a count", "takes it", "`ERR value is out of range`",
+        "as Redis 7.2 and Valkey",
+        lambda command, _, ours: named(b"lpos", b"lrem")(command) and is_error(ours)
+        and ours[1].startswith(RANK_OUT_OF_RANGE),
     ),
     Known(
         "valkey", "`SCAN` with a `TYPE` that there is not", "`ERR unknown type name`, before all else that is wrong",

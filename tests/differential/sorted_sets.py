@@ -123,7 +123,11 @@ class SortedSets(Collections):
             members = members[:1]
         if self.older and b"XX" in options:  # Redis 7.0 chooses an encoding by the members that come in
             members = [member[:64] for member in members[:100]]
-        return command + [word for member in members for word in (self.score(), member)]
+        scored = [word for member in members for word in (self.score(), member)]
+        if self.older and (len(members) > 100 or max(map(len, members)) > 64):
+            # Redis 7.0 puts the first ones into a listpack even so, which loses a zero's sign.
+            scored[::2] = [b"0" if score in (b"-0", b"-0.0") else score for score in scored[::2]]
+        return command + scored
 
     def zincrby(self) -> Arguments:
         return [b"ZINCRBY", self.key(), self.score(), self.member()]
