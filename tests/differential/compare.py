@@ -94,7 +94,7 @@ def normal(command: Command, reply: Any) -> Any:
         return type(reply)
     if name == b"hgetall" and isinstance(reply, list):
         return dict(zip(reply[::2], reply[1::2], strict=True))
-    if name in ANY:
+    if name in ANY or ([word.lower() for word in command[:2]] == [b"object", b"idletime"] and isinstance(reply, int)):
         return type(reply)
     if name == b"dump" and isinstance(reply, bytes):
         return contents(restore(reply, Limits()))

@@ -226,7 +226,7 @@ def bitop(context: Context, args: Arguments) -> Reply:
     sources = [context.keyspace.read_string(key) or b"" for key in args[3:]]
     length = max(map(len, sources))
     if length == 0:
-        context.keyspace.delete(target)
+        context.keyspace.clear(target)
         return 0
     if name == b"not":
         result = bytearray(sources[0].translate(COMPLEMENT))

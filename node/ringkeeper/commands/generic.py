@@ -199,7 +199,7 @@ def copy(context: Context, args: Arguments) -> Reply:
     if destination is context.keyspace and source == target:
         raise ReplyError("ERR source and destination objects are the same")
     value = context.keyspace.read(source)
-    if value is None or (not replace and destination.peek(target) is not None):
+    if value is None or (destination.peek(target) is not None and not replace):
         return 0
     duplicate = value if isinstance(value, bytes) else value.copy()
     destination.replace(target, duplicate, context.keyspace.expiry(source), "copy_to")

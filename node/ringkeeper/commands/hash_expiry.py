@@ -226,7 +226,7 @@ def hgetex(context: Context, args: Arguments) -> Reply:
     start = where_fields(args, 2)
     options = FieldOptions(args[2:start], words=frozenset({b"persist"}))
     fields = named_fields(args, start)
-    found = peek(context, key)
+    found = read(context, key)
     at = options.moment(context, "hgetex")
     if found is None:
         return [None] * len(fields)
@@ -292,16 +292,15 @@ def hsetex(context: Context, args: Arguments) -> Reply:
         return 0
     if b"fxx" in options.given and not all(field in found for field in fields):
         return 0
-    if at is not None and at <= now:
-        context.keyspace.edited(key, found, "hexpired", sum(found.delete(field) for field in fields))
-        return 1
     for field, value in zip(fields, words[1::2], strict=True):
         found.set(field, value)
         if b"keepttl" not in options.given:
             found.persist(field)
-        if at is not None:
+        if at is not None and at > now:
             found.expire(field, at)
     context.keyspace.edited(key, found, "hset", len(fields))
     if at is not None:
         context.keyspace.note(key, "hexpire")
+        if at <= now:
+            context.keyspace.edited(key, found, "hexpired", sum(found.delete(field) for field in fields))
     return 1

@@ -70,8 +70,7 @@ class Options:
 def _restore(context: Context, args: Arguments) -> Reply:
     options = Options(args[4:])
     keyspace, key = context.keyspace, args[1]
-    existing = keyspace.peek(key)
-    if existing is not None and not options.replace:
+    if not options.replace and keyspace.peek(key) is not None:
         raise ReplyError("BUSYKEY Target key name already exists.")
     expires_at = integer(args[2])
     if expires_at < 0:
@@ -84,7 +83,7 @@ def _restore(context: Context, args: Arguments) -> Reply:
         expires_at += now
     if expires_at != NO_EXPIRY and not now < expires_at <= INT64_MAX:
         # Redis's sum of a TTL and the time overflows, and what it gets lies in the past.
-        keyspace.delete(key)
+        keyspace.clear(key)
     else:
         keyspace.replace(key, value, expires_at, "restore")
         if options.idle_seconds > 0:

@@ -149,6 +149,8 @@ def smembers(context: Context, args: Arguments) -> Reply:
 def smove(context: Context, args: Arguments) -> Reply:
     source_key, target_key, member = args[1:]
     keyspace = context.keyspace
+    for key in (source_key, target_key):
+        keyspace.peek(key)  # both are looked up before either is looked at
     source = keyspace.peek_as(source_key, Set)
     if source is None:
         return 0
@@ -296,7 +298,7 @@ def store(context: Context, key: bytes, members: Iterable[bytes], event: str) ->
     if len(result):
         context.keyspace.set(key, result, NO_EXPIRY, event)
     else:
-        context.keyspace.delete(key)
+        context.keyspace.clear(key)
     return len(result)
 
 

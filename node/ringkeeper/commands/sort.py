@@ -185,7 +185,7 @@ def store(context: Context, key: bytes, elements: Sequence[bytes | None]) -> int
         value.fill([element or b"" for element in elements])
         context.keyspace.set(key, value, event="sortstore")
     else:
-        context.keyspace.delete(key)
+        context.keyspace.clear(key)
     return len(elements)
 
 

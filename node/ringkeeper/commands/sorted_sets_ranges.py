@@ -185,7 +185,7 @@ def store(context: Context, key: bytes, result: SortedSet, event: str) -> int:
     if len(result):
         context.keyspace.set(key, result, NO_EXPIRY, event)
     else:
-        context.keyspace.delete(key)
+        context.keyspace.clear(key)
     return len(result)
 
 

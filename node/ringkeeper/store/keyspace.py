@@ -332,10 +332,18 @@ class Keyspace:
         self._record(key, event)
         return True
 
+    def clear(self, key: bytes) -> None:
+        """Leave nothing under a destination. Nobody looks what is there: a key whose time has come counts as well."""
+        slot: cython.Py_ssize_t = self._slot(key)
+        if self._entry(key, slot) is not None:
+            self._discard(self._drop(key, slot))
+            self._record(key, "del")
+
     def replace(self, key: bytes, value: Value, expires_at: int, event: str) -> None:
         """As `set`, for COPY and RESTORE: the key is a new one, even where there was one."""
-        if self.peek(key) is not None:
-            self._discard(self._drop(key, self._slot(key)))
+        slot: cython.Py_ssize_t = self._slot(key)
+        if self._entry(key, slot) is not None:
+            self._discard(self._drop(key, slot))
         self.set(key, value, expires_at, event)
 
     def load(self, key: bytes, value: Value, expires_at: int, idle_ms: int) -> None:
