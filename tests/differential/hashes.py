@@ -5,6 +5,11 @@ from __future__ import annotations
 from generator import Arguments, Generator
 from values import NOISE
 
+COUNTS = [
+    b"0", b"1000", b"x", b"5000", b"", b"-3", b"9223372036854775807", b"9223372036854775808", b"-9223372036854775808",
+    b"-9223372036854775809", b"4611686018427387903", b"4611686018427387904",
+]  # fmt: skip
+"""How many members to choose: all, or a few of them again and again. A huge number of repeats would never end."""
 FIELDS = [b"f", b"g", b"1", b"2", b"", b"\xff", b"long" * 20, b"caf\xc3\xa9", b"7", b"-3", b"9223372036854775807"]
 
 
@@ -44,6 +49,8 @@ class Collections(Generator):
         words: Arguments = [b"COUNT", b"1000"]
         if self.chance(0.3):
             words += [b"MATCH", self.pattern()]
+        if self.chance(0.05):
+            words += [b"COUNT", self.pick([b"0", b"-1", b"x", b"", b"9223372036854775808"])]
         return words if self.chance(0.95) else [*words, self.pick(NOISE)]
 
 
@@ -81,7 +88,7 @@ class Hashes(Collections):
     def hrandfield(self) -> Arguments:
         command = [b"HRANDFIELD", self.key()]
         if self.chance(0.7):
-            command.append(self.pick([b"0", b"1000", b"x", b"5000", b"-9223372036854775808"]))
+            command.append(self.pick(COUNTS))
             if self.chance(0.4):
                 command.append(self.option(b"WITHVALUES", b"WITHVALUE"))
         return command
@@ -176,7 +183,7 @@ class Sets(Collections):
 
     def spop(self) -> Arguments:
         name = self.pick([b"SPOP", b"SRANDMEMBER"])
-        return [name, self.key(), self.pick([b"0", b"1000", b"x", b"5000", b"-1" if name == b"SPOP" else b"9999"])]
+        return [name, self.key(), self.pick(COUNTS)]
 
     def sscan(self) -> Arguments:
         return [b"SSCAN", self.key(), b"0", *self.pattern_or_count()]

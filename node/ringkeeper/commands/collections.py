@@ -32,14 +32,17 @@ def choose(values: Choosable, randomness: Random, count: int) -> list[bytes]:
     return [values.random(randomness) for _ in range(-count)]
 
 
-def random_count(word: bytes, *, pairs: bool) -> int:
-    """The count of SRANDMEMBER, HRANDFIELD or ZRANDMEMBER, whose reply has so many elements or pairs."""
-    count = integer(word)
+def random_count(args: Arguments, option: bytes = b"") -> tuple[int, bool]:
+    """The count of SRANDMEMBER, HRANDFIELD or ZRANDMEMBER, and whether the option behind it asks for pairs."""
+    count = integer(args[2])
     if count == -(2**63):
         raise ReplyError(NOT_A_COUNT)
-    if count < -MOST_REPEATS or (pairs and count > 2**62):
+    pairs = len(args) > 3
+    if len(args) > 4 or (pairs and option_word(args[3]) != option):
+        raise ReplyError(SYNTAX)
+    if count < -MOST_REPEATS or (pairs and count >= 2**62):
         raise ReplyError(OUT_OF_RANGE)
-    return count
+    return count, pairs
 
 
 def scan_options(args: Arguments, *, flags: frozenset[bytes] = frozenset()) -> tuple[int, bytes | None, set[bytes]]:

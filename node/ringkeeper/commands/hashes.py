@@ -7,7 +7,7 @@ import cython
 from ringkeeper.commands import long_double
 from ringkeeper.commands.collections import choose, matcher, random_count, scan_options
 from ringkeeper.commands.generic import parse_cursor
-from ringkeeper.commands.numbers import INT64_MAX, INT64_MIN, NOT_A_FLOAT, SYNTAX, integer, option_word, parse_integer
+from ringkeeper.commands.numbers import INT64_MAX, INT64_MIN, NOT_A_FLOAT, integer, parse_integer
 from ringkeeper.commands.table import Arguments, Reply, command
 from ringkeeper.resp.values import OK, ReplyError
 
@@ -346,10 +346,7 @@ def hrandfield(context: Context, args: Arguments) -> Reply:
     if len(args) == 2:
         found: Hash | None = read(context, args[1])
         return None if found is None else found.random(context.random)
-    count = random_count(args[2], pairs=len(args) > 3)
-    with_values = len(args) > 3
-    if len(args) > 4 or (with_values and option_word(args[3]) != b"withvalues"):
-        raise ReplyError(SYNTAX)
+    count, with_values = random_count(args, b"withvalues")
     found = read(context, args[1])
     if found is None:
         return []

@@ -212,7 +212,7 @@ def spop(context: Context, args: Arguments) -> Reply:
 def srandmember(context: Context, args: Arguments) -> Reply:
     if len(args) > 3:
         raise ReplyError(SYNTAX)
-    count = random_count(args[2], pairs=False) if len(args) == 3 else None
+    count = random_count(args)[0] if len(args) == 3 else None
     found: Set | None = context.keyspace.read_as(args[1], Set)
     if count is None:
         return None if found is None else found.random(context.random)

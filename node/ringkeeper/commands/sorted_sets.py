@@ -262,10 +262,7 @@ def zrandmember(context: Context, args: Arguments) -> Reply:
     if len(args) == 2:
         found = context.keyspace.read_as(args[1], SortedSet)
         return None if found is None else found.random(context.random)
-    with_scores = len(args) > 3
-    count = random_count(args[2], pairs=with_scores)
-    if len(args) > 4 or (with_scores and option_word(args[3]) != b"withscores"):
-        raise ReplyError(SYNTAX)
+    count, with_scores = random_count(args, b"withscores")
     found = context.keyspace.read_as(args[1], SortedSet)
     if found is None:
         return []
