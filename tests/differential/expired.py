@@ -67,7 +67,8 @@ HPEXPIREAT h 4102444800000 FIELDS 1 f | HEXPIREAT h 1 FIELDS 1 f | HPEXPIREAT h 
 HPTTL h FIELDS 1 no | HEXPIRETIME h FIELDS 1 f | HPEXPIRETIME h FIELDS 1 f | HPERSIST h FIELDS 1 f
 HGETEX h FIELDS 1 f | HGETEX h EX 1000 FIELDS 1 f | HGETEX h PXAT 1 FIELDS 2 f g | HGETDEL h FIELDS 1 f
 HGETDEL h FIELDS 2 f g | HSETEX h EX 1000 FIELDS 1 f v | HSETEX h FIELDS 1 f v | HSETEX h FNX FIELDS 1 f v
-HSETEX h FXX FIELDS 1 f v | HSETEX h PXAT 1 FIELDS 1 f v
+HSETEX h FXX FIELDS 1 f v | HSETEX h PXAT 1 FIELDS 1 f v | HSETEX h PXAT 1 FIELDS 2 f x g x
+HSETEX h PXAT 1 FIELDS 2 no x LONG x | HSETEX h PXAT 1 FIELDS 1 LONG x
 SADD u 1 9 | SADD u 1 | SADD u x | SREM u 1 | SREM u 1 2 3 | SREM u 9 | SISMEMBER u 1 | SMISMEMBER u 1 9 | SCARD u
 SMEMBERS u | SMOVE u u2 1 | SMOVE u u2 2 | SMOVE u d 1 | SMOVE one u 2 | SMOVE u u 1 | SMOVE u u2 9 | SPOP u 9
 SPOP one | SPOP u 0 | SPOP u -1 | SRANDMEMBER one | SRANDMEMBER u 9 | SRANDMEMBER u -9 | SSCAN u 0 COUNT 1000
@@ -97,6 +98,7 @@ ZINTERSTORE z2 2 z z2 AGGREGATE MAX | ZINTERSTORE s 2 z d | ZDIFFSTORE d 2 z z2 
 ZDIFFSTORE s 2 z2 z2 | ZINTERCARD 2 z z2 | ZINTERCARD 2 z z2 LIMIT 1 | ZUNIONSTORE z 1 d
 """
 PAYLOAD = next(example.payload for example in every_form() if isinstance(example.holds, bytes))
+LONG_WORDS = {"PAYLOAD": PAYLOAD, "LONG": b"x" * 80}
 PAST = {b"SET s v EXAT 1", b"GETEX s EXAT 1", b"EXPIRE s -1", b"PEXPIREAT s 1"}
 """Of which Valkey tells that the key expired; Redis and we, what was done to it."""
 
@@ -136,8 +138,8 @@ def forms() -> list[Command]:
 
 
 def read(word: str) -> bytes:
-    if word == "PAYLOAD":
-        return PAYLOAD
+    if word in LONG_WORDS:
+        return LONG_WORDS[word]
     return word.strip('"').encode().decode("unicode_escape").encode("latin-1")
 
 

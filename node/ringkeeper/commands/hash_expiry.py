@@ -12,6 +12,7 @@ from ringkeeper.commands.numbers import INT64_MAX, SYNTAX, integer, option_word
 from ringkeeper.commands.strings import EXPIRY_OPTIONS
 from ringkeeper.commands.table import Arguments, Function, Reply, command
 from ringkeeper.resp.values import ReplyError
+from ringkeeper.store.keyspace import Keyspace
 from ringkeeper.types.hash import NO_EXPIRY, Hash
 
 NUMFIELDS = "ERR numfields should be greater than 0 and match the provided number of fields"
@@ -292,15 +293,26 @@ def hsetex(context: Context, args: Arguments) -> Reply:
         return 0
     if b"fxx" in options.given and not all(field in found for field in fields):
         return 0
+    if at is not None and at <= now:
+        expire_at_once(context.keyspace, key, found, fields, exists=exists)
+        return 1
     for field, value in zip(fields, words[1::2], strict=True):
         found.set(field, value)
         if b"keepttl" not in options.given:
             found.persist(field)
-        if at is not None and at > now:
+        if at is not None:
             found.expire(field, at)
     context.keyspace.edited(key, found, "hset", len(fields))
     if at is not None:
         context.keyspace.note(key, "hexpire")
-        if at <= now:
-            context.keyspace.edited(key, found, "hexpired", sum(found.delete(field) for field in fields))
     return 1
+
+
+def expire_at_once(keyspace: Keyspace, key: bytes, found: Hash, fields: list[bytes], *, exists: bool) -> None:
+    """Fields that are set with a time in the past: only told of, as by Valkey; what they held before goes."""
+    deleted = sum(found.delete(field) for field in fields)
+    for event in ("hset", "hexpire") if exists else ("new", "hset", "hexpire", "hexpired", "del"):
+        keyspace.note(key, event)
+    if exists and not deleted:
+        keyspace.note(key, "hexpired")
+    keyspace.edited(key, found, "hexpired", deleted)
