@@ -40,11 +40,11 @@ def runner(peer: InProcess, rules: bytes) -> Any:
 
     def run(batch: list[list[bytes]]) -> float:
         out = bytearray()
-        session, execute = peer.session, peer.dispatcher.execute
+        session, context, execute = peer.session, peer.session.context, peer.dispatcher.execute
         session.user = user
         begun = time.thread_time_ns()
         for args in batch:
-            execute(session, args, out, restricted)
+            execute(session, context, args, out, restricted)
         spent = time.thread_time_ns() - begun
         assert b"-" not in out[:1], bytes(out[:100])
         return spent / len(batch)
