@@ -41,3 +41,21 @@ def test_a_string_grows_to_512_mib_and_no_further(all_servers: dict[str, int]) -
     assert [reply[:4] for reply in refused] == ["-ERR"] * (len(REFUSED) - 1) + ["-WRO"]
     assert before == behind
     assert told["node"] == told["redis"] == told["valkey"]
+
+
+def test_a_lower_proto_max_bulk_len_bounds_what_strings_grow_to(all_servers: dict[str, int]) -> None:
+    longest = 1024**2
+    told = {}
+    for name, port in all_servers.items():
+        world = World(name, port)
+        with world.exits:
+            before = world.other("CONFIG GET", "proto-max-bulk-len")
+            world.other("CONFIG SET", "proto-max-bulk-len", longest)
+            told[name] = [
+                world.other("SETRANGE", "k", longest - 1, "x"), world.other("APPEND", "k", "x"),
+                world.other("SETRANGE", "k", longest, "x"), world.other("SETBIT", "k", 8 * longest - 1, 1),
+                world.other("SETBIT", "k", 8 * longest, 1), world.other("STRLEN", "k"), world.other("LCS", "k", "k"),
+            ]  # fmt: skip
+            world.other("CONFIG SET", "proto-max-bulk-len", before[1])
+            world.other("FLUSHALL")
+    assert told["node"] == told["redis"] == told["valkey"]

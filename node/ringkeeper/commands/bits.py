@@ -9,7 +9,7 @@ from typing import Any
 
 from ringkeeper.commands.context import Context
 from ringkeeper.commands.numbers import SYNTAX, integer, option_word
-from ringkeeper.commands.strings import MAX_STRING, edit
+from ringkeeper.commands.strings import edit
 from ringkeeper.commands.table import Arguments, KeySpec, Reply, command
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.store.keyspace import Text
@@ -22,9 +22,9 @@ COMPLEMENT = bytes(255 - byte for byte in range(256))
 OPERATIONS: dict[bytes, Callable[[Any, Any], Any]] = {b"and": and_, b"or": or_, b"xor": xor}
 
 
-def bit_offset(word: bytes) -> int:
+def bit_offset(context: Context, word: bytes) -> int:
     offset = integer(word, BAD_OFFSET)
-    if not 0 <= offset < MAX_STRING * 8:
+    if not 0 <= offset < context.limits.proto_max_bulk_len * 8:
         raise ReplyError(BAD_OFFSET)
     return offset
 
@@ -47,7 +47,7 @@ def bit_at(value: Text, offset: int) -> int:
     summary="Sets or clears the bit at offset of the string value. Creates the key if it doesn't exist.",
 )
 def setbit(context: Context, args: Arguments) -> Reply:
-    key, offset = args[1], bit_offset(args[2])
+    key, offset = args[1], bit_offset(context, args[2])
     bit = integer(args[3], BAD_BIT)
     if bit not in (0, 1):
         raise ReplyError(BAD_BIT)
@@ -86,7 +86,7 @@ def setbit(context: Context, args: Arguments) -> Reply:
     summary="Returns a bit value by offset.",
 )
 def getbit(context: Context, args: Arguments) -> Reply:
-    offset = bit_offset(args[2])
+    offset = bit_offset(context, args[2])
     value = context.keyspace.read_string(args[1])
     return 0 if value is None else bit_at(value, offset)
 

@@ -20,12 +20,11 @@ if not cython.compiled:
 else:
     from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
 
-MAX_STRING = 512 * 1024 * 1024
 TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
 
 
-def check_length(length: int) -> None:
-    if length > MAX_STRING:
+def check_length(context: Context, length: int) -> None:
+    if length > context.limits.proto_max_bulk_len:
         raise ReplyError(TOO_LONG)
 
 
@@ -335,7 +334,7 @@ def append(context: Context, args: Arguments) -> Reply:
     if value is None:
         context.keyspace.set(key, tail, NO_EXPIRY, "append")
         return len(tail)
-    check_length(len(value) + len(tail))
+    check_length(context, len(value) + len(tail))
     edit(context, key, lambda buffer: buffer.extend(tail), "append")
     return len(value) if isinstance(value, bytearray) else len(value) + len(tail)
 
@@ -389,7 +388,7 @@ def setrange(context: Context, args: Arguments) -> Reply:
     if not part:
         return 0 if value is None else len(value)
     end = offset + len(part)
-    check_length(end)
+    check_length(context, end)
 
     def overwrite(buffer: bytearray) -> None:
         if len(buffer) < end:
@@ -589,7 +588,7 @@ def lcs(context: Context, args: Arguments) -> Reply:
         index += 1
     if want_length and want_positions:
         raise ReplyError("ERR If you want both the length and indexes, please just use IDX.")
-    if (len(left) + 1) * (len(right) + 1) * 4 > MAX_STRING:
+    if (len(left) + 1) * (len(right) + 1) * 4 > context.limits.proto_max_bulk_len:
         raise ReplyError("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
     common, matches = longest_common_subsequence(bytes(left), bytes(right))
     if want_length:

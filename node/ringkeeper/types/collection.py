@@ -41,7 +41,8 @@ class Collection(Protocol):
 
 @dataclass
 class Limits:
-    """The directives that say up to where a collection counts as compact; one object a node, changed by CONFIG SET.
+    """The directives that say up to where a collection counts as compact, and how long a string may be; one object a
+    node, changed by CONFIG SET.
 
     Defaults are Redis 7.2's. A collection keeps the reference that it was made with and asks it when it grows.
     """
@@ -57,3 +58,5 @@ class Limits:
     set_max_listpack_value: int = 64
     zset_max_listpack_entries: int = 128
     zset_max_listpack_value: int = 64
+    proto_max_bulk_len: int = 512 * 1024 * 1024
+    """Bytes of the longest string, whether it comes so or grows."""
