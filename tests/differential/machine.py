@@ -189,6 +189,8 @@ def run_again(setting: Setting, said: list[Said]) -> Difference | None:
         for session, run in itertools.groupby(said, lambda each: each[0]):
             if found := pairs[session].run([command for _, command in run]):
                 return found
+        for pair in pairs:  # EXEC may be among what was left out
+            pair.run([[b"DISCARD"]])
         return final_difference(setting.peer, pairs[0].theirs, pairs[0].ours)
 
 

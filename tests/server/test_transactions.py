@@ -221,3 +221,19 @@ def test_the_keys_of_a_transaction_that_ends_by_leaving_are_forgotten(world: Wor
     watcher.close()
     eventually(lambda: " multi=1 " not in world.other("CLIENT LIST"), "it has left")
     assert world.other("GET k") is None
+
+
+@pytest.mark.parametrize(("line", "touched"), [
+    ("HSETEX none PXAT 1000 FIELDS 1 f v", False), ("HSETEX h PXAT 1000 FIELDS 1 g v", False),
+    ("HSETEX h PXAT 1000 FIELDS 1 f v", True), ("HSETEX h PX 100000 FIELDS 1 g v", True),
+])  # fmt: skip
+def test_fields_set_with_a_time_in_the_past_are_a_change_only_if_some_go(
+    all_servers: dict[str, int], line: str, touched: bool
+) -> None:
+    for name in ("valkey", "node"):
+        world = World(name, all_servers[name])
+        with world.exits:
+            fill(world)
+            watcher = watching(world, *WATCHED)
+            world.other(line)
+            assert (execute(watcher) is None) == touched, name

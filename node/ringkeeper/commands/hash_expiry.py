@@ -312,7 +312,7 @@ def expire_at_once(keyspace: Keyspace, key: bytes, found: Hash, fields: list[byt
     """Fields that are set with a time in the past: only told of, as by Valkey; what they held before goes."""
     deleted = sum(found.delete(field) for field in fields)
     for event in ("hset", "hexpire") if exists else ("new", "hset", "hexpire", "hexpired", "del"):
-        keyspace.note(key, event)
+        keyspace.announce(key, event)
     if exists and not deleted:
-        keyspace.note(key, "hexpired")
+        keyspace.announce(key, "hexpired")
     keyspace.edited(key, found, "hexpired", deleted)

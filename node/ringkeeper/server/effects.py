@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ringkeeper.server.session import Session
-from ringkeeper.store.events import NO_CHANGE
 from ringkeeper.store.keyspace import Change, Keyspace
 
 
@@ -55,10 +54,9 @@ class Effects:
         told = self.changes[:]
         self.changes.clear()
         active = [(listener, every) for listener, every in self.listeners if listener.listening]
-        for database, event, key in told:
-            no_change = event in NO_CHANGE
+        for database, event, key, changed in told:
             for listener, every in active:
-                if every or not no_change:
+                if changed or every:
                     listener.changed(database, event, key, author)
         if not self.held:
             self.settle()

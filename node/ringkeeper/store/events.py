@@ -21,8 +21,6 @@ CLASSES = {
 CLASS_OF = {event: letter for letter, events in CLASSES.items() for event in events.split()}
 SILENT = frozenset({"flushdb", "swapdb", "populate"})
 """Changes of whole databases, and what DEBUG did: watchers and trackers are told, subscribers are not."""
-NO_CHANGE = frozenset({"keymiss", "new"})
-"""Nothing that a watcher or a tracking client would have to know."""
 
 ALL_CLASSES = "g$lshzxetd"
 """What `A` stands for."""

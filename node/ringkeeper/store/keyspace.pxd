@@ -53,6 +53,7 @@ cdef class Keyspace:
     cpdef object peek_string(self, bytes key)
     cpdef object peek_as(self, bytes key, object kind)
     cpdef object note(self, bytes key, str event)
+    cpdef object announce(self, bytes key, str event)
     cpdef object set(self, bytes key, object value, long long expires_at=*, str event=*)
     cpdef object update(self, bytes key, object value, str event=*)
     cpdef object edited(self, bytes key, object value, str event, long long changes=*)

@@ -40,8 +40,9 @@ else:
 Text = bytes | bytearray
 Value = Text | Collection
 Kind = TypeVar("Kind", bound=Collection)
-Change = tuple[int, str, bytes | None]
-"""The database, the event (a name of `store/events.py`) and the key; no key means all of them."""
+Change = tuple[int, str, bytes | None, bool]
+"""The database, the event (a name of `store/events.py`), the key (none means all of them), and whether it comes with a
+change of data: who watches or caches a key need not know of what changed nothing."""
 
 WRONG_TYPE = ReplyError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
@@ -179,7 +180,7 @@ class Keyspace:
         entry: Entry | None = self._find(key, self._slot(key))
         if entry is None:
             self.misses += 1
-            self.note(key, "keymiss")
+            self.announce(key, "keymiss")
         else:
             self.hits += 1
         return entry
@@ -271,15 +272,20 @@ class Keyspace:
     # Changing. `event` is what keyspace notifications call it.
 
     def note(self, key: bytes | None, event: str) -> None:
-        """Tell of an event that is no change of data, or comes with one that was counted already."""
+        """Tell of an event that comes with a change that was counted already."""
         if self.changes is not None:
-            self.changes.append((self.index, event, key))
+            self.changes.append((self.index, event, key, True))
+
+    def announce(self, key: bytes, event: str) -> None:
+        """Tell of an event that is no change of data."""
+        if self.changes is not None:
+            self.changes.append((self.index, event, key, False))
 
     @cython.cfunc
     def _record(self, key: bytes | None, event: str) -> cython.void:
         self.dirty += 1
         if self.changes is not None:
-            self.changes.append((self.index, event, key))
+            self.changes.append((self.index, event, key, True))
 
     def set(self, key: bytes, value: Value, expires_at: cython.longlong = NO_EXPIRY, event: str = "set") -> None:
         """Store a value, replacing what was there, its expiry included."""
@@ -661,7 +667,7 @@ class Keyspace:
             self.size += 1
             self.used_bytes += KEY_OVERHEAD + len(key) + entry.size
             if self.changes is not None:
-                self.note(key, "new")
+                self.announce(key, "new")
         else:
             size: cython.longlong = size_of(value)
             self.used_bytes += size - entry.size
