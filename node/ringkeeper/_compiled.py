@@ -15,6 +15,7 @@ that has one: where one of these is pure, all modules are.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.abc
 import importlib.machinery
@@ -77,10 +78,15 @@ def has_header(module: str) -> bool:
     return source_of(module).with_suffix(".pxd").exists()
 
 
+@functools.cache
+def headers() -> bytes:
+    """All of them, read once a process."""
+    return b"".join(path.read_bytes() for path in sorted(FOLDER.rglob("*.pxd")))
+
+
 def digest_of(module: str) -> str:
     """Of what its binary is made from: the source and every header."""
-    headers = b"".join(path.read_bytes() for path in sorted(FOLDER.rglob("*.pxd")))
-    return hashlib.sha256(source_of(module).read_bytes() + headers).hexdigest()
+    return hashlib.sha256(source_of(module).read_bytes() + headers()).hexdigest()
 
 
 def is_current(module: str) -> bool:
