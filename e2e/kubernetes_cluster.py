@@ -74,6 +74,11 @@ def is_ready(cluster: dict[str, Any]) -> bool:
     return ready["status"] == "True" and ready["observedGeneration"] == cluster["metadata"]["generation"]
 
 
+def is_routed(pod: dict[str, Any]) -> bool:
+    """Whether Services name the pod."""
+    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in pod["status"].get("conditions", []))
+
+
 def await_ready(name: str, namespace: str, seconds: float = 60) -> dict[str, Any]:
     def look() -> dict[str, Any] | None:
         cluster: dict[str, Any] = get("cachecluster", name, namespace=namespace)

@@ -16,6 +16,7 @@ from kubernetes_cluster import (
     cache_cluster,
     get,
     in_client,
+    is_routed,
     kubectl,
     password_of,
     pods,
@@ -36,6 +37,10 @@ def cluster(namespace: str) -> str:
     kubectl("apply", "-n", namespace, "-f", str(EXAMPLES / "quickstart.yaml"))
     await_ready(NAME, namespace, READY_SECONDS)
     print(f"\nkubectl apply to Ready=True: {time.monotonic() - started:.1f} s")
+    assert any(is_routed(pod) for pod in pods(NAME, namespace).values()), "Ready, but the Service leads nowhere"
+    # Each machine's kube-proxy hears of the Service's first pod on its own, a second later or so; clients retry.
+    until(30, "the Service answers", lambda: redis_cli(NAME, namespace, "ping") == "PONG")
+    print(f"kubectl apply to the first answer through the Service: {time.monotonic() - started:.1f} s")
     return namespace
 
 

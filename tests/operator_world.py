@@ -63,6 +63,7 @@ class FakeNode:
     held: Topology | None = None
     keys: int = 0
     reachable: bool = True
+    routed: bool = True
 
     def standing(self) -> member.Standing:
         return member.standing(self.held, id_=self.id, run_id=self.run_id)
@@ -95,6 +96,7 @@ class FakeNode:
             port=6379,
             admin_port=16379,
             trouble=self.trouble,
+            routed=self.routed,
         )
         if self.phase == "running" and self.reachable:
             return replace(seen, report=self.report())
@@ -277,7 +279,11 @@ class World:
     def is_served(self) -> bool:
         """Whether every slot is served by the present run of its node."""
         served = sum(node.report().slots_served for node in self.nodes.values() if node.phase == "running")
-        return served == 16384 and summary(self.spec, self.observe(Operator("onlooker"))).ready
+        return served == 16384 and self.is_ready()
+
+    def is_ready(self) -> bool:
+        """What the condition `Ready` says."""
+        return summary(self.spec, self.observe(Operator("onlooker"))).ready
 
     # --- working
 

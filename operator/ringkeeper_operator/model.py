@@ -98,6 +98,8 @@ class ObservedNode:
     restarts: int = 0
     trouble: str = ""
     """Why it does not run, in the runtime's words (`ImagePullBackOff: …`, `exited with code 1: …`)."""
+    routed: bool = True
+    """Whether clients that know no node are sent here: Kubernetes calls the pod ready, so that its Service names it."""
     report: NodeReport | None = None
     """None when it does not answer."""
 

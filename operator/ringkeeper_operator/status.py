@@ -1,7 +1,7 @@
 """What people are told of a cluster: conditions, counts and a row for each shard. Pure; the runtimes write it.
 
 `Ready` is true exactly when the committed topology gives every slot to a shard and every master answers, online, in
-the run and at the epoch that the topology names.
+the run and at the epoch that the topology names, and clients that know no node yet are led to one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 from ringkeeper.cluster.topology import Shard, Topology
 from ringkeeper.store.slot import SLOTS
 from ringkeeper_operator.model import Action, NodeReport, Observed, ObservedNode, Refuse, Spec, Wait
-from ringkeeper_operator.plan.nodes import answering, expected_names, is_intruder, names
+from ringkeeper_operator.plan.nodes import answering, expected_names, is_intruder, is_routed, names
+from ringkeeper_operator.plan.readiness import NOT_ROUTED
 from ringkeeper_operator.resources.common import pods_of
 
 STEADY = 0.05
@@ -50,6 +51,8 @@ class Summary:
     """That should be there."""
     nodes_ready: int
     slots_served: int
+    routed: bool
+    """Whether the Service leads to a node."""
     ready: bool
 
 
@@ -57,7 +60,7 @@ def summary(spec: Spec, observed: Observed) -> Summary:
     topology = observed.topology
     wanted = len(expected_names(spec))
     if topology is None:
-        return Summary(epoch=0, shards=(), nodes=wanted, nodes_ready=0, slots_served=0, ready=False)
+        return Summary(epoch=0, shards=(), nodes=wanted, nodes_ready=0, slots_served=0, routed=False, ready=False)
     owned = Counter(topology.owners)
     heard = answering(spec, observed)
     nodes = {node.name: node for node in observed.nodes}
@@ -65,13 +68,15 @@ def summary(spec: Spec, observed: Observed) -> Summary:
     online = sum(shard.state == "online" for shard in shards)
     served = sum(shard.slots_served for shard in shards)
     current = all(heard[node.name][1].epoch == topology.epoch for node in topology.nodes if node.name in heard)
+    routed = is_routed(spec, observed)
     return Summary(
         epoch=topology.epoch,
         shards=shards,
         nodes=wanted,
         nodes_ready=online,
         slots_served=served,
-        ready=online == len(shards) and served == SLOTS and current,
+        routed=routed,
+        ready=online == len(shards) and served == SLOTS and current and routed,
     )
 
 
@@ -146,7 +151,9 @@ def _headline(spec: Spec, seen: Summary, action: Action | None) -> tuple[str, st
 def _not_served(seen: Summary) -> str:
     idle = [f"{shard.master} ({shard.state})" for shard in seen.shards if shard.state != "online"]
     text = f"{seen.slots_served} of {SLOTS} slots are served"
-    return f"{text}; not serving: {names(idle)}" if idle else text
+    if idle:
+        return f"{text}; not serving: {names(idle)}"
+    return text if seen.routed else NOT_ROUTED
 
 
 def _conditions(

@@ -59,6 +59,15 @@ class Story:
     def moves(self, shard: str) -> None:
         self.world.move(int(shard))
 
+    def routes_to_none(self) -> None:
+        for node in self.world.nodes.values():
+            node.routed = False
+
+    def routes_to(self, shard: str) -> None:
+        node = self.world.node(int(shard))
+        assert node
+        node.routed = True
+
     def lost(self) -> None:
         self.world.lose_topology()
 
@@ -84,6 +93,12 @@ class Story:
     def not_served(self) -> None:
         assert not self.world.is_served()
 
+    def ready(self) -> None:
+        assert self.world.is_ready()
+
+    def not_ready(self) -> None:
+        assert not self.world.is_ready()
+
     def untouched(self) -> None:
         assert self.runs == {name: node.run_id for name, node in self.world.nodes.items()}
 
@@ -98,6 +113,8 @@ PHRASES: dict[str, Callable[..., None]] = {
     r"node (\d+) fails: (.*)": Story.fails,
     r"node (\d+) recovers": Story.recovers,
     r"node (\d+) gets a new address": Story.moves,
+    r"the Service leads to no node": Story.routes_to_none,
+    r"the Service leads to node (\d+)": Story.routes_to,
     r"the committed topology is lost": Story.lost,
     r"somebody changes (\S+)": Story.drifts,
     r"the manifest asks for (\d+) shards": Story.manifest,
@@ -105,6 +122,8 @@ PHRASES: dict[str, Callable[..., None]] = {
     r"the terms are ([\d ]+)": Story.terms,
     r"all slots are served": Story.served,
     r"not all slots are served": Story.not_served,
+    r"the cluster is Ready": Story.ready,
+    r"the cluster is not Ready": Story.not_ready,
     r"no node was restarted": Story.untouched,
 }
 

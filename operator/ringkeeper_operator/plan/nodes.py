@@ -37,6 +37,11 @@ def answering(spec: Spec, observed: Observed) -> dict[str, tuple[ObservedNode, N
     return found
 
 
+def is_routed(spec: Spec, observed: Observed) -> bool:
+    """Whether clients that know no node yet are led to one."""
+    return any(node.routed for node, _ in answering(spec, observed).values())
+
+
 def names(these: Iterable[str]) -> str:
     """A list for people: the first few by name, the others by count."""
     listed = list(these)

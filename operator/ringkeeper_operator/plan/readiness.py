@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ringkeeper_operator.model import Observed, Spec, Wait
-from ringkeeper_operator.plan.nodes import answering, expected_names, is_in_trouble, names, pause, why_silent
+from ringkeeper_operator.plan.nodes import answering, expected_names, is_in_trouble, is_routed, names, pause, why_silent
+
+NOT_ROUTED = "every node serves; waiting for Kubernetes to call a pod ready, since the Service leads nowhere before"
 
 
 def await_nodes(spec: Spec, observed: Observed) -> Wait | None:
@@ -21,4 +23,6 @@ def await_nodes(spec: Spec, observed: Observed) -> Wait | None:
     idle = [f"{name} ({heard[name][1].state})" for name in wanted if heard[name][1].state != "online"]
     if idle:
         return Wait(reason="NodesNotOnline", message=f"waiting for {names(idle)}", warning=False, seconds=pause(spec))
+    if not is_routed(spec, observed):
+        return Wait(reason="WaitingForService", message=NOT_ROUTED, warning=False, seconds=pause(spec))
     return None

@@ -109,6 +109,10 @@ def _observed_node(spec: Spec, pod: Object, shard: int, ordinal: int) -> Observe
         admin_port=spec.port + ADMIN_PORT_OFFSET,
         restarts=sum(container.get("restartCount", 0) for container in status.get("containerStatuses") or ()),
         trouble=trouble,
+        routed=any(
+            condition.get("type") == "Ready" and condition.get("status") == "True"
+            for condition in status.get("conditions") or ()
+        ),
     )
 
 

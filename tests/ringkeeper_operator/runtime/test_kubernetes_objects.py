@@ -65,6 +65,15 @@ def test_a_pod_with_an_address_can_be_asked() -> None:
     assert (node.phase, node.restarts, node.trouble) == ("starting", 2, "")
 
 
+@pytest.mark.parametrize("status", ["True", "False", "Unknown"])
+def test_the_service_leads_to_a_pod_that_kubernetes_calls_ready(status: str) -> None:
+    conditions = [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": status}]
+    (node,) = observed_nodes(
+        spec(), [pod(status=container(ready=True) | {"conditions": conditions})], ["statefulset-0"]
+    )
+    assert node.routed is (status == "True")
+
+
 def test_a_pod_that_is_being_deleted_is_terminating() -> None:
     leaving = pod(status=container(ready=True))
     leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
