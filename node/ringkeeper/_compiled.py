@@ -30,6 +30,7 @@ from types import ModuleType
 MODULES = (
     "ringkeeper.store.slot",
     "ringkeeper.store.keyspace",
+    "ringkeeper.store.namespaces",
     "ringkeeper.types.indexed",
     "ringkeeper.types.hash",
     "ringkeeper.types.list",
