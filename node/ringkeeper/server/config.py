@@ -18,6 +18,7 @@ from ringkeeper.resp.inline import split_inline
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.server.directives import DIRECTIVES, Directive
 from ringkeeper.server.files import write_durably
+from ringkeeper.store import namespace_text
 from ringkeeper.store.events import canonical_events
 
 UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
@@ -147,6 +148,8 @@ def canonical(directive: Directive, words: Sequence[str], present: str) -> str:
             raise ValueError(f"argument(s) must be one of the following: {', '.join(directive.choices)}")
     elif directive.kind == "events":
         value = canonical_events(value)
+    elif directive.kind == "namespaces":
+        value = namespace_text.render(namespace_text.parse(value))
     elif directive.kind in ("number", "memory"):
         value = str(_number(directive, value))
     if directive.only and value not in directive.only:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-KINDS = ("number", "yes-no", "memory", "choice", "text", "words", "events")
-"""`words` is a text of several words, such as `bind` and `save`."""
+from ringkeeper.store.policies import NODE_DEFAULT, POLICIES
+
+KINDS = ("number", "yes-no", "memory", "choice", "text", "words", "events", "namespaces")
+"""`words` is a text of several words, such as `bind` and `save`; `namespaces` that of `store/namespace_text.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +35,6 @@ class Directive:
 
 
 NO_PERSISTENCE = "persistence does not exist yet, data is held in memory only"
-
-POLICIES = (
-    "volatile-lru",
-    "volatile-lfu",
-    "volatile-random",
-    "volatile-ttl",
-    "allkeys-lru",
-    "allkeys-lfu",
-    "allkeys-random",
-    "noeviction",
-)
 
 LAZY_FREE = (
     ("lazyfree-lazy-eviction", "evicted keys"),
@@ -112,15 +103,12 @@ TABLE = (
     Directive(
         "maxmemory", "memory", "0", "limit on the estimated size of keys and values; 0 means none", maximum=2**63 - 1
     ),
-    Directive(
-        "maxmemory-policy",
-        "choice",
-        "noeviction",
-        "what to evict at maxmemory",
-        choices=POLICIES,
-        only=("noeviction",),
-        instead="eviction does not exist yet, only noeviction works",
-    ),
+    Directive("maxmemory-policy", "choice", NODE_DEFAULT, "what to evict at maxmemory", choices=POLICIES),
+    Directive("maxmemory-samples", "number", "5", "keys that sampled eviction compares", minimum=1, maximum=64),
+    Directive("maxmemory-eviction-tenacity", "number", "10", "how long a command may evict for", maximum=100),
+    Directive("lfu-log-factor", "number", "10", "how slowly LFU counters grow"),
+    Directive("lfu-decay-time", "number", "1", "minutes after which an LFU counter loses one; 0 never"),
+    Directive("namespaces", "namespaces", "[]", "prefixes with limits of their own, as JSON: [{prefix, maxMemory, …}]"),
     Directive("maxclients", "number", "10000", "connections at most", minimum=1),
     Directive("timeout", "number", "0", "close a client idle for so many seconds; 0 never does"),
     Directive("tcp-keepalive", "number", "300", "seconds until a silent peer is probed; 0 never is"),

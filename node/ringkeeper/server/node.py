@@ -27,7 +27,7 @@ from ringkeeper.commands.table import COMMANDS, Arguments, Command
 from ringkeeper.persist.payload import Payloads
 from ringkeeper.persist.reader import MOST_GROWN
 from ringkeeper.resp.values import ReplyError
-from ringkeeper.server import info, logs
+from ringkeeper.server import info, logs, namespaces
 from ringkeeper.server.access import AccessControl
 from ringkeeper.server.clients import ClientRegistry, OutputLimits
 from ringkeeper.server.config import Config, ConfigError
@@ -49,8 +49,10 @@ from ringkeeper.server.survey import Survey
 from ringkeeper.server.tracking import TrackingTable
 from ringkeeper.server.transactions import Transactions
 from ringkeeper.server.waiting import DEMOTED, Wait, WaitingRoom
+from ringkeeper.store import namespace_text
 from ringkeeper.store.events import event_classes
 from ringkeeper.store.keyspace import Clock, Keyspace
+from ringkeeper.store.namespaces import NO_NAMESPACES, Namespaces
 from ringkeeper.store.slot import key_slot
 from ringkeeper.types.collection import Limits
 
@@ -78,6 +80,7 @@ class Node:
         count = 1 if self.cluster_enabled else config.number("databases")
         self.random = random.Random()
         self.databases = [Keyspace(self.clock, self.random, index) for index in range(count)]
+        self.namespaces = NO_NAMESPACES
         self.limits = Limits()
         self.payloads = Payloads(self.limits, self.room_for_a_value)
         self.port = config.number("port")
@@ -216,6 +219,9 @@ class Node:
         self.dispatcher.slower_than = self.noteworthy_ns()
         self.dispatcher.counts_durations = config.flag("latency-tracking")
         self.access.apply(changed)
+        if "namespaces" in changed:
+            self.namespaces = Namespaces(namespace_text.parse(config.text("namespaces")))
+            namespaces.put_into_force(self.namespaces, self.databases)
         self.gatehouse.max_memory = config.number("maxmemory")
         self.gatehouse.debug = config.text("enable-debug-command")
         self.apply_access()

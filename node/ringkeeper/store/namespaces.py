@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cython
 
@@ -27,14 +27,19 @@ MOST_NAMESPACES = 10_000
 LONGEST_PREFIX = 128
 """Bytes."""
 
-START = 0
-LENGTH = 1
-NUMBER = 2
-CHILDREN = 3
-COUNT = 4
-CELLS = 5
-"""What a node has: where its label starts and how long it is, the namespace that ends there (0: none), and its first
-child and how many there are."""
+
+class TreeNode(NamedTuple):
+    """The bytes between two branches. Searches read it as the header's struct `Place`, where they are compiled."""
+
+    start: int
+    """Where its label begins, in `Namespaces.labels`."""
+    length: int
+    """Of the label."""
+    number: int
+    """The namespace whose prefix ends here; 0 for none."""
+    child: int
+    """The first one."""
+    children: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Namespaces:
         steps: int
         labels: bytes
         storage: object
-        cells: Sequence[int]
+        nodes: Sequence[TreeNode]
         first: list[int]
 
     def __init__(self, items: Sequence[Namespace] = ()) -> None:
@@ -78,19 +83,18 @@ class Namespaces:
         for (prefix, _), (other, _) in pairwise(prefixes):
             if prefix == other:
                 raise ValueError(f"two namespaces have the prefix {prefix!r}")
-        self.labels, cells = tree_of(prefixes)
+        self.labels, nodes = tree_of(prefixes)
         if cython.compiled:
-            storage = array("i", cells).tobytes()
-            self.storage = storage
-            self.cells = cython.cast(cython.p_int, PyBytes_AS_STRING(storage))
+            self.storage = array("i", [figure for node in nodes for figure in node]).tobytes()
+            self.nodes = cython.cast("Place *", PyBytes_AS_STRING(self.storage))
         else:
-            self.cells = cells
+            self.nodes = nodes
             self.first = [0] * 256
         byte: cython.int
         for byte in range(256):
             self.first[byte] = 0
-        for node in range(cells[CHILDREN], cells[CHILDREN] + cells[COUNT]):
-            self.first[self.labels[cells[node * CELLS + START]]] = node
+        for place in range(nodes[0].child, nodes[0].child + nodes[0].children):
+            self.first[self.labels[nodes[place].start]] = place
 
     def __len__(self) -> int:
         return len(self.items)
@@ -115,8 +119,8 @@ class Namespaces:
         end: cython.int
         while node != 0:
             self.steps += 1
-            start = self.cells[node * CELLS + START]
-            end = start + self.cells[node * CELLS + LENGTH]
+            start = self.nodes[node].start
+            end = start + self.nodes[node].length
             if end - start > length - at:
                 break
             while start < end and key[at] == labels[start]:
@@ -124,26 +128,26 @@ class Namespaces:
                 at += 1
             if start < end:
                 break
-            if self.cells[node * CELLS + NUMBER] != 0:
-                found = self.cells[node * CELLS + NUMBER]
+            if self.nodes[node].number != 0:
+                found = self.nodes[node].number
             if at == length:
                 break
-            node = self.child(node, key[at])
+            node = self.child_of(node, key[at])
         return found
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def child(self, node: cython.int, byte: cython.int) -> cython.int:
+    def child_of(self, node: cython.int, byte: cython.int) -> cython.int:
         """The child whose label begins with a byte, by bisection; 0 if there is none."""
         labels: cython.p_const_uchar = self.labels
-        low: cython.int = self.cells[node * CELLS + CHILDREN]
-        high: cython.int = low + self.cells[node * CELLS + COUNT]
+        low: cython.int = self.nodes[node].child
+        high: cython.int = low + self.nodes[node].children
         middle: cython.int
         begins: cython.int
         while low < high:
             self.steps += 1
             middle = (low + high) >> 1
-            begins = labels[self.cells[middle * CELLS + START]]
+            begins = labels[self.nodes[middle].start]
             if begins == byte:
                 return middle
             if begins < byte:
@@ -158,22 +162,22 @@ class Namespaces:
             assert self.match(item.prefix) == number, item
 
 
-def tree_of(prefixes: Sequence[tuple[bytes, int]]) -> tuple[bytes, list[int]]:
-    """All labels, and the cells of all nodes, the root first, level by level; of sorted prefixes with their numbers."""
+def tree_of(prefixes: Sequence[tuple[bytes, int]]) -> tuple[bytes, list[TreeNode]]:
+    """All labels, and all nodes, the root first, level by level; of sorted prefixes with their numbers."""
     labels = bytearray()
-    cells: list[int] = []
-    nodes = 1
+    nodes: list[TreeNode] = []
+    known = 1
     waiting = deque([(0, len(prefixes), 0, 0)])
     while waiting:
         low, high, begin, end = waiting.popleft()
         ends_here = low < high and end > 0 and len(prefixes[low][0]) == end
         label = prefixes[low][0][begin:end] if low < high else b""
-        children = list(branches(prefixes, low + ends_here, high, end))
-        cells += (len(labels), len(label), prefixes[low][1] if ends_here else 0, nodes, len(children))
+        children = branches(prefixes, low + ends_here, high, end)
+        nodes.append(TreeNode(len(labels), len(label), prefixes[low][1] if ends_here else 0, known, len(children)))
         labels += label
-        nodes += len(children)
+        known += len(children)
         waiting.extend(children)
-    return bytes(labels), cells
+    return bytes(labels), nodes
 
 
 def branches(prefixes: Sequence[tuple[bytes, int]], low: int, high: int, at: int) -> list[tuple[int, int, int, int]]:

@@ -1,0 +1,34 @@
+"""Where the declared namespaces meet the databases: what is put into force, and what is told of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ringkeeper.store.namespaces import Namespaces
+
+if TYPE_CHECKING:
+    from ringkeeper.store.keyspace import Keyspace
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceFigures:
+    """What `/metrics` tells of a namespace, in all databases. The default namespace has the prefix of no bytes."""
+
+    prefix: bytes
+    keys: int
+    bytes: int
+    hits: int
+    misses: int
+    evicted: int
+    expired: int
+
+
+def put_into_force(namespaces: Namespaces, databases: Iterable[Keyspace]) -> None:
+    """Called at start and whenever the directive `namespaces` has changed."""
+
+
+def figures_of(databases: Iterable[Keyspace]) -> Sequence[NamespaceFigures]:  # noqa: ARG001
+    """A row for each namespace, the default one first. None as long as no keyspace counts by namespace."""
+    return ()
