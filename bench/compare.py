@@ -172,8 +172,10 @@ def running(name: str, command: Sequence[str]) -> Iterator[Server]:
             process.wait()
 
 
-def connect(name: str, process: subprocess.Popen[bytes], port: int, log: pathlib.Path) -> socket.socket:
-    deadline = time.monotonic() + START_SECONDS
+def connect(
+    name: str, process: subprocess.Popen[bytes], port: int, log: pathlib.Path, seconds: float = START_SECONDS
+) -> socket.socket:
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError):
             return socket.create_connection(("127.0.0.1", port))
