@@ -7,6 +7,7 @@ import pytest
 from compat import coverage
 
 from ringkeeper.commands import reference
+from ringkeeper.server import metrics_page
 from ringkeeper_operator import schema, schema_docs
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -20,6 +21,7 @@ ROOT = pathlib.Path(__file__).parents[2]
         ("docs/commands.md", reference.render),
         ("docs/coverage.md", coverage.render),
         ("docs/manifest.md", schema_docs.render),
+        ("docs/metrics.md", metrics_page.render),
     ],
 )
 def test_the_file_is_current(path: str, render: Callable[[], str]) -> None:

@@ -81,7 +81,7 @@ class AdminApi:
         return web.Response(text=f"{reason or 'ok'}\n", status=503 if reason else 200)
 
     async def metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002
-        return web.Response(body=render(self.node), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=await render(self.node), headers={"Content-Type": CONTENT_TYPE})
 
     async def state(self, request: web.Request) -> web.Response:  # noqa: ARG002
         node, membership = self.node, self.membership

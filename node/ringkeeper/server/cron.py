@@ -24,11 +24,7 @@ class Cron:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.timer: asyncio.TimerHandle | None = None
-        self.delay_seconds = 0.0
-        """How much later than asked the last round began: how long the loop was busy with something else."""
-        self.longest_delay_seconds = 0.0
         self.rounds = 0
-        self.due = 0.0
         self.active_expiry = True
         """DEBUG SET-ACTIVE-EXPIRE."""
         self.paused = False
@@ -43,8 +39,7 @@ class Cron:
 
     def start(self) -> None:
         interval = 1 / self.node.config.number("hz")
-        self.due = self.node.loop.time() + interval
-        self.timer = self.node.loop.call_at(self.due, self.round)
+        self.timer = self.node.loop.call_later(interval, self.round)
 
     def stop(self) -> None:
         if self.timer is not None:
@@ -52,8 +47,6 @@ class Cron:
 
     def round(self) -> None:
         loop = self.node.loop
-        self.delay_seconds = max(0.0, loop.time() - self.due)
-        self.longest_delay_seconds = max(self.longest_delay_seconds, self.delay_seconds)
         self.node.clock.now_ms = time.time_ns() // 1_000_000
         if self.paused:
             self.start()

@@ -108,6 +108,7 @@ TABLE = (
     Directive("maxmemory-eviction-tenacity", "number", "10", "how long a command may evict for", maximum=100),
     Directive("lfu-log-factor", "number", "10", "how slowly LFU counters grow"),
     Directive("lfu-decay-time", "number", "1", "minutes after which an LFU counter loses one; 0 never"),
+    Directive("metrics-namespaces", "number", "200", "namespaces with rows of their own in /metrics", maximum=10_000),
     Directive("namespaces", "namespaces", "[]", "prefixes with limits of their own, as JSON: [{prefix, maxMemory, …}]"),
     Directive("maxclients", "number", "10000", "connections at most", minimum=1),
     Directive("timeout", "number", "0", "close a client idle for so many seconds; 0 never does"),

@@ -124,6 +124,22 @@ class Entry:
         """Calls by duration, to be read by `server/latency.py`; empty if none was counted."""
         return [] if self.counters is None else [self.durations[index] for index in range(DURATIONS)]
 
+    def grouped(self, ends: tuple[int, ...]) -> list[int]:
+        """The same by groups of counters, each up to one of these (without it), and the rest; O(counters), in C."""
+        if self.counters is None:
+            return [0] * (len(ends) + 1)
+        groups = []
+        index: cython.Py_ssize_t = 0
+        end: cython.Py_ssize_t
+        calls: cython.longlong
+        for end in (*ends, DURATIONS):
+            calls = 0
+            while index < end:
+                calls += self.durations[index]
+                index += 1
+            groups.append(calls)
+        return groups
+
 
 @cython.cfunc
 def objection(session: Session, entry: Entry, args: Arguments, restricted: cython.bint) -> ReplyError | None:

@@ -16,6 +16,7 @@ from ringkeeper.commands.durations import percentiles
 from ringkeeper.server.config import percentage_text
 from ringkeeper.server.dispatch import Entry
 from ringkeeper.server.memory import Memory, total_memory
+from ringkeeper.server.namespaces import evicted_keys
 
 if TYPE_CHECKING:
     from ringkeeper.server.node import Node
@@ -98,6 +99,7 @@ def memory(node: Node) -> Fields:
     for name, size in (("", used), ("_rss", resident), ("_peak", figures.peak)):
         yield f"used_memory{name}", size
         yield f"used_memory{name}_human", human(size)
+    yield "used_memory_swap", figures.swapped
     yield "used_memory_peak_perc", f"{figures.peak_percentage:.2f}%"
     yield "used_memory_overhead", figures.overhead
     yield "used_memory_startup", 0
@@ -193,7 +195,7 @@ def stats(node: Node) -> Fields:
     yield "expired_stale_perc", f"{100 * cron.stale_fraction:.2f}"
     yield "expired_time_cap_reached_count", cron.expire_timeouts
     yield "expire_cycle_cpu_milliseconds", cron.expire_ns // 1_000_000
-    yield "evicted_keys", 0
+    yield "evicted_keys", evicted_keys(node.databases)
     yield "evicted_clients", 0
     yield "total_eviction_exceeded_time", 0
     yield "current_eviction_exceeded_time", 0
@@ -220,8 +222,8 @@ def stats(node: Node) -> Fields:
     for reason, count in node.access.denials.counts.items():
         word = "cmd" if reason is Reason.COMMAND else reason.name.lower()
         yield f"acl_access_denied_{word}", count
-    yield "loop_delay_usec", round(cron.delay_seconds * 1e6)
-    yield "loop_delay_max_usec", round(cron.longest_delay_seconds * 1e6)
+    yield "loop_delay_usec", round(node.loop_delay.last * 1e6)
+    yield "loop_delay_max_usec", round(node.loop_delay.longest * 1e6)
 
 
 NOTHING_OF_THE_KIND = (

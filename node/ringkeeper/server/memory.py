@@ -24,6 +24,7 @@ class Memory:
         self.used = node.used_bytes
         self.peak = max(node.peak_bytes, self.used)
         self.resident = resident_bytes()
+        self.swapped = swapped_bytes()
         self.clients = node.survey.buffered
         self.links = sum(link.buffered for link in node.peers.links.values())
         self.keys = sum(len(keyspace) for keyspace in node.databases)
@@ -100,6 +101,16 @@ def resident_bytes() -> int:
             return int(file.read().split()[1]) * resource.getpagesize()
     except (OSError, ValueError, IndexError):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def swapped_bytes() -> int:
+    """What of this process is in swap; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/status", "rb") as file:
+            fields = file.read().split()
+        return int(fields[fields.index(b"VmSwap:") + 1]) * 1024
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def total_memory() -> int:

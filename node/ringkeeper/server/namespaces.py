@@ -29,6 +29,11 @@ def put_into_force(namespaces: Namespaces, databases: Iterable[Keyspace]) -> Non
     """Called at start and whenever the directive `namespaces` has changed."""
 
 
+def evicted_keys(databases: Iterable[Keyspace]) -> int:  # noqa: ARG001
+    """Keys that were removed to make room, in all databases. Nothing evicts yet."""
+    return 0
+
+
 def figures_of(databases: Iterable[Keyspace]) -> Sequence[NamespaceFigures]:  # noqa: ARG001
     """A row for each namespace, the default one first. None as long as no keyspace counts by namespace."""
     return ()

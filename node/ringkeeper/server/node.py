@@ -37,6 +37,7 @@ from ringkeeper.server.effects import Effects
 from ringkeeper.server.freeing import Freeing
 from ringkeeper.server.gates import Gatehouse
 from ringkeeper.server.latency import LatencyMonitor
+from ringkeeper.server.loop_delay import LoopDelay
 from ringkeeper.server.membership import Membership, read_token
 from ringkeeper.server.memory import Memory, give_back
 from ringkeeper.server.modes import Modes
@@ -108,6 +109,7 @@ class Node:
         self.peers = self.make_peers()
         self.survey = Survey(self.clients)
         self.cron = Cron(self)
+        self.loop_delay = LoopDelay(loop)
         self.listeners: list[asyncio.Server] = []
         self.admin: Any = None
         self.stopped = asyncio.Event()
@@ -249,6 +251,7 @@ class Node:
         for sock in sockets:
             self.listeners.append(await self.loop.create_server(self.clients.new_session, sock=sock))
         self.cron.start()
+        self.loop_delay.start()
         await self.start_admin(admin_sockets)
         for sock in sockets:
             host = sock.getsockname()[0]
@@ -265,6 +268,7 @@ class Node:
         for listener in self.listeners:
             listener.close()
         self.cron.stop()
+        self.loop_delay.stop()
         self.freeing.stop()
         self.peers.stop()
         await self.membership.stop()

@@ -21,21 +21,26 @@ class Survey:
 
     def __init__(self, clients: ClientRegistry) -> None:
         self.clients = clients
-        self.buffered = 0
-        """Bytes of input and output that waited in all clients' buffers."""
+        self.input = 0
+        self.output = 0
+        """Bytes that waited in all clients' buffers."""
         self.longest_input = 0
         self.longest_output = 0
         self.rest: Iterator[Session] = iter(())
         self.each_round = 0
-        self.seen = (0, 0, 0)
+        self.seen = (0, 0, 0, 0)
         """The figures of the turn that is under way."""
+
+    @property
+    def buffered(self) -> int:
+        return self.input + self.output
 
     def round(self, rounds_a_second: int) -> None:
         """Look at the next clients; behind the last one, publish what was seen and begin again."""
         for _ in range(self.each_round):
             session = next(self.rest, None)
             if session is None:
-                self.buffered, self.longest_input, self.longest_output = self.seen
+                self.input, self.output, self.longest_input, self.longest_output = self.seen
                 self.begin(rounds_a_second)
                 return
             self.look_at(session)
@@ -46,15 +51,16 @@ class Survey:
         sessions = list(self.clients.sessions.values())
         self.rest = iter(sessions)
         self.each_round = len(sessions) // max(1, rounds_a_second - 1) + 1
-        self.seen = (0, 0, 0)
+        self.seen = (0, 0, 0, 0)
 
     def look_at(self, session: Session) -> None:
         if session.closing:
             return
         waiting_in, waiting_out = session.reader.buffered, session.output_bytes
-        buffered, longest_in, longest_out = self.seen
+        all_in, all_out, longest_in, longest_out = self.seen
         self.seen = (
-            buffered + waiting_in + waiting_out,
+            all_in + waiting_in,
+            all_out + waiting_out,
             max(longest_in, waiting_in),
             max(longest_out, waiting_out),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from fractions import Fraction
 
@@ -26,6 +27,7 @@ DURATION = r"^([0-9]{1,12}(h|ms|m|s))+$"
 LONGEST_TEXT = 20
 
 
+@functools.lru_cache(1024, typed=True)
 def parse_bytes(value: str | int) -> int:
     """Whole bytes, rounded up as Kubernetes does; raises `ValueError`."""
     match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,3})?)([A-Za-z]{0,2})", str(value))
@@ -36,6 +38,7 @@ def parse_bytes(value: str | int) -> int:
     return -(-exact.numerator // exact.denominator)
 
 
+@functools.lru_cache(1024)
 def parse_duration(text: str) -> int:
     """Milliseconds; raises `ValueError`. A number without a unit is refused, since it could mean several."""
     if len(text) > LONGEST_TEXT or re.fullmatch(DURATION, text) is None:
