@@ -29,6 +29,8 @@ from types import ModuleType
 
 MODULES = (
     "ringkeeper.store.slot",
+    "ringkeeper.store.block",
+    "ringkeeper.store.table",
     "ringkeeper.store.keyspace",
     "ringkeeper.store.namespaces",
     "ringkeeper.types.indexed",

@@ -8,7 +8,8 @@ from ringkeeper.commands.help import help_reply
 from ringkeeper.commands.numbers import SYNTAX, integer, option_word, parse_integer, small_integer
 from ringkeeper.commands.table import Arguments, KeySpec, Reply, command
 from ringkeeper.resp.values import OK, ReplyError, Simple
-from ringkeeper.store.keyspace import FloatText, Keyspace, Value
+from ringkeeper.store.block import FloatText
+from ringkeeper.store.keyspace import Keyspace, Value
 
 NO_SUCH_KEY = "ERR no such key"
 DB_RANGE = "ERR DB index is out of range"

@@ -11,7 +11,6 @@ from ringkeeper.commands.help import help_reply
 from ringkeeper.commands.numbers import SYNTAX, integer
 from ringkeeper.commands.table import Arguments, Reply, command
 from ringkeeper.resp.values import OK, ReplyError, Verbatim
-from ringkeeper.store.keyspace import EXPIRY_OVERHEAD, KEY_OVERHEAD, NO_EXPIRY
 
 command(
     "MEMORY",
@@ -36,17 +35,12 @@ command(
     summary="Estimates the memory usage of a key.",
 )
 def memory_usage(context: Context, args: Arguments) -> Reply:
-    """A collection keeps account of itself, so no samples are needed and their number changes nothing. O(1)."""
+    """Records and collections keep account of themselves, so the number of samples changes nothing. O(1)."""
     for position in range(3, len(args), 2):
         if args[position].lower() != b"samples" or position + 1 == len(args) or integer(args[position + 1]) < 0:
             raise ReplyError(SYNTAX)
     key = args[2]
-    value = context.keyspace.look(key)
-    if value is None:
-        return None
-    size = len(value) if isinstance(value, (bytes, bytearray)) else value.memory
-    expiry = EXPIRY_OVERHEAD if context.keyspace.expiry(key) != NO_EXPIRY else 0
-    return KEY_OVERHEAD + len(key) + size + expiry
+    return None if context.keyspace.look(key) is None else context.keyspace.memory_of(key)
 
 
 @command(

@@ -13,7 +13,8 @@ from ringkeeper.commands.long_double import LongDouble
 from ringkeeper.commands.numbers import INT64_MAX, INT64_MIN, SYNTAX, integer, option_word
 from ringkeeper.commands.table import Arguments, KeyUse, Reply, command
 from ringkeeper.resp.values import OK, ReplyError
-from ringkeeper.store.keyspace import NO_EXPIRY, FloatText, Text
+from ringkeeper.store.block import FloatText
+from ringkeeper.store.keyspace import NO_EXPIRY, Text
 
 if not cython.compiled:
     from ringkeeper.commands.context import Context

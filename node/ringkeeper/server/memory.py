@@ -1,7 +1,7 @@
 """What memory is spent on, for INFO, MEMORY and `/metrics`.
 
-`used` is the estimate of keys and values that `maxmemory` limits. Python's allocator gives no figures, so what Redis
-takes from its own is told as a Redis built with libc's tells it: all resident memory counts as active.
+`used` is what keys, values and their tables take, block by block, which `maxmemory` limits. Of the rest Python's
+allocator gives no figures, so that is told as a Redis built with libc's tells it: all resident memory counts as active.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import resource
 from typing import TYPE_CHECKING, Any
 
-from ringkeeper.store.keyspace import EXPIRY_OVERHEAD, KEY_OVERHEAD
+from ringkeeper.store.keyspace import EXPIRY_BYTES, HEADER_BYTES
 
 if TYPE_CHECKING:
     from ringkeeper.server.node import Node
@@ -29,7 +29,7 @@ class Memory:
         self.links = sum(link.buffered for link in node.peers.links.values())
         self.keys = sum(len(keyspace) for keyspace in node.databases)
         self.tables = {
-            keyspace.index: (KEY_OVERHEAD * len(keyspace), EXPIRY_OVERHEAD * keyspace.volatile)
+            keyspace.index: (keyspace.structure_bytes + HEADER_BYTES * len(keyspace), EXPIRY_BYTES * keyspace.volatile)
             for keyspace in node.databases
             if len(keyspace)
         }

@@ -1,14 +1,10 @@
 # The fields, and what other compiled modules call without going through Python.
 
+from ringkeeper.store.table cimport Found, Record, Table
+
+
 cdef class Clock:
     cdef public long long now_ms
-
-
-cdef class Entry:
-    cdef public object value
-    cdef long long size
-    cdef public long long expires_at
-    cdef public long long used_at
 
 
 cdef class Keyspace:
@@ -20,31 +16,29 @@ cdef class Keyspace:
     cdef public long long misses
     cdef public long long expired
     cdef public long long freed
-    cdef public long long used_bytes
-    cdef public long long size
-    cdef public long long volatile
-    cdef list tables
-    cdef list volatile_keys
+    cdef readonly Table table
     cdef readonly dict expiring
     cdef list trash
     cdef bytes last_key
     cdef Py_ssize_t last_slot
     cdef public bint touching
-    cdef Py_ssize_t sweep_slot
     cdef public list changes
 
     cdef Py_ssize_t _slot(self, bytes key)
-    cdef Entry _find(self, bytes key, Py_ssize_t slot)
-    cdef void _expire(self, bytes key, Py_ssize_t slot)
-    cdef Entry _read(self, bytes key)
-    cdef Entry _entry(self, bytes key, Py_ssize_t slot)
-    cdef void _record(self, bytes key, str event)
-    cdef long long _free_table(self, object table, long long count)
+    cdef Found _find(self, bytes key, Py_ssize_t slot)
+    cdef long long _tick(self) noexcept
+    cdef void _expire(self, bytes key, Py_ssize_t slot, Record record)
+    cdef Found _read(self, bytes key)
+    cdef object _string(self, Found record)
+    cdef object _collection(self, Found record, object kind)
+    cdef Found _record(self, bytes key)
+    cdef long long _idle(self, long long used_at) noexcept
+    cdef void _changed(self, bytes key, str event)
+    cdef bint _make_way(self, bytes key)
     cdef void _discard(self, object value)
-    cdef Entry _store(self, bytes key, Py_ssize_t slot, object value)
-    cdef object _drop(self, bytes key, Py_ssize_t slot)
-    cdef void _set_expiry(self, bytes key, Py_ssize_t slot, Entry entry, long long at)
-    cdef void _clear_expiry(self, bytes key, Py_ssize_t slot, Entry entry)
+    cdef void _settle(self)
+    cdef Record _store(self, bytes key, object value, long long expires_at)
+    cdef void _drop(self, Record record, Py_ssize_t slot)
 
     cpdef object read(self, bytes key)
     cpdef object read_string(self, bytes key)

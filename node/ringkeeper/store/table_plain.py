@@ -1,0 +1,275 @@
+"""The table of one database made of dictionaries: the form that runs without a compiler, and the model of `table.py`.
+
+It says what the compact one must do. What is counted is what the compact one would take, so that both give the same
+figures but for the buckets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from random import Random
+from typing import Any
+
+from ringkeeper.store.block import FloatText, block_size, object_memory
+from ringkeeper.store.slot import SLOTS, key_slot
+
+HEADER = 16
+EMBEDDED = 512
+KEYS, LIVE, ROWS = 0, 1, 2
+SLOT_BITS = 14
+POSITION_MASK = (1 << 48) - 1
+NO_EXPIRY, KEEP = -1, -2
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """What is known of a key. `counted` is what of its bytes was counted, `at` the expiry or -1."""
+
+    name: bytes
+    held: Any
+    used_at: int
+    created_at: int
+    counted: int = 0
+    at: int = NO_EXPIRY
+    state: int = 0
+    space: int = 0
+
+
+Found = Record | None
+
+
+def reads_as_integer(text: bytes) -> bool:
+    """Whether a text is an integer of 64 bits as Redis would write it."""
+    if not 0 < len(text) <= 20 or not text.removeprefix(b"-").isdigit():
+        return False
+    number = int(text)
+    return -(2**63) <= number < 2**63 and b"%d" % number == text
+
+
+def memory_of(key: bytes, value: Any, at: int) -> int:
+    """The bytes that a record takes, an object of its own included."""
+    size = HEADER + len(key) + (8 if at >= 0 else 0) + (8 if len(key) > 0xFFFF else 0)
+    if type(value) is bytes and reads_as_integer(value):
+        return block_size(size + 8)
+    if type(value) in (bytes, FloatText) and HEADER + len(key) + len(value) <= EMBEDDED:
+        return block_size(size + len(value))
+    return block_size(size + 16) + object_memory(value)
+
+
+class Table:
+    """The records of one database. `find` and `add` hand out records; `value` and `expiry` say what is in them."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self.slots: list[dict[bytes, Record] | None] = [None] * SLOTS
+        self.volatile_keys: list[set[bytes] | None] = [None] * SLOTS
+        self.size = 0
+        self.volatile = 0
+        self.used = 0
+        self.structure = 0
+        self.swept = 0
+        self.sweep_slot = 0
+        self.sampled_slot = 0
+        self.random = Random(seed)
+        self.trash: list[Any] = []
+
+    def __len__(self) -> int:
+        return self.size
+
+    def find(self, key: bytes, slot: int) -> Found:
+        table = self.slots[slot]
+        return None if table is None else table.get(key)
+
+    def key(self, record: Record) -> bytes:
+        return record.name
+
+    def value(self, record: Record) -> Any:
+        return record.held
+
+    def expiry(self, record: Record) -> int:
+        return record.at
+
+    def memory(self, record: Record) -> int:
+        return record.counted
+
+    def add(self, key: bytes, slot: int, value: Any, at: int, used_at: int, created_at: int) -> Record:
+        table = self.slots[slot]
+        if table is None:
+            table = self.slots[slot] = {}
+        record = table[key] = Record(key, value, used_at, created_at)
+        self.size += 1
+        return self.set_expiry(record, slot, at)
+
+    def _count(self, record: Record) -> None:
+        memory = memory_of(record.name, record.held, record.at)
+        self.used += memory - record.counted
+        record.counted = memory
+
+    def assign(self, record: Record, slot: int, value: Any, at: int) -> Record:
+        if record.held is not value:
+            self._let_go(record.held)
+        record.held = value
+        return self.set_expiry(record, slot, record.at if at == KEEP else at)
+
+    def _let_go(self, value: Any) -> None:
+        if not isinstance(value, (bytes, bytearray)):
+            self.trash.append(value)
+
+    def recount(self, record: Record, slot: int, memory: int) -> None:  # noqa: ARG002
+        self._count(record)
+
+    def set_expiry(self, record: Record, slot: int, at: int) -> Record:
+        keys = self.volatile_keys[slot]
+        if keys is None:
+            keys = self.volatile_keys[slot] = set()
+        self.volatile += (at >= 0) - (record.at >= 0)
+        if at >= 0:
+            keys.add(record.name)
+        else:
+            keys.discard(record.name)
+        if not keys:
+            self.volatile_keys[slot] = None
+        record.at = at
+        self._count(record)
+        return record
+
+    def remove(self, record: Record, slot: int) -> Any:
+        """Take a record out; the object that it owned."""
+        if record.at >= 0:
+            self.set_expiry(record, slot, NO_EXPIRY)
+        table = self.slots[slot]
+        assert table is not None
+        del table[record.name]
+        if not table:
+            self.slots[slot] = None
+        self.size -= 1
+        self.used -= record.counted
+        return None if isinstance(record.held, bytes) else record.held
+
+    def sweep(self, limit: int, now_ms: int, removed: list[bytes] | None) -> int:
+        """Remove records whose time has come, of the next slots; how many with an expiry it looked at."""
+        looked = 0
+        for _ in range(SLOTS):
+            if looked >= limit or not self.volatile:
+                break
+            slot = self.sweep_slot
+            self.sweep_slot = (slot + 1) & (SLOTS - 1)
+            keys, table = self.volatile_keys[slot], self.slots[slot]
+            if keys and table is not None:
+                looked += len(keys)
+                for record in [table[key] for key in keys if table[key].at <= now_ms]:
+                    if removed is not None:
+                        removed.append(record.name)
+                    self._let_go(record.held)
+                    self.remove(record, slot)
+                    self.swept += 1
+        return looked
+
+    def sample(self, volatile: bool) -> Found:
+        """A record chosen at random. O(SLOTS)."""
+        total = self.volatile if volatile else self.size
+        if not total:
+            return None
+        index = self.random.randrange(total)
+        for slot in range(SLOTS):
+            names = self.volatile_keys[slot] if volatile else self.slots[slot]
+            if names is None:
+                continue
+            if index < len(names):
+                self.sampled_slot = slot
+                return self.find(next(islice(names, index, None)), slot)
+            index -= len(names)
+        return None
+
+    def gather(self, cursor: int, count: int, what: int, now_ms: int) -> tuple[int, list[Any]]:
+        """The next about `count` records behind a cursor, and the cursor behind them; both ends are 0.
+
+        Slots are given whole while they are small; within a large one the place is the key's hash.
+        """
+        slot = cursor & (SLOTS - 1)
+        position = cursor >> SLOT_BITS
+        found: list[Record] = []
+        while slot < SLOTS:
+            table = self.slots[slot]
+            if table:
+                room = max(count - len(found), 1)
+                if position == 0 and len(table) <= room:
+                    found.extend(table.values())
+                else:
+                    ordered = sorted((hash(key) & POSITION_MASK, key) for key in table)
+                    rest = [entry for entry in ordered if entry[0] >= position]
+                    taken = rest[:room]
+                    while len(taken) < len(rest) and taken and rest[len(taken)][0] == taken[-1][0]:
+                        taken.append(rest[len(taken)])
+                    found.extend(table[key] for _, key in taken)
+                    if len(taken) < len(rest):
+                        return (rest[len(taken)][0] << SLOT_BITS) | slot, self._shown(found, what, now_ms)
+            slot += 1
+            position = 0
+            if len(found) >= count:
+                break
+        return (slot if slot < SLOTS else 0), self._shown(found, what, now_ms)
+
+    def _shown(self, records: list[Record], what: int, now_ms: int) -> list[Any]:
+        if what != KEYS:
+            records = [record for record in records if record.at < 0 or record.at > now_ms]
+        if what == ROWS:
+            return [(each.name, each.held, each.at, each.used_at, each.created_at) for each in records]
+        return [record.name for record in records]
+
+    def slot_figures(self, slot: int) -> tuple[int, int, int]:
+        """Keys of a slot, how many of them have an expiry, and the bytes that were counted for them."""
+        table = self.slots[slot] or {}
+        return len(table), len(self.volatile_keys[slot] or ()), sum(record.counted for record in table.values())
+
+    def flush(self) -> Table:
+        """Let go of everything: what is returned holds it until its `shed` has freed it in steps."""
+        remains = Table()
+        self.swap(remains)
+        return remains
+
+    def swap(self, other: Table) -> None:
+        for name in ("slots", "volatile_keys", "size", "volatile", "used"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            setattr(self, name, theirs)
+            setattr(other, name, mine)
+
+    def shed(self, count: int) -> int:
+        """Free about so many records of a table that nobody uses any more; how many."""
+        done = 0
+        while self.slots and done < count:
+            table = self.slots[-1]
+            while table and done < count:
+                _, record = table.popitem()
+                self._let_go(record.held)
+                self.size -= 1
+                done += 1
+            if not table:
+                self.slots.pop()
+                done += 1
+        return done
+
+    def take_trash(self) -> list[Any]:
+        """The objects that records owned that went since the last call."""
+        trash, self.trash = self.trash, []
+        return trash
+
+    def check(self) -> None:
+        """Assert every invariant. O(n), for tests."""
+        size = used = volatile = 0
+        for slot, key, record in self._all():
+            assert key == record.name
+            assert key_slot(key) == slot, f"slot {slot} holds a key of another slot"
+            assert record.counted == memory_of(key, record.held, record.at), key
+            assert (record.at >= 0) == (key in (self.volatile_keys[slot] or ())), f"{key!r} is volatile in one place"
+            size += 1
+            used += record.counted
+            volatile += record.at >= 0
+        assert volatile == sum(len(keys) for keys in self.volatile_keys if keys)
+        assert (size, used, volatile) == (self.size, self.used, self.volatile)
+
+    def _all(self) -> Iterator[tuple[int, bytes, Record]]:
+        for slot, table in enumerate(self.slots):
+            for key, record in (table or {}).items():
+                yield slot, key, record
