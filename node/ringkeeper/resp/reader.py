@@ -26,6 +26,15 @@ import cython
 from ringkeeper.resp.inline import split_inline
 from ringkeeper.resp.values import NULL_ARRAY, ProtocolError, Push, ReplyError, SetReply, Simple, Verbatim
 
+if cython.compiled:
+    from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+    from cython.cimports.cpython.list import PyList_New, PyList_SET_ITEM
+    from cython.cimports.cpython.ref import Py_INCREF
+    from cython.cimports.libc.string import memcmp
+
+Words = list[bytes]
+Values = list[object]
+"""By these names, Cython takes the types from `reader.pxd`."""
 MAX_BULK: Final = 512 * 1024 * 1024
 """Redis's default `proto-max-bulk-len`."""
 MAX_ARGUMENTS: Final = 1024 * 1024
@@ -66,6 +75,48 @@ UNFINISHED: Final = NotReady()
 """Within a parser: a value has begun, or was dropped, and the next line can be read."""
 
 
+PLAIN_WORDS = cython.declare(cython.Py_ssize_t, 16)
+"""Most words of a command that is read at one go."""
+NAME_LENGTH = cython.declare(cython.Py_ssize_t, 24)
+NAMES = cython.declare(list, [b""] * 1024)
+"""Names of commands, as they came last, each at a place that its bytes tell: most words that come first came before.
+
+What is here need not be made anew, and has its hash with it.
+"""
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+@cython.locals(place=cython.size_t)
+def place_of(data: cython.p_const_char, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Where among `NAMES` such a word stands. Compiled only, as are the next two and `CommandReader._whole`."""
+    i: cython.Py_ssize_t
+    place = size
+    for i in range(size):
+        place = place * 31 + data[i]
+    return place & 1023
+
+
+@cython.cfunc
+def name_of(data: cython.p_const_char, size: cython.Py_ssize_t) -> bytes:
+    """The first word of a command."""
+    name: bytes
+    if size > NAME_LENGTH:
+        name = PyBytes_FromStringAndSize(data, size)
+        return name
+    place: cython.Py_ssize_t = place_of(data, size)
+    name = NAMES[place]
+    if PyBytes_GET_SIZE(name) != size or memcmp(PyBytes_AS_STRING(name), data, size) != 0:
+        name = NAMES[place] = PyBytes_FromStringAndSize(data, size)
+    return name
+
+
+def remember(word: bytes) -> None:
+    """Let a name of a command be this very object where it comes from a client: then looking it up compares nothing."""
+    if cython.compiled and len(word) <= NAME_LENGTH:
+        NAMES[place_of(PyBytes_AS_STRING(word), len(word))] = word
+
+
 def parse_integer(text: bytes) -> int | None:
     """A 64-bit integer as Redis writes it, without sign `+`, leading zeros or blanks; None for anything else."""
     if len(text) > 20 or INTEGER.fullmatch(text) is None:
@@ -79,22 +130,6 @@ def parse_integer(text: bytes) -> int | None:
 class Inbox:
     """The bytes that were fed and not yet handed out."""
 
-    _buffer: bytes
-    _position: cython.Py_ssize_t
-    _length: cython.Py_ssize_t
-    _more: bytearray
-    _waiting: cython.bint
-    _awaited: bytes
-    _scanned: cython.Py_ssize_t
-    _bulk: io.BytesIO | None
-    _missing: cython.Py_ssize_t
-    _ending: bytes
-    _entry: cython.Py_ssize_t
-    _held: cython.Py_ssize_t
-    _max_line: cython.Py_ssize_t
-    _nul_hides: cython.bint
-    _failure: str | None
-
     def __init__(self) -> None:
         self._buffer = b""
         self._position = 0
@@ -106,7 +141,7 @@ class Inbox:
         """The byte that ends the line; empty if nothing can end it any more."""
         self._scanned = 0
         """Bytes of `_more` that were searched for it."""
-        self._bulk = None
+        self._bulk: io.BytesIO | None = None
         self._missing = 0
         """Bytes that `_bulk` lacks, its CRLF included."""
         self._ending = b""
@@ -118,7 +153,7 @@ class Inbox:
         self._max_line = MAX_LINE
         self._nul_hides = True
         """A NUL byte hides the end of its line."""
-        self._failure = None
+        self._failure: str | None = None
 
     def feed(self, data: bytes) -> None:
         """Take what has arrived. After a `ProtocolError` it is dropped."""
@@ -135,8 +170,11 @@ class Inbox:
     @property
     def buffered(self) -> int:
         """Bytes fed and not yet handed out, those of the unfinished message included. O(1)."""
-        size: int = self._held + self._length - self._entry + len(self._more)
-        return size
+        return int(self.size())
+
+    @cython.cfunc
+    def size(self) -> cython.Py_ssize_t:
+        return self._held + self._length - self._entry + len(self._more)
 
     @cython.cfunc
     def _refill(self) -> cython.bint:
@@ -228,19 +266,13 @@ class CommandReader(Inbox):
     An unauthenticated client may send 10 arguments and 16384 bytes each, no more. Empty requests are skipped.
     """
 
-    _authenticated: cython.bint
-    _max_bulk: cython.longlong
-    _max_arguments: cython.longlong
-    _args: list[bytes]
-    _remaining: cython.Py_ssize_t
-    _number: cython.longlong
 
     def __init__(self, *, authenticated: bool = True) -> None:
         Inbox.__init__(self)
         self._authenticated = authenticated
         self._max_bulk = MAX_BULK
         self._max_arguments = MAX_ARGUMENTS
-        self._args = []
+        self._args: Words = []
         self._remaining = 0
         """Arguments of the unfinished command that have not come."""
         self._number = 0
@@ -263,39 +295,19 @@ class CommandReader(Inbox):
     def proto_max_bulk_len(self, value: int) -> None:
         self._max_bulk = value
 
-    def next(self) -> list[bytes] | None:
+    def next(self) -> Words | None:
         """The next whole command; None when more bytes are needed. Raises `ProtocolError`, then and ever after."""
-        command: list[bytes] | None = self._advance()
-        return command
-
-    def take(self, limit: cython.Py_ssize_t) -> list[list[bytes]]:
-        """Up to `limit` whole commands; none when more bytes are needed. Cheaper than so many calls of `next`.
-
-        A `ProtocolError` is raised when the commands before it have been handed out. While the client is
-        unauthenticated the answer holds one command at most, since AUTH changes the limits for what follows it.
-        """
-        if not self._authenticated:
-            limit = 1
-        commands: list[list[bytes]] = []
-        try:
-            while len(commands) < limit:
-                command: list[bytes] | None = self._advance()
-                if command is None:
-                    break
-                commands.append(command)
-        except ProtocolError:
-            if not commands:
-                raise
-        return commands
-
-    @cython.cfunc
-    def _advance(self) -> list[bytes] | None:
         if self._failure is not None:
             raise ProtocolError(self._failure)
         if self._waiting and not self._refill():
             return None
+        command: Words | None
+        if cython.compiled and self._remaining == 0 and self._authenticated:
+            command = self._whole()
+            if command is not None:
+                return command
         while True:
-            command: list[bytes] | None = self._parse()
+            command = self._parse()
             if command is not None:
                 self._held = 0
                 self._entry = self._position
@@ -305,7 +317,60 @@ class CommandReader(Inbox):
                 return None
 
     @cython.cfunc
-    def _parse(self) -> list[bytes] | None:
+    @cython.locals(data=cython.p_const_uchar, text=cython.p_const_char)
+    def _whole(self) -> Words | None:
+        """A command that the buffer holds from first to last, in the form in which clients send nearly all.
+
+        None for any other, of which nothing is taken then: the rest of this class reads it.
+        """
+        starts = cython.declare(cython.Py_ssize_t[16])
+        sizes = cython.declare(cython.Py_ssize_t[16])
+        end: cython.Py_ssize_t = self._length - 2
+        at: cython.Py_ssize_t = self._position
+        count: cython.Py_ssize_t = 0
+        size: cython.Py_ssize_t
+        first: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        data = self._buffer
+        if at + 1 >= end or data[at] != 42:
+            return None
+        at += 1
+        while 48 <= data[at] <= 57 and count <= PLAIN_WORDS and at < end:
+            count = count * 10 + (data[at] - 48)
+            at += 1
+        if data[at] != 13 or count > PLAIN_WORDS or count == 0 or data[self._position + 1] == 48:
+            return None
+        at += 2
+        for i in range(count):
+            if at + 1 >= end or data[at] != 36:
+                return None
+            at += 1
+            first = at
+            size = 0
+            while 48 <= data[at] <= 57 and at < end and at - first < 9:
+                size = size * 10 + (data[at] - 48)
+                at += 1
+            if data[at] != 13 or at == first or (data[first] == 48 and at != first + 1) or size > self._max_bulk:
+                return None
+            starts[i] = at + 2
+            sizes[i] = size
+            at += size + 4
+            if at > end + 2:
+                return None
+        text = self._buffer
+        words: Words = PyList_New(count)
+        for i in range(count):
+            word: bytes = (
+                name_of(text + starts[i], sizes[i]) if i == 0 else PyBytes_FromStringAndSize(text + starts[i], sizes[i])
+            )
+            Py_INCREF(word)
+            PyList_SET_ITEM(words, i, word)
+        self._held = 0
+        self._position = self._entry = at
+        return words
+
+    @cython.cfunc
+    def _parse(self) -> Words | None:
         """The next command of the buffer; None when it ends within one, whose arguments so far are kept."""
         if self._bulk is not None:
             argument = self._finish_bulk()
@@ -314,7 +379,7 @@ class CommandReader(Inbox):
             self._args.append(argument)
             self._remaining -= 1
         elif self._remaining == 0:
-            command: list[bytes] | None = self._begin_command()
+            command: Words | None = self._begin_command()
             if self._remaining == 0:
                 return command
         if self._read_arguments():
@@ -324,14 +389,14 @@ class CommandReader(Inbox):
         return None
 
     @cython.cfunc
-    def _begin_command(self) -> list[bytes] | None:
+    def _begin_command(self) -> Words | None:
         """Read an array's header into `_remaining`, or a whole inline request, which is the answer."""
         while True:
             self._entry = self._position
             if self._position == self._length:
                 return None
             if self._buffer[self._position] != 42:
-                command: list[bytes] | None = self._read_inline()
+                command: Words | None = self._read_inline()
                 if command is None or command:
                     return command
                 continue
@@ -423,7 +488,7 @@ class CommandReader(Inbox):
         return True
 
     @cython.cfunc
-    def _read_inline(self) -> list[bytes] | None:
+    def _read_inline(self) -> Words | None:
         """The arguments of the line, none if it is blank; None when it has not all come."""
         end: cython.Py_ssize_t = self._line_end(b"\n")
         if end == -2:
@@ -447,9 +512,6 @@ class ReplyReader(Inbox):
     collections nested deeper than `MAX_DEPTH` and maps whose keys are collections.
     """
 
-    _kind: cython.int
-    _text: bytes
-    _open: list[tuple[int, int, list[object]]]
 
     def __init__(self) -> None:
         Inbox.__init__(self)
@@ -458,7 +520,7 @@ class ReplyReader(Inbox):
         self._kind = 0
         """The type of the line read last, and of the bulk string that it announced."""
         self._text = b""
-        self._open = []
+        self._open: list[tuple[int, int, list[object]]] = []
         """The unfinished collections, outermost first: type, values that it will have, values that have come."""
 
     def next(self) -> object:
@@ -575,7 +637,7 @@ class ReplyReader(Inbox):
         return Verbatim(text[4:], text[:3])
 
     @cython.cfunc
-    def _collection(self, kind: cython.int, values: list[object]) -> object:
+    def _collection(self, kind: cython.int, values: Values) -> object:
         if kind == 124:
             return UNFINISHED
         if kind == 37:

@@ -1,2 +1,16 @@
 # What other compiled modules call without going through Python.
+
+cdef extern from "Python.h":
+    ctypedef struct PyByteArrayObject:
+        Py_ssize_t ob_alloc
+        char *ob_bytes
+        char *ob_start
+        Py_ssize_t ob_exports
+
+    void Py_SET_SIZE(object array, Py_ssize_t size)
+
+ctypedef PyByteArrayObject *ByteArray
+
+
 cpdef int write(bytearray out, object value, int protocol) except -1
+cpdef object clear(bytearray out)
