@@ -62,6 +62,7 @@ MODULES = (
     "ringkeeper.access.permissions",
     "ringkeeper.server.dispatch",
     "ringkeeper.server.session",
+    "ringkeeper.server.traffic",
 )
 """Every compiled module, for the build, for the tests that run both forms and for `ringkeeper-server --version`."""
 

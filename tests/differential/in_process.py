@@ -40,6 +40,7 @@ class InProcess:
             cluster=cast(Any, SimpleNamespace(enabled=False)),
             node=cast(Any, SimpleNamespace(cluster_enabled=False)),
         )
+        context.protocol = protocol
         self.session = cast(
             Any, SimpleNamespace(context=context, protocol=protocol, authenticated=True, transaction=None)
         )

@@ -145,3 +145,18 @@ def test_limits_are_set_as_in_redis(server: Server, tmp_path: Path) -> None:
                 ("CONFIG GET client-output-buffer-limit",),
             ):
                 assert ours(*words) == theirs(*words), value
+
+
+def test_replies_keep_their_order_whatever_the_client_leaves_lying(server: Server) -> None:
+    """The socket takes a part of them, the transport the rest, and what comes later goes behind that."""
+    lengths = [1, 3_000_000, 10, 700_000, 0, 2_000_000] * 3
+    with Wire(server.port, receive_buffer=4096) as client:
+        for length in sorted(set(lengths)):
+            assert client("SET", f"k{length}", b"x" * length) == "OK"
+        for number, length in enumerate(lengths):
+            client.send("GET", f"k{length}")
+            client.send("ECHO", number)
+        for number, length in enumerate(lengths):
+            assert client.read() == "x" * length
+            assert client.read() == str(number)
+        assert client("PING") == "PONG"

@@ -12,6 +12,7 @@ cdef class Context:
     cdef public Keyspace keyspace
     cdef public object limits
     cdef public object node
+    cdef public int protocol
     cdef public object pubsub
     cdef public object random
     cdef public object serializer

@@ -368,6 +368,8 @@ class Context:
         self.keyspace = databases[0]
         self.limits = limits
         """Up to where a collection counts as compact; new collections are made with it."""
+        self.protocol = 2
+        """The session's: 2 or 3. It is kept here, where it need not be looked up by its name."""
         self.random = random
         """For the commands that choose at random."""
         self.client = client

@@ -266,7 +266,6 @@ class CommandReader(Inbox):
     An unauthenticated client may send 10 arguments and 16384 bytes each, no more. Empty requests are skipped.
     """
 
-
     def __init__(self, *, authenticated: bool = True) -> None:
         Inbox.__init__(self)
         self._authenticated = authenticated
@@ -511,7 +510,6 @@ class ReplyReader(Inbox):
     Attributes are read and dropped. Streamed strings and collections, which no server sends, are refused; so are
     collections nested deeper than `MAX_DEPTH` and maps whose keys are collections.
     """
-
 
     def __init__(self) -> None:
         Inbox.__init__(self)

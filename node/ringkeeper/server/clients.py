@@ -8,7 +8,6 @@ import logging
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from time import monotonic_ns, time_ns
 from typing import TYPE_CHECKING, Any, cast
 
 from ringkeeper.commands.context import Client, Context
@@ -17,6 +16,7 @@ from ringkeeper.resp.reader import CommandReader
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.server.dispatch import Dispatcher
 from ringkeeper.server.session import Session
+from ringkeeper.server.traffic import Traffic
 from ringkeeper.store.keyspace import Clock
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NANOSECONDS_PER_TURN = 5_000_000
-"""A batch that takes longer lets the other clients run before it goes on."""
 TOO_MANY = b"-ERR max number of clients reached\r\n"
 PROTECTED = (
     b"-DENIED Ringkeeper is running in protected mode because protected mode is enabled and no password is set for "
@@ -69,16 +67,9 @@ class ClientRegistry:
         self.subscribed: set[int] = set()
         """The ids of those with subscriptions."""
         self.next_id = 1
-        self.current = 0
-        """The id of the session whose commands run, or 0."""
+        self.traffic = Traffic(dispatcher=dispatcher, clock=clock, loop=loop)
         self.connections_received = 0
         self.rejected_connections = 0
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.reads = 0
-        self.writes = 0
-        self.unsent: list[Session] = []
-        """With bytes that will be written when the loop has gone round."""
         self.farewell: asyncio.Event | None = None
         self.modes: Modes = cast(Any, None)
         """Set by the node, as are the next four."""
@@ -94,7 +85,6 @@ class ClientRegistry:
 
         # From the configuration
         self.max_clients = 10_000
-        self.query_buffer_limit = 1 << 30
         self.longest_bulk = 512 * 1024**2
         self.output_limits = {"normal": OutputLimits(), "pubsub": OutputLimits()}
         self.smallest_output_limit = 0
@@ -106,7 +96,6 @@ class ClientRegistry:
         self.only_local = False
         """Protected mode, and no password."""
 
-        self.paused = False
         self.paused_until_ms = 0
         self.pause_writes_only = False
         self.pause_timer: asyncio.TimerHandle | None = None
@@ -171,26 +160,6 @@ class ClientRegistry:
         if self.sessions:
             await self.farewell.wait()
 
-    def start_batch(self, session_id: int) -> None:
-        """Set the clocks that a batch of commands goes by."""
-        self.current = session_id
-        self.clock.now_ms = time_ns() // 1_000_000
-        self.dispatcher.begin_turn(monotonic_ns(), NANOSECONDS_PER_TURN)
-
-    def send_soon(self, session: Session) -> None:
-        """Write what the session has when all others that are ready have run too.
-
-        Then the clients' side works through all replies at once, instead of being woken for each.
-        """
-        if not self.unsent:
-            self.loop.call_soon(self.send_all)
-        self.unsent.append(session)
-
-    def send_all(self) -> None:
-        unsent, self.unsent = self.unsent, []
-        for session in unsent:
-            session.send()
-
     def close_slow(self) -> None:
         """Those over their soft limit for too long: that may come to be so without any further traffic."""
         for session in list(self.over_soft_limit):
@@ -213,16 +182,17 @@ class ClientRegistry:
 
     def dismiss(self, client: Client) -> None:
         """As `kill`, but the client whose command runs gets its reply."""
-        if client.id == self.current:
+        if client.id == self.traffic.current:
             client.close_after_reply()
         else:
             self.kill(client)
 
     def pause(self, until_ms: int, *, writes_only: bool) -> None:
         """As in Redis a second pause only ever prolongs and widens the first."""
-        self.pause_writes_only = writes_only and (self.pause_writes_only or not self.paused)
-        self.paused_until_ms = max(until_ms, self.paused_until_ms if self.paused else 0)
-        self.paused = True
+        paused = self.traffic.paused
+        self.pause_writes_only = writes_only and (self.pause_writes_only or not paused)
+        self.paused_until_ms = max(until_ms, self.paused_until_ms if paused else 0)
+        self.traffic.paused = True
         self.dispatcher.end_turn()
         if self.pause_timer is not None:
             self.pause_timer.cancel()
@@ -248,7 +218,7 @@ class ClientRegistry:
         if self.pause_timer is not None:
             self.pause_timer.cancel()
             self.pause_timer = None
-        self.paused = False
+        self.traffic.paused = False
         for session in self.sessions.values():
             if session.held:
                 self.loop.call_soon(session.go_on)

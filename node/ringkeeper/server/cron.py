@@ -53,7 +53,7 @@ class Cron:
             return
         self.rounds += 1
         self.node.peak_bytes = max(self.node.peak_bytes, self.node.used_bytes)
-        if self.active_expiry and not self.node.clients.paused:
+        if self.active_expiry and not self.node.clients.traffic.paused:
             self.expire()
         self.node.freeing.start()
         self.node.clients.close_slow()

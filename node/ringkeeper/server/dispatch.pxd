@@ -1,4 +1,6 @@
 # The fields, and what sessions call without going through Python.
+from ringkeeper.commands.context cimport Context
+
 
 cdef class Dispatcher:
     cdef readonly dict commands
@@ -9,7 +11,7 @@ cdef class Dispatcher:
     cdef public bint counts_durations
     cdef public long long mark
     cdef readonly long long processed
-    cdef long long turn_ends
+    cdef public long long turn_ends
     cdef readonly object last
     cdef public list changes
     cdef public object effects
@@ -18,4 +20,7 @@ cdef class Dispatcher:
     cdef public object permission
     cdef set reported
 
-    cpdef bint execute(self, object session, object context, list args, bytearray out, bint restricted=*) except -1
+    cpdef bint execute(self, object session, Context context, list args, bytearray out, bint restricted=*) except -1
+
+
+cdef long long nanoseconds() noexcept

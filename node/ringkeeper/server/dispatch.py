@@ -20,14 +20,17 @@ from ringkeeper.commands.table import Arguments, Command, Reply
 from ringkeeper.resp.values import Raw, ReplyError
 
 if not cython.compiled:
+    from ringkeeper.commands.context import Context
+    from ringkeeper.resp.reader import remember
     from ringkeeper.resp.writer import write
 else:
     from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
     from cython.cimports.posix.time import CLOCK_MONOTONIC, clock_gettime, timespec
+    from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.resp.reader import remember  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.resp.writer import write  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
-    from ringkeeper.commands.context import Context
     from ringkeeper.server.session import Session
     from ringkeeper.store.keyspace import Change
 
@@ -171,7 +174,9 @@ class Dispatcher:
             entry = self.commands[name] = Entry(command)
             if command.subcommands:
                 entry.subentries = {word: Entry(subcommand) for word, subcommand in command.subcommands.items()}
-            self.entries[name] = self.entries[name.upper()] = entry
+            for word in (name, name.upper()):
+                self.entries[word] = entry
+                remember(word)
         self.on_slow: Any = None
         """Called with session, command, words and nanoseconds when a command took `slower_than` or longer."""
         self.slower_than = ENDLESS
@@ -212,11 +217,6 @@ class Dispatcher:
         self.errors.clear()
         self.processed = 0
 
-    def begin_turn(self, now: int, length: int) -> None:
-        """A session begins to execute: the time, and how long it may, in nanoseconds."""
-        self.mark = now
-        self.turn_ends = now + length
-
     @property
     def turn_over(self) -> bool:
         return bool(self.mark > self.turn_ends)
@@ -249,22 +249,22 @@ class Dispatcher:
             reply = entry.function(context, args)
             if entry.blocking and type(reply) is Blocked:
                 if session.executing:
-                    write(out, reply.in_transaction, session.protocol)
+                    write(out, reply.in_transaction, context.protocol)
                 else:
                     self.waiting.enter(session, entry, args, reply)
                 reply = NOTHING
             if type(reply) is ReplyError:
                 entry.failed += 1
                 self.count(reply)
-            write(out, reply, session.protocol)
+            write(out, reply, context.protocol)
         except ReplyError as error:
             entry.failed += 1
             self.count(error)
-            write(out, error, session.protocol)
+            write(out, error, context.protocol)
         except Exception as error:
             del out[length:]
             entry.failed += 1
-            write(out, self.internal_error(entry.command, error), session.protocol)
+            write(out, self.internal_error(entry.command, error), context.protocol)
         if self.changes:
             self.effects.tell(session)
         entry.calls += 1

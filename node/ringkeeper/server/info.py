@@ -212,8 +212,8 @@ def stats(node: Node) -> Fields:
     yield "unexpected_error_replies", 0
     yield "total_error_replies", sum(node.dispatcher.errors.values())
     yield "dump_payload_sanitizations", node.dispatcher.commands[b"restore"].calls
-    yield "total_reads_processed", node.clients.reads
-    yield "total_writes_processed", node.clients.writes
+    yield "total_reads_processed", node.clients.traffic.reads
+    yield "total_writes_processed", node.clients.traffic.writes
     yield "io_threaded_reads_processed", 0
     yield "io_threaded_writes_processed", 0
     yield "reply_buffer_shrinks", 0
@@ -246,8 +246,8 @@ def traffic(node: Node) -> Fields:
     yield "total_connections_received", registry.connections_received
     yield "total_commands_processed", node.dispatcher.processed
     yield "instantaneous_ops_per_sec", round(rates.get("commands"))
-    yield "total_net_input_bytes", registry.bytes_in
-    yield "total_net_output_bytes", registry.bytes_out
+    yield "total_net_input_bytes", registry.traffic.bytes_in
+    yield "total_net_output_bytes", registry.traffic.bytes_out
     yield "total_net_repl_input_bytes", 0
     yield "total_net_repl_output_bytes", 0
     yield "instantaneous_input_kbps", f"{rates.get('input') / 1024:.2f}"

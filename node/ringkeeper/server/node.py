@@ -200,7 +200,7 @@ class Node:
         clients.max_clients = config.number("maxclients")
         clients.idle_seconds = config.number("timeout")
         clients.keepalive_seconds = config.number("tcp-keepalive")
-        clients.query_buffer_limit = config.number("client-query-buffer-limit")
+        clients.traffic.query_buffer_limit = config.number("client-query-buffer-limit")
         if "proto-max-bulk-len" in changed:
             clients.longest_bulk = config.number("proto-max-bulk-len")
             for session in clients.all():
@@ -352,14 +352,14 @@ class Node:
 
     def totals(self) -> dict[str, int]:
         """What `rates` follows."""
-        clients = self.clients
-        return {"commands": self.dispatcher.processed, "input": clients.bytes_in, "output": clients.bytes_out}
+        traffic = self.clients.traffic
+        return {"commands": self.dispatcher.processed, "input": traffic.bytes_in, "output": traffic.bytes_out}
 
     def reset_statistics(self) -> None:
         self.dispatcher.reset_statistics()
         clients = self.clients
-        clients.connections_received = clients.rejected_connections = clients.bytes_in = clients.bytes_out = 0
-        clients.reads = clients.writes = clients.output_limit_disconnections = 0
+        clients.connections_received = clients.rejected_connections = clients.output_limit_disconnections = 0
+        clients.traffic.reset_statistics()
         self.cron.expire_ns = self.cron.expire_timeouts = 0
         self.cron.stale_fraction = 0.0
         for keyspace in self.databases:

@@ -18,19 +18,27 @@ from ringkeeper.commands.table import Arguments, Command
 from ringkeeper.resp.values import ProtocolError, ReplyError
 
 if not cython.compiled:
-    from ringkeeper.resp.writer import write
+    from ringkeeper.commands.context import Context
+    from ringkeeper.resp.reader import CommandReader
+    from ringkeeper.resp.writer import clear, write
     from ringkeeper.server.dispatch import Dispatcher
+    from ringkeeper.server.traffic import Sender, Traffic, send_at_once
 else:
-    from cython.cimports.ringkeeper.resp.writer import write  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.resp.reader import CommandReader  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.resp.writer import clear, write  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.server.dispatch import Dispatcher  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.server.traffic import (  # type: ignore[no-redef]
+        Sender,
+        Traffic,
+        send_at_once,
+    )
 
 if TYPE_CHECKING:
     from ringkeeper.server.clients import ClientRegistry
 
 log = logging.getLogger(__name__)
 
-COMMANDS_AT_ONCE = cython.declare(cython.Py_ssize_t, 256)
-"""Cut from the input in one go."""
 COMMANDS_PER_TURN = cython.declare(cython.Py_ssize_t, 1000)
 FLUSH_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
 """Replies are handed to the transport when so many have come together, or else when the loop has gone round."""
@@ -43,17 +51,19 @@ LOW_WATER = 256 * 1024
 
 @cython.final
 @cython.cclass
-class Session:
+class Session(Sender):
     """An asyncio protocol, and the `Client` that commands see."""
 
     clients = cython.declare(object, visibility="readonly")
     dispatcher = cython.declare(Dispatcher, visibility="readonly")
-    context = cython.declare(object, visibility="readonly")
+    traffic: Traffic
+    context = cython.declare(Context, visibility="readonly")
     transport = cython.declare(object, visibility="readonly")
-    reader = cython.declare(object, visibility="readonly")
+    descriptor: cython.int
+    behind: cython.bint
+    reader = cython.declare(CommandReader, visibility="readonly")
     out: bytearray
-    batch: list[Arguments]
-    position: cython.Py_ssize_t
+    postponed: Arguments | None
     closing = cython.declare(cython.bint, visibility="public")
     writing_paused: cython.bint
     reading_paused: cython.bint
@@ -73,7 +83,6 @@ class Session:
     name = cython.declare(object, visibility="public")
     library_name = cython.declare(object, visibility="public")
     library_version = cython.declare(object, visibility="public")
-    protocol = cython.declare(object, visibility="public")
     read_only = cython.declare(cython.bint, visibility="public")
     asking = cython.declare(cython.bint, visibility="public")
     _reply_mode: str
@@ -100,17 +109,21 @@ class Session:
     def __init__(self, clients: ClientRegistry) -> None:
         self.clients = clients
         self.dispatcher = clients.dispatcher
+        self.traffic = clients.traffic
         self.context = clients.make_context(self)
         self.transport = None
+        self.descriptor = -1
+        """Of the socket, while it is open and may be written to without the transport."""
+        self.behind = False
+        """The transport holds bytes that the socket has not taken: what comes next must go behind them."""
         self.id = 0
         self.address = ""
         self.local_address = ""
         self.is_local = False
         self.reader = clients.make_reader()
         self.out = bytearray()
-        self.batch = []
-        """Commands that were read, of which those from `position` on wait to be executed."""
-        self.position = 0
+        self.postponed = None
+        """The command that `held` speaks of."""
         self.closing = False
         self.writing_paused = False
         """The client does not take what it was sent."""
@@ -166,11 +179,13 @@ class Session:
         if refusal := self.clients.admit(self):
             transport.write(refusal)
             self.close()
+        elif cython.compiled:
+            self.descriptor = self.file_descriptor()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
         self.closing = True
-        self.batch = []
-        self.position = 0
+        self.descriptor = -1
+        self.postponed = None
         self.clients.forget(self)
         # The cycle that every session is in; see `spare_the_collector` in server/__main__.py.
         self.context.client = None
@@ -182,8 +197,8 @@ class Session:
     def data_received(self, data: bytes) -> None:
         if self.closing:
             return
-        self.clients.bytes_in += len(data)
-        self.clients.reads += 1
+        self.traffic.bytes_in += len(data)
+        self.traffic.reads += 1
         self.reader.feed(data)
         self.run()
 
@@ -204,8 +219,9 @@ class Session:
 
     def run(self) -> None:
         """Execute what has been read, until nothing whole is left or something says wait; then answer."""
-        self.clients.start_batch(self.id)
-        self.last_active = self.clients.clock.now_ms
+        traffic: Traffic = self.traffic
+        traffic.begin_turn(self.id)
+        self.last_active = traffic.clock.now_ms
         self.held = False
         self.running = True
         try:
@@ -214,58 +230,58 @@ class Session:
             self.refuse(error)
         self.running = False
         self.last_command = self.dispatcher.last
-        self.clients.current = 0
+        traffic.current = 0
         if self.closing:
             self.flush()
             self.transport.close()
         else:
-            if self.out:
+            if len(self.out):
                 self.send_soon()
             self.steer_reading()
 
     @cython.cfunc
-    def execute_batch(self) -> cython.void:
+    @cython.exceptval(-1)
+    def execute_batch(self) -> cython.int:
         """Raises `ProtocolError` behind the commands before the fault."""
         dispatcher: Dispatcher = self.dispatcher
-        clients = self.clients
-        context = self.context
+        context: Context = self.context
+        reader: CommandReader = self.reader
         # A pause that a command of this batch begins ends the turn.
-        paused: cython.bint = clients.paused and self.peer is None
+        paused: cython.bint = self.traffic.paused and self.peer is None
         turn_over: cython.bint
         executed: cython.int = 0
         while not self.closing and self.wait is None:
-            if self.position == len(self.batch):
-                self.batch = self.reader.take(COMMANDS_AT_ONCE)
-                self.position = 0
-                if not self.batch:
-                    return
-            args: list[bytes] = self.batch[self.position]
-            if paused and clients.holds_back(args):
+            args: Arguments | None = reader.next() if self.postponed is None else self.postponed
+            if args is None:
+                return 0
+            if paused and self.clients.holds_back(args):
+                self.postponed = args
                 self.held = True
-                return
-            self.position += 1
+                return 0
+            self.postponed = None
             length: cython.Py_ssize_t = len(self.out)
             if self.silent and self._reply_mode == "skip":
                 self._reply_mode = "skipping"
             if self.unusual:
-                turn_over = clients.modes.execute(self, args, self.out)
+                turn_over = self.clients.modes.execute(self, args, self.out)
             else:
                 turn_over = dispatcher.execute(self, context, args, self.out, self.restricted)
             if self.silent:
                 del self.out[length:]
                 if self._reply_mode == "skipping":
                     self.reply_mode = "on"
-            if self.deferred:
+            if len(self.deferred):
                 self.out += self.deferred
                 self.deferred = bytearray()
             if len(self.out) >= FLUSH_BYTES:
                 self.flush()
                 if self.writing_paused:
-                    return
+                    return 0
             executed += 1
             if turn_over or executed == COMMANDS_PER_TURN:
                 self.yield_turn()
-                return
+                return 0
+        return 0
 
     def trust(self) -> None:
         """Let the reader put its limits on strangers upon this client, as long as it is one."""
@@ -285,39 +301,54 @@ class Session:
         stop: cython.bint = self.writing_paused or self.scheduled or self.held
         if self.wait is not None:
             # Go on reading, though not without end: who waits must be seen to leave.
-            stop = self.reader.buffered > READ_WHILE_WAITING
+            stop = self.reader.size() > READ_WHILE_WAITING
         if stop != self.reading_paused:
             self.reading_paused = stop
             if stop:
                 self.transport.pause_reading()
             else:
                 self.transport.resume_reading()
-        queued = 0 if self.transaction is None else self.transaction.size
-        if self.reader.buffered + queued > self.clients.query_buffer_limit:
+        kept: cython.longlong = self.reader.size()
+        if self.transaction is not None:
+            kept += self.transaction.size
+        if kept > self.traffic.query_buffer_limit:
             log.warning("Closing client that reached max query buffer length: %s", self.describe())
             self.close()
 
     def send_soon(self) -> None:
+        """Write when all others that are ready have run too."""
         if not self.sending:
             self.sending = True
-            self.clients.send_soon(self)
+            self.traffic.send_soon(self)
 
+    @cython.ccall
     def send(self) -> None:
+        """Called when the loop has gone round."""
         self.sending = False
         if not self.closing:
             self.flush()
             if self.writing_paused and not self.closing:
                 self.steer_reading()
 
+    @cython.ccall
     def flush(self) -> None:
-        if not self.out:
+        """Write: to the socket itself what it takes at once, which is nearly always all; to the transport the rest."""
+        size: cython.Py_ssize_t = len(self.out)
+        if size == 0:
             return
-        out = self.out
-        self.out = bytearray()
-        self.clients.bytes_out += len(out)
-        self.clients.writes += 1
-        self.transport.write(out)
-        self.check_output_limits()
+        self.traffic.bytes_out += size
+        self.traffic.writes += 1
+        if self.behind:
+            self.behind = self.transport.get_write_buffer_size() > 0
+        sent: cython.Py_ssize_t = 0
+        if self.descriptor >= 0 and not self.behind:
+            sent = send_at_once(self.descriptor, self.out)
+        if sent < size:
+            self.behind = True
+            self.transport.write(bytes(self.out[sent:] if sent else self.out))
+        clear(self.out)
+        if self.behind or self.pushed or self.over_soft_limit_since != 0.0:
+            self.check_output_limits()
 
     def check_output_limits(self) -> None:
         """Close a client that leaves too much lying: more than the hard limit, or than the soft one for too long.
@@ -362,13 +393,13 @@ class Session:
         length: cython.Py_ssize_t
         if self.running:
             length = len(self.deferred)
-            write(self.deferred, message, self.protocol)
+            write(self.deferred, message, self.context.protocol)
             self.pushed += len(self.deferred) - length
             if len(self.deferred) >= FLUSH_BYTES:
                 self.check_output_limits()
             return
         length = len(self.out)
-        write(self.out, message, self.protocol)
+        write(self.out, message, self.context.protocol)
         self.pushed += len(self.out) - length
         self.send_soon()
         if len(self.out) >= FLUSH_BYTES:
@@ -379,7 +410,7 @@ class Session:
         if self.closing:
             return
         if self.reply_mode == "on":
-            write(self.out, reply, self.protocol)
+            write(self.out, reply, self.context.protocol)
         self.clients.loop.call_soon(self.go_on)
 
     def refuse(self, error: ProtocolError) -> None:
@@ -387,7 +418,7 @@ class Session:
         log.info("Protocol error (%s) from client: %s", error, self.describe())
         reply = ReplyError(f"ERR Protocol error: {error}")
         self.dispatcher.count(reply)
-        write(self.out, reply, self.protocol)
+        write(self.out, reply, self.context.protocol)
         self.closing = True
 
     def close(self) -> None:
@@ -405,7 +436,7 @@ class Session:
         self.clients.let_go(self)
         self.context.access.welcome(self)
         self.name = b""
-        self.protocol = 2
+        self.context.protocol = 2
         self.read_only = False
         self.asking = False
         self.reply_mode = "on"
@@ -430,6 +461,15 @@ class Session:
     def reply_mode(self, mode: str) -> None:
         self._reply_mode = mode
         self.silent = mode != "on"
+
+    @property
+    def protocol(self) -> int:
+        """Of its replies: 2 or 3."""
+        return int(self.context.protocol)
+
+    @protocol.setter
+    def protocol(self, version: int) -> None:
+        self.context.protocol = version
 
     @property
     def no_touch(self) -> bool:
@@ -465,7 +505,7 @@ class Session:
         buffered = 0 if self.closing else self.transport.get_write_buffer_size()
         subscribed = {kind: len(self.subscriptions.get(kind, ())) for kind in ("channel", "pattern", "shard")}
         queued = self.transaction
-        command = self.dispatcher.last if self.id == self.clients.current else self.last_command
+        command = self.dispatcher.last if self.id == self.traffic.current else self.last_command
         return (
             f"id={self.id} addr={self.address} laddr={self.local_address} fd={self.file_descriptor()}"
             f" name={self.name.decode('utf-8', 'replace')} age={int(now - self.connected_at) // 1000}"

@@ -1,0 +1,118 @@
+"""What goes through all sessions: the clocks they go by, the rounds in which they write, the bytes of both directions.
+
+A *round* begins with the first session that has something to do, and ends when the event loop has gone round: by then
+every other session that was ready has run too. Then all write at once, so that the clients' side works through all
+replies at once as well, instead of being woken for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import time_ns
+
+import cython
+
+if not cython.compiled:
+    from ringkeeper.server.dispatch import Dispatcher, nanoseconds
+    from ringkeeper.store.keyspace import Clock
+else:
+    from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
+    from cython.cimports.posix.time import CLOCK_REALTIME, clock_gettime, timespec
+    from cython.cimports.ringkeeper.server.dispatch import Dispatcher, nanoseconds  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.server.traffic import MSG_DONTWAIT, MSG_NOSIGNAL, send
+    from cython.cimports.ringkeeper.store.keyspace import Clock  # type: ignore[no-redef]
+
+TURN = cython.declare(cython.longlong, 5_000_000)
+"""Nanoseconds: a session that has executed for longer lets the others run before it goes on."""
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def wall_nanoseconds() -> cython.longlong:
+    """Of `time.time_ns`."""
+    if not cython.compiled:
+        return time_ns()
+    now = cython.declare(timespec)
+    clock_gettime(CLOCK_REALTIME, cython.address(now))
+    return now.tv_sec * 1_000_000_000 + now.tv_nsec
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def send_at_once(descriptor: cython.int, data: bytearray) -> cython.Py_ssize_t:
+    """Hand to a socket what it takes of the data without waiting: how many bytes. In the pure form, none.
+
+    Whatever goes wrong goes wrong again for the transport, which gets the rest, and knows what to do.
+    """
+    if not cython.compiled:
+        return 0
+    sent: cython.Py_ssize_t = send(descriptor, PyByteArray_AS_STRING(data), len(data), MSG_DONTWAIT | MSG_NOSIGNAL)
+    return max(sent, 0)
+
+
+@cython.cclass
+class Sender:
+    """Somebody who may have something to write."""
+
+    def send(self) -> None:
+        """Write it."""
+        raise NotImplementedError
+
+
+@cython.final
+@cython.cclass
+class Traffic:
+    """One a node."""
+
+    def __init__(self, *, dispatcher: Dispatcher, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+        self.dispatcher = dispatcher
+        self.clock = clock
+        self.loop = loop
+        self.end_round = self.end
+        self.unsent: list[Sender] = []
+        """With bytes that will be written when the round ends."""
+        self.in_round = False
+        self.wall = self.began = 0
+        """When the round began, by the wall and by the clock that is never set: nanoseconds."""
+        self.current = 0
+        """The id of the session whose commands run, or 0."""
+        self.paused = False
+        """CLIENT PAUSE."""
+        self.query_buffer_limit = 1 << 30
+        self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.reads = 0
+        self.writes = 0
+
+    def begin_turn(self, session_id: cython.longlong) -> None:
+        """A session begins to execute. One look at one clock tells both: the wall's is asked once a round."""
+        now: cython.longlong = nanoseconds()
+        self.current = session_id
+        if not self.in_round:
+            self.begin_round(now)
+        self.clock.now_ms = (self.wall + now - self.began) // 1_000_000
+        self.dispatcher.mark = now
+        self.dispatcher.turn_ends = now + TURN
+
+    def send_soon(self, sender: Sender) -> None:
+        if not self.in_round:
+            self.begin_round(nanoseconds())
+        self.unsent.append(sender)
+
+    @cython.cfunc
+    def begin_round(self, now: cython.longlong) -> None:
+        self.in_round = True
+        self.began = now
+        self.wall = wall_nanoseconds()
+        self.loop.call_soon(self.end_round)
+
+    def end(self) -> None:
+        sender: Sender
+        unsent = self.unsent
+        self.unsent = []
+        self.in_round = False
+        for sender in unsent:
+            sender.send()
