@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 import redis
 from differential.compare import Peer
+from members import Members, http, member
 from real_redis import real_redis
 from server_process import serving
+
+from ringkeeper.cluster.settings import Settings, encode
+from ringkeeper.cluster.topology import Shard, Topology
+from ringkeeper.store.namespaces import Namespace
 
 TEXT = '[{"prefix": "session:", "maxMemory": "64Mi", "defaultTTL": "30m"}, {"prefix": "s", "eviction": "allkeys-lfu"}]'
 CANONICAL = (
@@ -91,3 +96,46 @@ def test_the_policies_beyond_redis_are_taken(tmp_path: Path, policy: str) -> Non
     with serving(tmp_path, "--maxmemory-policy", policy) as server:
         assert server.client().config_get("maxmemory-policy") == {"maxmemory-policy": policy}
         assert server.client().info("memory")["maxmemory_policy"] == policy
+
+
+def test_an_operator_hands_settings_to_a_node_that_runs(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret")
+    with serving(tmp_path, "--admin-token-file", str(tmp_path / "token")) as server:
+
+        def hand(document: object, token: str | None = "secret") -> tuple[int, str]:
+            return http(server, "/control/settings", token=token, body=document, method="PUT")
+
+        def digest() -> str:
+            return str(json.loads(http(server, "/control/state", token="secret")[1])["settings"])
+
+        assert digest() == Settings().digest
+        wanted = Settings("allkeys-lfu", (Namespace(b"a:", 4096, "noeviction", 1000, 60_000), Namespace(b"b:")))
+        assert hand(encode(wanted, 3), token=None)[0] == 401
+        assert digest() == Settings().digest
+        assert hand(encode(wanted, 3)) == (200, json.dumps({"settings": wanted.digest}))
+        assert digest() == wanted.digest
+        client = server.client()
+        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "allkeys-lfu"}
+        assert [each["prefix"] for each in json.loads(client.config_get("namespaces")["namespaces"])] == ["a:", "b:"]
+        status, text = hand({"leader": 3, "eviction": "lru", "namespaces": []})
+        assert (status, "eviction: must be one of noeviction" in text) == (400, True)
+        assert hand(b"{")[0] == 400
+        assert digest() == wanted.digest, "what cannot be used changes nothing"
+        client.config_set("maxmemory-policy", "noeviction")
+        assert digest() != wanted.digest, "the operator sees what somebody set"
+
+
+def test_settings_of_a_leader_that_was_succeeded_are_refused(tmp_path: Path) -> None:
+    with serving(tmp_path, *member(tmp_path, 0)) as node:
+        only = Members([node])
+        topology = only.topology(3, shards=(), owners=())
+        shards = (Shard(0, 1, topology.nodes[0].id),)
+        assert only.push(0, Topology("c", "uid", 3, 5, 100, topology.nodes, shards, (0,) * 16384))[0] == 200
+
+        def hand(leader: int) -> tuple[int, str]:
+            document = encode(Settings("allkeys-lru"), leader)
+            return http(node, "/control/settings", token="token", body=document, method="PUT")
+
+        status, text = hand(4)
+        assert (status, "obeyed leader 5" in text) == (409, True)
+        assert hand(5)[0] == hand(6)[0] == 200

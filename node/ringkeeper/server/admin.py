@@ -8,6 +8,7 @@
 | `GET /control/state`        | what this node is, as JSON |
 | `GET /control/topology`     | the topology it holds; 404 none, 304 epoch not above `If-None-Match` |
 | `PUT /control/topology`     | 200 taken (on disk) or held already; 409 refused; 400 not one; 413 long |
+| `PUT /control/settings`     | 200 in force; 409 of a leader that was succeeded; 400 not one; 413 long |
 
 `/control/` needs `Authorization: Bearer TOKEN`, the token being the content of `admin-token-file`.
 """
@@ -24,6 +25,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from ringkeeper.cluster.settings import Settings, SettingsError, digest_of
+from ringkeeper.cluster.settings import decode as decode_settings
 from ringkeeper.cluster.topology import Topology, TopologyError, decode
 from ringkeeper.server.membership import TopologyRefusedError
 from ringkeeper.server.metrics import CONTENT_TYPE, render
@@ -46,7 +49,7 @@ WRONG_TOKEN = "send 'Authorization: Bearer TOKEN', where TOKEN is the content of
 
 
 class AdminApi:
-    """The handlers. Reads the node; changes nothing but the topology."""
+    """The handlers. Reads the node; changes nothing but the topology and the settings."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -60,6 +63,7 @@ class AdminApi:
         application.router.add_get("/control/state", self.state)
         application.router.add_get("/control/topology", self.topology)
         application.router.add_put("/control/topology", self.put_topology)
+        application.router.add_put("/control/settings", self.put_settings)
         return application
 
     @web.middleware
@@ -99,6 +103,7 @@ class AdminApi:
             "keys": sum(len(keyspace) for keyspace in node.databases),
             "slotsServed": membership.slots_served,
             "usedMemory": node.used_bytes,
+            "settings": digest_of(node.config.values),
             "version": node.version,
             "uptimeSeconds": round(time.monotonic() - node.started, 3),
             "clusterUid": membership.cluster_uid or (topology.uid if topology else ""),
@@ -131,6 +136,30 @@ class AdminApi:
             log.error("Cannot keep the topology in %s: %s", self.membership.file, error.strerror)
             return web.json_response({"error": f"{self.membership.file}: {error.strerror}"}, status=500)
         return web.json_response({"epoch": epoch})
+
+    async def put_settings(self, request: web.Request) -> web.Response:
+        """They are kept by who sends them: a node that starts is told them again."""
+        try:
+            settings, leader = await asyncio.to_thread(read_settings, await request.read())
+        except SettingsError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        topology = self.membership.topology
+        if topology is not None and leader < topology.leader:
+            reason = f"these settings are of leader {leader}; this node has obeyed leader {topology.leader}"
+            return web.json_response({"error": reason}, status=409)
+        self.node.config.set(list(settings.directives().items()))
+        log.info("Settings of leader %d: eviction %s, %d namespaces", leader, settings.eviction,
+                 len(settings.namespaces))  # fmt: skip
+        return web.json_response({"settings": digest_of(self.node.config.values)})
+
+
+def read_settings(data: bytes) -> tuple[Settings, int]:
+    """Raises `SettingsError`."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"settings: not JSON: {error}") from None
+    return decode_settings(document)
 
 
 def read_document(data: bytes) -> Topology:
