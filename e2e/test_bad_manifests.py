@@ -19,6 +19,12 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"vnodesPerShard": 0}, "spec.vnodesPerShard"),
     ({"memroy": "1Gi"}, "spec.memroy"),
     ({"auth": {"secretNam": "x"}}, "spec.auth.secretNam"),
+    ({"eviction": "lru"}, "spec.eviction"),
+    ({"namespaces": [{"prefix": ""}]}, "spec.namespaces[0].prefix"),
+    ({"namespaces": [{"prefix": "a"}, {"prefix": "a"}]}, "spec.namespaces[1]"),
+    ({"namespaces": [{"prefix": "a", "maxMemory": "lots"}]}, "spec.namespaces[0].maxMemory"),
+    ({"namespaces": [{"prefix": "a", "defaultTTL": "2h", "maxTTL": "1h"}]}, "spec.namespaces[0]"),
+    ({"memory": "1Mi", "namespaces": [{"prefix": "a", "maxMemory": "2Mi"}]}, "maxMemory"),
 ]
 
 

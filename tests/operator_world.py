@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from ringkeeper.cluster import member
+from ringkeeper.cluster.settings import Settings
 from ringkeeper.cluster.topology import Topology, node_id
 from ringkeeper_operator.decide import decide
 from ringkeeper_operator.model import (
@@ -18,6 +19,7 @@ from ringkeeper_operator.model import (
     NodeReport,
     Observed,
     ObservedNode,
+    PushSettings,
     PushTopology,
     Refuse,
     Spec,
@@ -64,6 +66,7 @@ class FakeNode:
     keys: int = 0
     reachable: bool = True
     routed: bool = True
+    settings: Settings = field(default_factory=Settings)
 
     def standing(self) -> member.Standing:
         return member.standing(self.held, id_=self.id, run_id=self.run_id)
@@ -83,6 +86,7 @@ class FakeNode:
             slots_served=owned,
             used_memory=0,
             version="test",
+            settings=self.settings.digest,
         )
 
     def observed(self) -> ObservedNode:
@@ -127,6 +131,8 @@ class World:
     """Shard and term -> the run that was appointed or served in it."""
     numbers: itertools.count[int] = field(default_factory=itertools.count)
     started: int = 0
+    configured: Settings = field(default_factory=Settings)
+    """What nodes find when they start."""
 
     def __post_init__(self) -> None:
         self.others = {"Service/ring-nodes": "absent", "ConfigMap/ring-config": "absent"}
@@ -144,12 +150,25 @@ class World:
             id=node_id(self.spec.uid, name),
             address=f"10.0.0.{number % 250 + 1}",
             run_id=f"run-{number}",
+            settings=self.configured,
         )
 
     def restart(self, shard: int) -> None:
         """The process ended and started again; the disk is kept, the data is not."""
         if node := self.node(shard):
             node.run_id, node.keys, node.phase = f"run-{next(self.numbers)}", 0, "starting"
+            node.settings = self.configured
+
+    def change_settings(self, settings: Settings) -> None:
+        """The manifest asks for others; so the ConfigMap drifts that nodes start from."""
+        if settings != self.spec.settings:
+            self.spec = replace(self.spec, settings=settings)
+            self.others["ConfigMap/ring-config"] = "drifted"
+
+    def set_by_hand(self, shard: int, settings: Settings) -> None:
+        """Somebody's CONFIG SET on a node."""
+        if node := self.node(shard):
+            node.settings = settings
 
     def vanish(self, shard: int) -> None:
         """Nothing is left, not even what would start it again."""
@@ -209,12 +228,17 @@ class World:
         elif isinstance(action, PushTopology):
             for name in action.nodes:
                 self._offer(name, action.topology)
+        elif isinstance(action, PushSettings):
+            for name in action.nodes:
+                self._hand(name, action)
         self.check()
 
     def _make(self, piece: str) -> None:
         kind, _, name = piece.partition("/")
         if kind != "Process":
             self.others[piece] = "current"
+            if piece == "ConfigMap/ring-config":
+                self.configured = self.spec.settings
         elif name not in self.nodes:
             self.start(int(name.split("-")[1]))
 
@@ -232,6 +256,13 @@ class World:
             return
         if member.refusal(node.held, topology, cluster_uid=self.spec.uid) is None:
             node.held = topology
+
+    def _hand(self, name: str, action: PushSettings) -> None:
+        node = self.nodes.get(name)
+        if node is None or node.phase != "running" or not node.reachable:
+            return
+        if node.held is None or action.topology.leader >= node.held.leader:
+            node.settings = action.settings
 
     # --- what must hold
 

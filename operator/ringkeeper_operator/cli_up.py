@@ -18,6 +18,7 @@ from typing import IO
 import click
 
 from ringkeeper_operator import manifest
+from ringkeeper_operator.cli_change import change_running
 from ringkeeper_operator.cli_common import BAD_INPUT, fail, name_option, named, spec_of
 from ringkeeper_operator.cli_preflight import check_ports, check_running, place_for
 from ringkeeper_operator.manifest import Manifest, ManifestError
@@ -38,10 +39,12 @@ def up(file: str, name: str | None, base_port: int, data: str | None, detach: bo
     """Start the cluster of a manifest as processes on this machine.
 
     The same file as for `kubectl apply`. Nodes listen on 127.0.0.1 alone. Without --detach the cluster lives until
-    Ctrl-C.
+    Ctrl-C. For a cluster that is up, another `eviction` or other `namespaces` are handed to its nodes.
     """
     text, source = read(file)
     loaded, cluster_name = load(text, source, name)
+    if change_running(loaded, cluster_name, text, data):
+        return
     folder = place_for(cluster_name, data)
     spec = manifest.spec_of(named(loaded.cluster, cluster_name), uid=folder.uid)
     password = password_of(loaded, spec)
@@ -169,7 +172,10 @@ def run_here(folder: ClusterFolder, spec: Spec) -> None:
     def tell(action: Action) -> None:
         click.echo(f"  {action.message}", err=True)
 
-    asyncio.run(supervise(folder, spec, tell=tell, ready=lambda: click.echo(farewell(folder, spec, here=True))))
+    def ready() -> None:
+        click.echo(farewell(folder, spec, here=True))
+
+    asyncio.run(supervise(folder, spec, read=lambda: spec_of(folder), tell=tell, ready=ready))
     folder.remove()
     click.echo(f"{folder.name} is down; nothing of it is left.", err=True)
 
@@ -199,4 +205,4 @@ def supervise_command(name: str, data: str, lock: int) -> None:
     os.set_inheritable(lock, False)
     with open(lock, "r+") as held:
         folder.sign(held)
-        asyncio.run(supervise(folder, spec_of(folder)))
+        asyncio.run(supervise(folder, spec_of(folder), read=lambda: spec_of(folder)))

@@ -3,6 +3,7 @@
 Level-triggered: whatever was done before, each call starts from the present state, and applying its actions again and
 again converges. The order of the planners is the order of urgency. Those that serve clients at once (leadership,
 appointment, push) come before the pieces, so that an object which cannot be applied keeps no restarted master waiting.
+Settings come late: nothing else waits for a node that refuses them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ringkeeper_operator.plan.push import push_topology
 from ringkeeper_operator.plan.readiness import await_nodes
 from ringkeeper_operator.plan.recover import rebuild_lost_topology, refuse_foreign_topology
 from ringkeeper_operator.plan.refuse import refuse_changed_shards, with_running_shards
+from ringkeeper_operator.plan.settings import push_settings
 
 Planner = Callable[[Spec, Observed], Action | None]
 
@@ -29,6 +31,7 @@ PLANNERS: tuple[Planner, ...] = (
     push_topology,
     apply_pieces,
     bootstrap,
+    push_settings,
     await_nodes,
 )
 

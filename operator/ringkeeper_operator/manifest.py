@@ -12,7 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ringkeeper.cluster.settings import Settings
+from ringkeeper.store.namespaces import Namespace
+from ringkeeper.store.units import parse_duration
 from ringkeeper_operator.model import Scheduling, Spec
+from ringkeeper_operator.node_conf import rendered
 from ringkeeper_operator.quantity import parse_quantity
 from ringkeeper_operator.schema import API_VERSION, DEFAULT_IMAGE, DNS_LABEL, KIND, PATTERN_MEANINGS, ROOT
 from ringkeeper_operator.validation import fill_defaults, problems_of
@@ -21,6 +25,8 @@ from ringkeeper_operator.yaml_reader import YamlProblem, read_documents
 __all__ = ["Manifest", "ManifestError", "ignored_on_laptop", "load", "parse_quantity", "spec_of"]
 
 KINDS = (KIND, "Secret")
+MOST_SETTINGS = 1_000_000
+"""Bytes: a little less than a ConfigMap may have."""
 METADATA = ("name", "namespace", "labels", "annotations")
 SET_BY_SERVER = (
     "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers", "generateName", "generation",
@@ -103,6 +109,7 @@ def spec_of(
         memory=parse_quantity(spec["memory"]),
         port=spec["port"],
         image=spec.get("image") or default_image,
+        settings=_settings(spec),
         image_pull_policy=spec.get("imagePullPolicy"),
         image_pull_secrets=tuple(secret["name"] for secret in spec.get("imagePullSecrets", ())),
         auth_secret=spec.get("auth", {}).get("secretName"),
@@ -127,6 +134,22 @@ def ignored_on_laptop(cluster: Mapping[str, Any]) -> list[str]:
     return (["metadata.namespace"] if (cluster.get("metadata") or {}).get("namespace") else []) + found
 
 
+def _settings(spec: Mapping[str, Any]) -> Settings:
+    """Of a valid spec with its defaults."""
+    return Settings(spec["eviction"], tuple(_namespace(fields) for fields in spec.get("namespaces") or ()))
+
+
+def _namespace(fields: Mapping[str, Any]) -> Namespace:
+    size, shorter, longer = (fields.get(name) for name in ("maxMemory", "defaultTTL", "maxTTL"))
+    return Namespace(
+        prefix=fields["prefix"].encode(),
+        max_memory=parse_quantity(size) if size is not None else 0,
+        policy=fields["eviction"],
+        default_ttl_ms=parse_duration(shorter) if shorter is not None else 0,
+        max_ttl_ms=parse_duration(longer) if longer is not None else 0,
+    )
+
+
 def _spread(spec: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...] | None:
     constraints = spec.get("topologySpreadConstraints")
     return None if constraints is None else tuple(constraints)
@@ -137,7 +160,19 @@ def _cluster_problems(cluster: Mapping[str, Any]) -> list[str]:
     if cluster.get("apiVersion") != API_VERSION:
         problems.append(_wrong_version(cluster.get("apiVersion"), API_VERSION))
     problems += _metadata_problems(cluster)
-    return problems + list(problems_of(dict(cluster), ROOT if not problems else _without_rules()))
+    problems += problems_of(dict(cluster), ROOT if not problems else _without_rules())
+    return problems or _size_problems(fill_defaults(dict(cluster), ROOT)["spec"])
+
+
+def _size_problems(spec: Mapping[str, Any]) -> list[str]:
+    """Of a spec that has no other: whether the settings fit the ConfigMap from which nodes start."""
+    size = len("".join(rendered(_settings(spec).directives())).encode())
+    if size <= MOST_SETTINGS:
+        return []
+    return [
+        f"spec.namespaces: {size} bytes as nodes are told them; must be at most {MOST_SETTINGS}, which a ConfigMap "
+        "holds: declare fewer, or shorter prefixes"
+    ]
 
 
 def _without_rules() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ringkeeper.cluster.settings import Settings
 from ringkeeper.cluster.topology import Topology
 
 ADMIN_PORT_OFFSET = 10000
@@ -46,6 +47,8 @@ class Spec:
     """Bytes: `maxmemory` of each node."""
     port: int
     image: str
+    settings: Settings = field(default_factory=Settings)
+    """What nodes take while they run."""
     image_pull_policy: str | None = None
     image_pull_secrets: tuple[str, ...] = ()
     auth_secret: str | None = None
@@ -79,6 +82,8 @@ class NodeReport:
     slots_served: int
     used_memory: int
     version: str
+    settings: str = ""
+    """The digest of those that it holds; empty if it knows of none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +157,16 @@ class PushTopology(Action):
     """Hand the committed topology to these nodes (names), whose epoch is older."""
 
     topology: Topology
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushSettings(Action):
+    """Hand these settings to these nodes (names), which hold others."""
+
+    settings: Settings
+    topology: Topology
+    """The committed one: which leader hands them out, and where the nodes are."""
     nodes: tuple[str, ...]
 
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from ringkeeper import __version__
+from ringkeeper.store.namespaces import LONGEST_PREFIX, MOST_NAMESPACES
+from ringkeeper.store.policies import NAMESPACE_DEFAULT, NODE_DEFAULT, POLICIES
+from ringkeeper.store.units import DURATION, LONGEST_TEXT
 
 GROUP = "ringkeeper.dev"
 VERSION = "v1alpha1"
@@ -24,8 +27,11 @@ LARGEST = 2**53 - 1
 
 NAME_LENGTH = 40
 """Room for `-SHARD` and the hash that a StatefulSet appends, in the 63 characters of a label."""
+DEFAULT_MEMORY = "256Mi"
 MINIMUM_MEMORY = "1Mi"
 MAXIMUM_MEMORY = "16Ti"
+MINIMUM_NAMESPACE = "1Ki"
+SHORTEST_TTL, LONGEST_TTL = "1ms", "87600h"
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -71,6 +77,43 @@ MEMORY_RULE = {
     "messageExpression": f"string(self) + ' is not allowed; must be {_MEMORY_RANGE}'",
 }
 """Holds the form as well, since a person cannot read a pattern."""
+_NAMESPACE_RANGE = f"bytes, or a quantity such as 64Mi or 2G, from {MINIMUM_NAMESPACE} to {MAXIMUM_MEMORY}"
+NAMESPACE_MEMORY_RULE = {
+    "rule": "type(self) == int ? self >= 1024 && self <= 17592186044416 : "
+    f"self.matches('{MEMORY}') && "
+    f"quantity(self).compareTo(quantity('{MINIMUM_NAMESPACE}')) >= 0 && "
+    f"quantity(self).compareTo(quantity('{MAXIMUM_MEMORY}')) <= 0",
+    "message": f"must be {_NAMESPACE_RANGE}",
+    "messageExpression": f"string(self) + ' is not allowed; must be {_NAMESPACE_RANGE}'",
+}
+_TTL_RANGE = f"a duration such as 250ms, 300s, 5m or 1h30m, from {SHORTEST_TTL} to {LONGEST_TTL}"
+TTL_RULE = {
+    "rule": f"self.matches('{DURATION}') && duration(self) >= duration('{SHORTEST_TTL}') && "
+    f"duration(self) <= duration('{LONGEST_TTL}')",
+    "message": f"must be {_TTL_RANGE}",
+    "messageExpression": f"self + ' is not allowed; must be {_TTL_RANGE}'",
+}
+TTLS_RULE = {
+    "rule": "!has(self.defaultTTL) || !has(self.maxTTL) || "
+    f"!self.defaultTTL.matches('{DURATION}') || !self.maxTTL.matches('{DURATION}') || "
+    "duration(self.maxTTL) >= duration(self.defaultTTL)",
+    "message": "maxTTL must be at least defaultTTL; raise maxTTL or lower defaultTTL",
+    "messageExpression": "'maxTTL is ' + self.maxTTL + '; must be at least defaultTTL, which is ' + self.defaultTTL",
+}
+PREFIX_RULE = {
+    "rule": f"size(bytes(self)) <= {LONGEST_PREFIX}",
+    "message": f"must have at most {LONGEST_PREFIX} bytes as UTF-8",
+}
+_EXCEEDS = (
+    "has(each.maxMemory) && isQuantity(string(each.maxMemory)) && "
+    "quantity(string(each.maxMemory)).isGreaterThan(quantity(string(self.memory)))"
+)
+NAMESPACES_RULE = {
+    "rule": f"!has(self.namespaces) || !isQuantity(string(self.memory)) || !self.namespaces.exists(each, {_EXCEEDS})",
+    "message": "maxMemory of a namespace must not exceed memory, or it could never be reached",
+    "messageExpression": "'maxMemory of a namespace must not exceed memory, which is ' + string(self.memory)",
+}
+"""To name the namespace would cost an API server more than it allows; `validation.py` does."""
 LIMIT_RULE = {
     "rule": "!has(self.resources) || !has(self.resources.limits) || !('memory' in self.resources.limits) || "
     "!isQuantity(string(self.memory)) || "
@@ -156,6 +199,29 @@ SPREAD_CONSTRAINT = fields(
     required=["maxSkew", "topologyKey", "whenUnsatisfiable"],
 )  # fmt: skip
 
+
+def _ruled(rule: dict[str, str]) -> Schema:
+    return {"x-kubernetes-validations": [rule]}
+
+
+NAMESPACE = fields(
+    "The keys that begin with a prefix.",
+    {
+        "prefix": text("What the keys begin with. Of several prefixes the longest one counts.", longest=LONGEST_PREFIX,
+                       minLength=1) | _ruled(PREFIX_RULE),
+        "maxMemory": quantity("What its keys and values may take on each node; above it, keys of this namespace are "
+                              "evicted, of no other. All of them together may have more than `memory`.",
+                              **{"x-kubernetes-validations": [NAMESPACE_MEMORY_RULE]}),
+        "eviction": text("Which of its keys go first.", longest=20, enum=list(POLICIES), default=NAMESPACE_DEFAULT),
+        "defaultTTL": text("What a key that is written without an expiry gets.", longest=LONGEST_TEXT)
+        | _ruled(TTL_RULE),
+        "maxTTL": text("The longest time to live that a key may have; a longer one is shortened.",
+                       longest=LONGEST_TEXT) | _ruled(TTL_RULE),
+    },
+    required=["prefix"],
+    **{"x-kubernetes-validations": [TTLS_RULE]},
+)  # fmt: skip
+
 SPEC = fields(
     "What is wanted. Every field has a default; `spec: {}` is a cluster of three shards.",
     {
@@ -166,7 +232,12 @@ SPEC = fields(
                                   "moves of slots only.", 1, 4096, default=1000, format="int32"),
         "memory": quantity("What the keys and values of one node may take (`maxmemory`), from "
                            f"{MINIMUM_MEMORY} to {MAXIMUM_MEMORY}. Takes effect when a node restarts.",
-                           default="256Mi", **{"x-kubernetes-validations": [MEMORY_RULE]}),
+                           default=DEFAULT_MEMORY, **{"x-kubernetes-validations": [MEMORY_RULE]}),
+        "eviction": text("What a node evicts when its keys and values reach `memory` (`maxmemory-policy`). Nodes take "
+                         "a change while they run.", longest=20, enum=list(POLICIES), default=NODE_DEFAULT),
+        "namespaces": items("Keys with limits of their own, by prefix. Nodes take a change while they run.", NAMESPACE,
+                            MOST_NAMESPACES) | {"x-kubernetes-list-type": "map",
+                                                "x-kubernetes-list-map-keys": ["prefix"]},
         "port": integer("The port for clients; the admin port is 10000 above. Can't be changed. On a laptop "
                         "`--base-port` decides.", 1024, 55535, default=6379, format="int32",
                         **{"x-kubernetes-validations": [PORT_RULE]}),
@@ -201,7 +272,7 @@ SPEC = fields(
         "priorityClassName": text("The pods' priority class.", pattern=DNS_NAME),
     },
     default={},
-    **{"x-kubernetes-validations": [LIMIT_RULE]},
+    **{"x-kubernetes-validations": [LIMIT_RULE, NAMESPACES_RULE]},
 )  # fmt: skip
 
 CONDITION = fields(

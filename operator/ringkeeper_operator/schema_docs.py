@@ -9,17 +9,25 @@ from ringkeeper_operator.schema import (
     API_VERSION,
     KIND,
     LIMIT_RULE,
+    LONGEST_TTL,
     MAXIMUM_MEMORY,
     MEMORY_RULE,
     MINIMUM_MEMORY,
+    MINIMUM_NAMESPACE,
     NAME_FORM_RULE,
     NAME_RULE,
+    NAMESPACE_MEMORY_RULE,
+    NAMESPACES_RULE,
     PATTERN_MEANINGS,
     PORT_RULE,
+    PREFIX_RULE,
     REQUEST_RULE,
     SHARDS_RULE,
+    SHORTEST_TTL,
     SPEC,
     STATUS,
+    TTL_RULE,
+    TTLS_RULE,
     Schema,
 )
 
@@ -48,16 +56,54 @@ Secret of that name and its key `password` must be among them.
 """
 
 MIDDLE = """
+## Namespaces
+
+```yaml
+spec:
+  memory: 2Gi
+  eviction: allkeys-lru
+  namespaces:
+    - prefix: "session:"
+      maxMemory: 512Mi
+      defaultTTL: 30m
+      maxTTL: 24h
+    - prefix: "page:"
+      maxMemory: 1Gi
+      eviction: allkeys-s3-fifo
+```
+
+A key belongs to the namespace with the longest prefix that it begins with; prefixes may overlap. A prefix is compared
+as UTF-8, byte by byte. `maxMemory` is each node's, as `memory` is. It must not exceed `memory`; the sum over all
+namespaces may, since they seldom are full at once: a node that reaches `memory` evicts by `spec.eviction`.
+
+A node that runs alone takes the same list as JSON in the directive `namespaces`
+(`CONFIG SET namespaces '[{"prefix": "session:", "maxMemory": "512Mi"}]'`) and `eviction` as `maxmemory-policy`. On a
+node of a cluster the manifest counts: what somebody sets there otherwise is set back, and an Event says so.
+
 ## What applies when
 
-Pods are never restarted because a manifest changed: `image`, `memory`, `resources`, pod labels and scheduling take
-effect when a pod is made anew, for instance by `kubectl delete pod`. Deleting a pod empties its node, since data is
-held in memory only.
+Pods are never restarted because a manifest changed. `eviction` and `namespaces` are handed to the nodes while they run
+(an Event `SettingsPushed` says to which), and a node that starts later begins with them. `image`, `memory`,
+`resources`, pod labels and scheduling take effect when a pod is made anew, for instance by `kubectl delete pod`.
+Deleting a pod empties its node, since data is held in memory only.
+
+On a laptop, `ringkeeper up -f FILE` with another `eviction` or other `namespaces` changes a cluster that is up.
 """
+
+SUBJECTS = {
+    MEMORY_RULE["rule"]: "memory ",
+    NAMESPACE_MEMORY_RULE["rule"]: "maxMemory of a namespace ",
+    PREFIX_RULE["rule"]: "a prefix ",
+    TTL_RULE["rule"]: "defaultTTL and maxTTL ",
+}
+"""Of the rules that speak of the field that they stand at."""
 
 
 def render() -> str:
-    rules = (NAME_RULE, NAME_FORM_RULE, SHARDS_RULE, PORT_RULE, MEMORY_RULE, LIMIT_RULE, REQUEST_RULE)
+    rules = (
+        NAME_RULE, NAME_FORM_RULE, SHARDS_RULE, PORT_RULE, MEMORY_RULE, LIMIT_RULE, REQUEST_RULE, PREFIX_RULE,
+        NAMESPACE_MEMORY_RULE, NAMESPACES_RULE, TTL_RULE, TTLS_RULE,
+    )  # fmt: skip
     pods_only = ", ".join(f"`{name}`" for name in FOR_PODS_ONLY)
     parts = [
         HEAD,
@@ -65,7 +111,8 @@ def render() -> str:
         *_rows(SPEC, "", defaults=True),
         "\nWithout meaning on a laptop, named there and ignored: " + pods_only + ".\n",
         "\n## Rules\n\n",
-        *(f"- {'memory ' if rule is MEMORY_RULE else ''}{rule['message']}.\n" for rule in rules),
+        *(f"- {SUBJECTS.get(rule['rule'], '')}{rule['message']}.\n" for rule in rules),
+        "- two namespaces must not have the same prefix.\n",
         MIDDLE,
         "\n## Fields of status\n\n| field | type | meaning |\n|---|---|---|\n",
         *_rows(STATUS, "", defaults=False),
@@ -105,6 +152,10 @@ def _allowed(field: Schema, name: str, parent: Schema) -> str:
         text = PATTERN_MEANINGS[field["pattern"]]
     elif MEMORY_RULE in field.get("x-kubernetes-validations", ()):
         text = f"{MINIMUM_MEMORY} to {MAXIMUM_MEMORY}"
+    elif NAMESPACE_MEMORY_RULE in field.get("x-kubernetes-validations", ()):
+        text = f"{MINIMUM_NAMESPACE} to {MAXIMUM_MEMORY}"
+    elif TTL_RULE in field.get("x-kubernetes-validations", ()):
+        text = f"{SHORTEST_TTL} to {LONGEST_TTL}"
     elif "maxProperties" in field or "maxItems" in field:
         text = f"at most {field.get('maxProperties') or field.get('maxItems')} entries"
     else:

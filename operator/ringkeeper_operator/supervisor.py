@@ -4,27 +4,61 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 
 from ringkeeper_operator.model import Action, Spec
 from ringkeeper_operator.runtime import loop
 from ringkeeper_operator.runtime.local import LocalRuntime
-from ringkeeper_operator.runtime.local_folder import ClusterFolder
+from ringkeeper_operator.runtime.local_folder import ClusterFolder, FolderError
 
 log = logging.getLogger(__name__)
+
+
+class ManifestFile:
+    """The spec of the folder's manifest, whose settings `ringkeeper up` may change while the cluster is up."""
+
+    def __init__(self, folder: ClusterFolder, spec: Spec, read: Callable[[], Spec]) -> None:
+        self.folder = folder
+        self.spec = spec
+        self.read = read
+        self.seen = self.version()
+
+    def version(self) -> tuple[int, int] | None:
+        """Another one for each file that was put in its place."""
+        try:
+            status = os.stat(self.folder.path / "manifest.yaml")
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    def current(self) -> Spec | None:
+        """None when the folder is gone. A manifest that cannot be read changes nothing."""
+        if not self.folder.exists():
+            return None
+        if (version := self.version()) != self.seen:
+            self.seen = version
+            try:
+                self.spec = replace(self.spec, settings=self.read().settings)
+            except FolderError as error:
+                log.warning("The manifest stays in force as it was: %s", error)
+        return self.spec
 
 
 async def supervise(
     folder: ClusterFolder,
     spec: Spec,
     *,
+    read: Callable[[], Spec],
     tell: Callable[[Action], None] | None = None,
     ready: Callable[[], None] | None = None,
 ) -> None:
     """Keep the cluster as its manifest says until a signal, or until its folder is gone; then stop its nodes.
 
-    `ready` is called once, when all slots are served. The caller holds the folder's lock (`ClusterFolder.supervised`).
+    `read` reads the manifest anew; `ready` is called once, when all slots are served. The caller holds the folder's
+    lock (`ClusterFolder.supervised`).
     """
     runtime = LocalRuntime(folder, tell)
     stop, wake = asyncio.Event(), asyncio.Event()
@@ -35,7 +69,7 @@ async def supervise(
     events.add_signal_handler(signal.SIGCHLD, wake.set)
     if ready is not None:
         runtime.when_ready = ready
-    work = asyncio.create_task(loop.run(runtime, lambda: spec if folder.exists() else None, wake))
+    work = asyncio.create_task(loop.run(runtime, ManifestFile(folder, spec, read).current, wake))
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)

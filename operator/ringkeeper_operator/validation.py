@@ -11,19 +11,29 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ringkeeper.store.namespaces import LONGEST_PREFIX
+from ringkeeper.store.units import parse_duration
 from ringkeeper_operator.quantity import parse_fraction
 from ringkeeper_operator.schema import (
+    DEFAULT_MEMORY,
     DNS_LABEL,
     LIMIT_RULE,
+    LONGEST_TTL,
     MAXIMUM_MEMORY,
     MEMORY,
     MEMORY_RULE,
     MINIMUM_MEMORY,
+    MINIMUM_NAMESPACE,
     NAME_FORM_RULE,
     NAME_LENGTH,
     NAME_RULE,
+    NAMESPACE_MEMORY_RULE,
+    NAMESPACES_RULE,
     PATTERN_MEANINGS,
+    PREFIX_RULE,
     REQUEST_RULE,
+    TTL_RULE,
+    TTLS_RULE,
     Schema,
 )
 
@@ -33,10 +43,10 @@ ASIDE = frozenset({"status"})
 """Not for people to write; not checked."""
 
 
-def _memory_is_in_range(memory: Any) -> bool:
+def _memory_is_in_range(memory: Any, least: str = MINIMUM_MEMORY) -> bool:
     if not isinstance(memory, int) and not re.search(MEMORY, memory):
         return False
-    return parse_fraction(MINIMUM_MEMORY) <= parse_fraction(memory) <= parse_fraction(MAXIMUM_MEMORY)
+    return parse_fraction(least) <= parse_fraction(memory) <= parse_fraction(MAXIMUM_MEMORY)
 
 
 def _limit_exceeds_memory(spec: Mapping[str, Any]) -> bool:
@@ -49,14 +59,76 @@ def _requests_are_within_limits(resources: Mapping[str, Any]) -> bool:
     return all(parse_fraction(requests[name]) <= parse_fraction(limits[name]) for name in requests.keys() & limits)
 
 
+def _fits_prefix(prefix: str) -> bool:
+    return len(prefix.encode()) <= LONGEST_PREFIX
+
+
+def _ttl_is_in_range(ttl: str) -> bool:
+    milliseconds = _milliseconds(ttl)
+    return milliseconds is not None and 1 <= milliseconds <= parse_duration(LONGEST_TTL)
+
+
+def _ttls_are_in_order(namespace: Mapping[str, Any]) -> bool:
+    shorter, longer = (_milliseconds(namespace.get(name)) for name in ("defaultTTL", "maxTTL"))
+    return shorter is None or longer is None or longer >= shorter
+
+
+def _milliseconds(ttl: str | None) -> int | None:
+    """None where there is none, or none that can be read, which another rule tells."""
+    try:
+        return None if ttl is None else parse_duration(ttl)
+    except ValueError:
+        return None
+
+
+def _namespaces_fit_memory(spec: Mapping[str, Any]) -> bool:
+    return _too_large(spec) is None
+
+
+def _too_large(spec: Mapping[str, Any]) -> tuple[int, Any] | None:
+    """The index and `maxMemory` of the first namespace that has more than a node."""
+    memory = parse_fraction(spec.get("memory", DEFAULT_MEMORY))
+    for index, namespace in enumerate(spec.get("namespaces") or ()):
+        size = namespace.get("maxMemory")
+        if size is not None and parse_fraction(size) > memory:
+            return index, size
+    return None
+
+
+def _told_ttls(namespace: Mapping[str, Any], path: str) -> str:
+    return (
+        f"{path}.maxTTL: {namespace['maxTTL']} is not allowed; must be at least defaultTTL, which is "
+        f"{namespace['defaultTTL']}"
+    )
+
+
+def _told_too_large(spec: Mapping[str, Any], path: str) -> str:
+    index, size = _too_large(spec) or (0, "")
+    return (
+        f"{path}.namespaces[{index}].maxMemory: {size} is not allowed; must not exceed {path}.memory, which is "
+        f"{spec.get('memory', DEFAULT_MEMORY)}"
+    )
+
+
 TWINS: dict[str, Callable[[Any], bool]] = {
     NAME_RULE["rule"]: lambda cluster: len(cluster["metadata"]["name"]) <= NAME_LENGTH,
     NAME_FORM_RULE["rule"]: lambda cluster: re.fullmatch(DNS_LABEL, cluster["metadata"]["name"]) is not None,
     MEMORY_RULE["rule"]: _memory_is_in_range,
     LIMIT_RULE["rule"]: _limit_exceeds_memory,
     REQUEST_RULE["rule"]: _requests_are_within_limits,
+    PREFIX_RULE["rule"]: _fits_prefix,
+    NAMESPACE_MEMORY_RULE["rule"]: lambda memory: _memory_is_in_range(memory, MINIMUM_NAMESPACE),
+    TTL_RULE["rule"]: _ttl_is_in_range,
+    TTLS_RULE["rule"]: _ttls_are_in_order,
+    NAMESPACES_RULE["rule"]: _namespaces_fit_memory,
 }
 """Every rule but those that compare with the former value: here is no former value."""
+
+TOLD: dict[str, Callable[[Any, str], str]] = {
+    TTLS_RULE["rule"]: _told_ttls,
+    NAMESPACES_RULE["rule"]: _told_too_large,
+}
+"""For rules about several fields: the whole line, from the value and its path."""
 
 
 def fill_defaults(value: Any, schema: Schema) -> Any:
@@ -89,7 +161,11 @@ def problems_of(value: Any, schema: Schema, path: str = "") -> Iterator[str]:
         return
     for rule in schema.get("x-kubernetes-validations", ()):
         twin = TWINS.get(rule["rule"])
-        if twin is not None and not twin(value):
+        if twin is None or twin(value):
+            continue
+        if (told := TOLD.get(rule["rule"])) is not None:
+            yield told(value, path)
+        else:
             shown = f"{_shown(value)} is not allowed; " if rule["message"].startswith("must ") else ""
             yield f"{path}: {shown}{rule['message']}" if path else rule["message"]
 
@@ -143,8 +219,25 @@ def _problems_of_object(value: dict[str, Any], schema: Schema, path: str) -> Ite
 def _problems_of_list(value: list[Any], schema: Schema, path: str) -> Iterator[str]:
     if len(value) > schema.get("maxItems", len(value)):
         yield f"{path}: {len(value)} entries; must be at most {schema['maxItems']}"
+    found: list[str] = []
     for index, item in enumerate(value):
-        yield from problems_of(item, schema.get("items", {}), f"{path}[{index}]")
+        found += problems_of(item, schema.get("items", {}), f"{path}[{index}]")
+    yield from found
+    if not found:
+        yield from _problems_of_keys(value, schema, path)
+
+
+def _problems_of_keys(value: list[Any], schema: Schema, path: str) -> Iterator[str]:
+    """Of a list that is a map: no two items may have the same keys."""
+    names = schema.get("x-kubernetes-list-map-keys")
+    if names is None:
+        return
+    first: dict[tuple[Any, ...], int] = {}
+    for index, item in enumerate(value):
+        key = tuple(item.get(name) for name in names)
+        if (other := first.setdefault(key, index)) != index:
+            shown = ", ".join(_shown(part) for part in key)
+            yield f"{path}[{index}].{names[0]}: {shown} stands twice, at {path}[{other}] before; keep one"
 
 
 def _has_type(value: Any, kind: str | None) -> bool:

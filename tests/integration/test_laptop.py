@@ -160,6 +160,44 @@ def test_a_dead_supervisors_cluster_is_taken_over_only_as_it_is(cli: Cli, tmp_pa
     assert cli.status()["nodes"] == before["nodes"], "nothing of this changed anything"
 
 
+def test_settings_change_while_a_cluster_is_up_and_restart_nothing(cli: Cli) -> None:
+    port = free_base_port()
+    words = ("-f", "-", "--base-port", str(port), "-d")
+    plain = MANIFEST.format(name="c", shards=2)
+    cli("up", *words, text=plain)
+    before = cli.status()
+    declared = "64Mi, eviction: allkeys-lfu, namespaces: [{prefix: 's:', maxMemory: 1Mi, defaultTTL: 5m}]"
+    done = cli("up", *words, text=plain.replace("64Mi", declared))
+    assert done.stdout == "c is changed: eviction allkeys-lfu and 1 namespace\n"
+
+    def settings(shard: int) -> tuple[str, str]:
+        with redis.Redis(port=port + shard) as client:
+            found = client.config_get("maxmemory-policy", "namespaces")
+        return found["maxmemory-policy"], found["namespaces"]
+
+    wanted = ("allkeys-lfu", '[{"prefix":"s:","maxMemory":1048576,"eviction":"allkeys-lru","defaultTTL":"5m"}]')
+    assert [settings(shard) for shard in (0, 1)] == [wanted, wanted]
+    after = cli.status()
+    assert [node["pid"] for node in after["nodes"]] == [node["pid"] for node in before["nodes"]]
+    assert after["epoch"] == before["epoch"]
+    log = (Path(before["data"]) / "supervisor.log").read_text()
+    assert "SettingsPushed: eviction allkeys-lfu and 1 namespace handed to c-0-0, c-1-0" in log
+
+    redis.Redis(port=port).config_set("maxmemory-policy", "noeviction")
+    eventually(lambda: settings(0) == wanted, "what somebody set on a node is set back")
+    cli("kill", "1-0")
+    eventually(lambda: cli.status()["slotsServed"] == 16384, "the node is back")
+    assert settings(1) == wanted, "it started with them"
+    assert "up already" in cli("up", *words, text=plain.replace("64Mi", declared), code=1).stderr
+    refused = cli("up", *words, text=plain.replace("64Mi", "32Mi"), code=1).stderr
+    assert "eviction and namespaces alone can be changed meanwhile" in refused
+
+    os.kill(cli.status()["supervisor"], signal.SIGKILL)
+    eventually(lambda: cli.status()["supervisor"] is None, "the supervisor is gone")
+    cli("up", *words, text=plain)
+    eventually(lambda: settings(0) == ("noeviction", "[]"), "the next supervisor hands out what its manifest says")
+
+
 def test_nodes_are_found_although_their_pid_was_lost(cli: Cli, tmp_path: Path) -> None:
     """As when the supervisor was killed right after it had started them."""
     port = str(free_base_port())

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from operator_world import Conflict, Operator, World, make_spec
 
+from ringkeeper.cluster.settings import Settings
+from ringkeeper.store.namespaces import Namespace
 from ringkeeper_operator.decide import decide
-from ringkeeper_operator.model import ApplyPieces, CommitTopology, Observed, PushTopology, Refuse, Wait
+from ringkeeper_operator.model import ApplyPieces, CommitTopology, Observed, PushSettings, PushTopology, Refuse, Wait
 from ringkeeper_operator.plan import bootstrap
 
 EXAMPLES = int(os.environ.get("RINGKEEPER_DECIDE_EXAMPLES", "150"))
@@ -26,7 +28,9 @@ MISHAPS = st.one_of(
     st.tuples(st.sampled_from(["restart", "vanish", "move", "start", "break", "mend"]), SHARDS),
     st.tuples(st.sampled_from(["lose_topology", "settle", "drift"]), st.just(0)),
     st.tuples(st.sampled_from(["look", "act", "act_uncertain", "replace"]), st.integers(0, 1)),
+    st.tuples(st.sampled_from(["set_by_hand", "change_settings"]), SHARDS),
 )
+SETTINGS = [Settings(), Settings("allkeys-lru"), Settings("noeviction", (Namespace(b"a:"),))]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -45,6 +49,10 @@ def happen(world: World, operators: list[Operator], what: str, which: int) -> No
             node.reachable = what == "mend"
     elif what in ("lose_topology", "settle"):
         getattr(world, what)()
+    elif what == "set_by_hand":
+        world.set_by_hand(which, SETTINGS[which])
+    elif what == "change_settings":
+        world.change_settings(SETTINGS[which])
     elif what == "drift":
         world.others["Service/ring-nodes"] = "drifted"
     elif what == "look":
@@ -83,6 +91,7 @@ def test_after_any_mishaps_a_new_operator_brings_every_slot_back_into_service(
     world.work(Operator("last"))
     assert world.is_served()
     assert set(world.others.values()) == {"current"}
+    assert {node.settings for node in world.nodes.values()} == {world.configured} == {world.spec.settings}
 
 
 @settings(max_examples=EXAMPLES // 3, deadline=None)
@@ -262,6 +271,33 @@ def test_all_nodes_that_are_behind_are_pushed_to_at_once() -> None:
     push = wish(world, newcomer)
     assert isinstance(push, PushTopology)
     assert push.nodes == ("ring-0-0", "ring-1-0", "ring-2-0")
+
+
+def test_settings_are_handed_to_those_that_hold_others_and_to_no_older_node() -> None:
+    world, operator = running()
+    world.change_settings(SETTINGS[1])
+    world.set_by_hand(2, SETTINGS[1])
+    pieces = wish(world, operator)
+    assert isinstance(pieces, ApplyPieces), "first what nodes start from"
+    world.apply(operator, pieces)
+    push = wish(world, operator)
+    assert isinstance(push, PushSettings)
+    assert (push.settings, push.nodes) == (SETTINGS[1], ("ring-0-0", "ring-1-0"))
+    seen = world.observe(operator)
+    older = [replace(node, report=replace(node.report, settings="")) for node in seen.nodes]
+    assert decide(world.spec, replace(seen, nodes=tuple(older)), CLOCKLESS) is None
+
+
+def test_nothing_else_waits_for_a_node_that_refuses_settings() -> None:
+    world, operator = running()
+    world.set_by_hand(0, SETTINGS[1])
+    assert isinstance(wish(world, operator), PushSettings)
+    world.restart(1)
+    world.settle()
+    assert isinstance(wish(world, operator), CommitTopology)
+    world.others["Service/ring-nodes"] = "drifted"
+    world.work(operator)
+    assert world.is_served()
 
 
 def test_missing_pieces_are_made_in_the_order_in_which_they_stand() -> None:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 from operator_world import Operator, World, make_spec
 
+from ringkeeper.store.namespaces import Namespace
+
 STORIES = sorted((pathlib.Path(__file__).parents[1] / "scenarios").glob("operator-*.txt"))
 
 
@@ -77,7 +79,21 @@ class Story:
     def manifest(self, shards: str) -> None:
         self.world.spec = replace(self.world.spec, shards=int(shards))
 
+    def eviction(self, policy: str) -> None:
+        self.world.change_settings(replace(self.world.spec.settings, eviction=policy))
+
+    def namespaces(self, prefixes: str) -> None:
+        declared = tuple(Namespace(prefix.encode()) for prefix in prefixes.split())
+        self.world.change_settings(replace(self.world.spec.settings, namespaces=declared))
+
+    def sets(self, policy: str, shard: str) -> None:
+        self.world.set_by_hand(int(shard), replace(self.world.spec.settings, eviction=policy))
+
     # what is so
+
+    def evict_by(self, policy: str, count: str) -> None:
+        held = {(node.settings.eviction, len(node.settings.namespaces)) for node in self.world.nodes.values()}
+        assert held == {(policy, int(count))}
 
     def says(self, number: str) -> None:
         assert self.world.committed
@@ -118,6 +134,10 @@ PHRASES: dict[str, Callable[..., None]] = {
     r"the committed topology is lost": Story.lost,
     r"somebody changes (\S+)": Story.drifts,
     r"the manifest asks for (\d+) shards": Story.manifest,
+    r"the manifest asks for eviction (\S+)": Story.eviction,
+    r"the manifest declares the namespaces (.+)": Story.namespaces,
+    r"somebody sets eviction (\S+) on node (\d+)": Story.sets,
+    r"every node evicts by (\S+) and knows (\d+) namespaces?": Story.evict_by,
     r"the epoch is (\d+)": Story.says,
     r"the terms are ([\d ]+)": Story.terms,
     r"all slots are served": Story.served,

@@ -6,6 +6,7 @@ import json
 
 from ringkeeper.cluster.topology import Topology, encode
 from ringkeeper_operator.model import ADMIN_PORT_OFFSET, Spec
+from ringkeeper_operator.node_conf import rendered
 from ringkeeper_operator.resources.common import Object, build_object
 
 CONFIG_FILE = "node.conf"
@@ -37,9 +38,9 @@ def render_directives(spec: Spec) -> str:
         "cluster-enabled": "yes",
         "cluster-uid": spec.uid,
         "maxmemory": spec.memory,
-        "maxmemory-policy": "noeviction",
     }
-    return "".join(f"{name} {value}\n" for name, value in directives.items())
+    plain = [f"{name} {value}\n" for name, value in directives.items()]
+    return "".join(plain + rendered(spec.settings.directives()))
 
 
 def build_config(spec: Spec) -> Object:

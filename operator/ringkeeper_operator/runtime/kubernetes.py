@@ -21,6 +21,7 @@ from ringkeeper_operator.model import (
     CommitTopology,
     Observed,
     ObservedNode,
+    PushSettings,
     PushTopology,
     Refuse,
     Spec,
@@ -142,7 +143,10 @@ class KubernetesRuntime:
         elif isinstance(action, CommitTopology):
             await self._commit(spec, action)
         elif isinstance(action, PushTopology):
-            await self._push(action)
+            await self._nodes.push(action.topology, _listed(action.topology, action.nodes))
+        elif isinstance(action, PushSettings):
+            nodes = _listed(action.topology, action.nodes)
+            await self._nodes.push_settings(action.settings, action.topology.leader, nodes)
         else:
             raise TypeError(f"{type(action).__name__} is no action that Kubernetes can carry out")
 
@@ -188,24 +192,6 @@ class KubernetesRuntime:
         if existing is not None and controller_uid(existing["metadata"]) != spec.uid:
             raise Blocked(whose(piece_name(body["kind"], body["metadata"]["name"]), existing["metadata"], spec))
 
-    async def _push(self, action: PushTopology) -> None:
-        """To the addresses that the topology itself names: it was made from what was observed a moment ago."""
-        wanted = frozenset(action.nodes)
-        targets = [
-            ObservedNode(
-                name=node.name,
-                shard=node.shard,
-                ordinal=0,
-                phase="running",
-                address=node.address,
-                port=node.port,
-                admin_port=node.admin_port,
-            )
-            for node in action.topology.nodes
-            if node.name in wanted
-        ]
-        await self._nodes.push(action.topology, targets)
-
     # --- telling
 
     async def publish(self, spec: Spec, observed: Observed, action: Action | None) -> None:
@@ -215,6 +201,24 @@ class KubernetesRuntime:
 
     async def record(self, spec: Spec, action: Action) -> None:
         await self._status.record(spec, action)
+
+
+def _listed(topology: Topology, names: tuple[str, ...]) -> list[ObservedNode]:
+    """Nodes at the addresses that the topology names: it was made from what was observed a moment ago."""
+    wanted = frozenset(names)
+    return [
+        ObservedNode(
+            name=node.name,
+            shard=node.shard,
+            ordinal=0,
+            phase="running",
+            address=node.address,
+            port=node.port,
+            admin_port=node.admin_port,
+        )
+        for node in topology.nodes
+        if node.name in wanted
+    ]
 
 
 def _selector(spec: Spec) -> str:

@@ -18,6 +18,7 @@ from ringkeeper_operator.model import (
     CommitTopology,
     Observed,
     ObservedNode,
+    PushSettings,
     PushTopology,
     Spec,
     node_name,
@@ -113,8 +114,13 @@ class LocalRuntime:
         elif isinstance(action, CommitTopology):
             await self._commit(action)
         elif isinstance(action, PushTopology):
-            observed = [self._observe_process(spec, shard) for shard in range(spec.shards)]
-            await self.admin.push(action.topology, [node for node in observed if node.name in action.nodes])
+            await self.admin.push(action.topology, self._named(spec, action.nodes))
+        elif isinstance(action, PushSettings):
+            await self.admin.push_settings(action.settings, action.topology.leader, self._named(spec, action.nodes))
+
+    def _named(self, spec: Spec, names: tuple[str, ...]) -> list[ObservedNode]:
+        observed = [self._observe_process(spec, shard) for shard in range(spec.shards)]
+        return [node for node in observed if node.name in names]
 
     async def _commit(self, action: CommitTopology) -> None:
         try:

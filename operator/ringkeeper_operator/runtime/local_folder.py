@@ -194,6 +194,7 @@ class ClusterFolder:
     def already_up(self) -> str:
         return (
             f"the cluster {self.name} is up already (supervisor {self.supervisor_pid()}, data in {self.path}); "
+            "eviction and namespaces alone can be changed meanwhile. "
             f"`ringkeeper down --name {self.name}` stops it, --name and --base-port start another one"
         )
 

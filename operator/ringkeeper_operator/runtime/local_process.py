@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ringkeeper.cluster.settings import Settings
+from ringkeeper_operator.node_conf import rendered
 from ringkeeper_operator.runtime.local_folder import write_durably
 
 PROGRAM = "ringkeeper.server"
@@ -23,6 +25,7 @@ STOP_SECONDS = 5.0
 POLL_SECONDS = 0.02
 TAIL_BYTES, LINE_BYTES = 4096, 200
 """Of a log: read at least, and for each line that is asked for."""
+LIVE = Settings().directives().keys()
 FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0
 """Seconds between the starts of a node that does not stay up."""
 SETTLED_SECONDS = 20.0
@@ -142,13 +145,13 @@ class NodeProcess:
         return None
 
     def differs_from(self, directives: Mapping[str, str]) -> list[str]:
-        """The directives with which the node was not started as these say."""
+        """The directives with which the node was not started as these say. Those that it takes live do not count."""
         wanted = set(rendered(directives))
         try:
             there = set(self.conf.read_text().splitlines(keepends=True))
         except OSError:
             return []
-        return sorted({line.split()[0] for line in wanted ^ there})
+        return sorted({line.split()[0] for line in wanted ^ there} - LIVE)
 
     def start(self, directives: Mapping[str, str]) -> None:
         """Start the node with these directives; raises `OSError`."""
@@ -195,19 +198,3 @@ class NodeProcess:
 
     async def stop(self) -> None:
         await end_process(self.pid)
-
-
-def quoted(value: str) -> str:
-    """A word of a configuration file, whatever it holds."""
-    return '"' + "".join(_escaped(character) for character in value) + '"'
-
-
-def _escaped(character: str) -> str:
-    if character in '"\\' or not character.isprintable():
-        return "".join(f"\\x{byte:02x}" for byte in character.encode())
-    return character
-
-
-def rendered(directives: Mapping[str, str]) -> list[str]:
-    """The lines of a node's configuration file."""
-    return [f"{name} {quoted(value)}\n" for name, value in directives.items()]

@@ -1,4 +1,4 @@
-"""The operator's side of a node's admin HTTP: ask for its state, hand it a topology. Both runtimes speak it."""
+"""The operator's side of a node's admin HTTP: ask for its state, hand it a topology or settings. For both runtimes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 import aiohttp
 
+from ringkeeper.cluster.settings import Settings
+from ringkeeper.cluster.settings import encode as encode_settings
 from ringkeeper.cluster.topology import Topology, TopologyError, decode, encode
 from ringkeeper_operator.model import NodeReport, ObservedNode
 
@@ -23,7 +25,7 @@ AT_ONCE = 64
 
 
 class PushError(OSError):
-    """Some nodes did not take a topology; says which and why."""
+    """Some nodes did not take what they were handed; says which and why."""
 
 
 def report_from(document: Mapping[str, Any]) -> NodeReport:
@@ -40,6 +42,7 @@ def report_from(document: Mapping[str, Any]) -> NodeReport:
         slots_served=int(document["slotsServed"]),
         used_memory=int(document["usedMemory"]),
         version=str(document["version"]),
+        settings=str(document.get("settings", "")),
     )
 
 
@@ -70,9 +73,15 @@ class NodeAdmin:
 
     async def push(self, topology: Topology, nodes: Iterable[ObservedNode]) -> None:
         """Hand the topology to these nodes, all at the same time; raises `PushError` when not all took it."""
+        await self._hand("topology", f"epoch {topology.epoch} was", encode(topology), nodes)
+
+    async def push_settings(self, settings: Settings, leader: int, nodes: Iterable[ObservedNode]) -> None:
+        """The same with settings."""
+        await self._hand("settings", "the settings were", encode_settings(settings, leader), nodes)
+
+    async def _hand(self, what: str, told: str, document: Any, nodes: Iterable[ObservedNode]) -> None:
         nodes = list(nodes)
-        document = encode(topology)
-        calls = (self._call("PUT", node, "topology", PUSH_SECONDS, document) for node in nodes)
+        calls = (self._call("PUT", node, what, PUSH_SECONDS, document) for node in nodes)
         answers = await asyncio.gather(*calls, return_exceptions=True)
         refused = []
         for node, answer in zip(nodes, answers, strict=True):
@@ -81,7 +90,7 @@ class NodeAdmin:
             elif isinstance(answer, BaseException):
                 raise answer
         if refused:
-            raise PushError(f"epoch {topology.epoch} was not taken by {len(refused)} nodes: {'; '.join(refused)[:500]}")
+            raise PushError(f"{told} not taken by {len(refused)} nodes: {'; '.join(refused)[:500]}")
 
     async def _asked(self, node: ObservedNode) -> ObservedNode:
         if not node.address or node.phase in ("absent", "terminating"):

@@ -12,9 +12,10 @@ from laptop import free_base_port
 from ringkeeper.server.config import read_arguments
 from ringkeeper_operator import manifest
 from ringkeeper_operator.model import ApplyPieces, Spec
+from ringkeeper_operator.node_conf import quoted
 from ringkeeper_operator.runtime.local import LocalRuntime
 from ringkeeper_operator.runtime.local_folder import ClusterFolder
-from ringkeeper_operator.runtime.local_process import Attempts, NodeProcess, find_processes, quoted, start_time
+from ringkeeper_operator.runtime.local_process import Attempts, NodeProcess, find_processes, start_time
 
 CLUSTER = {
     "apiVersion": "ringkeeper.dev/v1alpha1",
