@@ -137,6 +137,11 @@ def test_a_node_starts_with_what_the_manifest_says(prefix: str, tmp_path: Path) 
     assert digest_of(config.values) == spec.settings.digest
 
 
+def test_a_node_of_an_older_release_is_told_nothing_that_it_need_not_know() -> None:
+    config = build_all(manifest.spec_of(cluster(), uid="u"))["ConfigMap/c-config"]["data"]["node.conf"]
+    assert "namespaces" not in config
+
+
 def test_no_pod_template_is_changed_by_settings() -> None:
     spec = manifest.spec_of(cluster(), uid="3d5e2c0a-0000-4000-8000-000000000001")
     rendered = yaml.safe_dump(build_statefulset(spec, 0), sort_keys=False)

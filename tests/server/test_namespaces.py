@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,11 @@ from server_process import serving
 
 from ringkeeper.cluster.settings import Settings, encode
 from ringkeeper.cluster.topology import Shard, Topology
-from ringkeeper.store.namespaces import Namespace
+from ringkeeper.server import namespaces
+from ringkeeper.server.config import read_arguments
+from ringkeeper.server.node import Node
+from ringkeeper.store.keyspace import Keyspace
+from ringkeeper.store.namespaces import Namespace, Namespaces
 
 TEXT = '[{"prefix": "session:", "maxMemory": "64Mi", "defaultTTL": "30m"}, {"prefix": "s", "eviction": "allkeys-lfu"}]'
 CANONICAL = (
@@ -139,3 +145,22 @@ def test_settings_of_a_leader_that_was_succeeded_are_refused(tmp_path: Path) -> 
         status, text = hand(4)
         assert (status, "obeyed leader 5" in text) == (409, True)
         assert hand(5)[0] == hand(6)[0] == 200
+
+
+async def test_the_databases_are_told_at_start_and_when_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[tuple[bytes, ...], int]] = []
+
+    def put_into_force(declared: Namespaces, databases: Iterable[Keyspace]) -> None:
+        told.append((tuple(item.prefix for item in declared.items), len(list(databases))))
+
+    monkeypatch.setattr(namespaces, "put_into_force", put_into_force)
+    words = ["--databases", "3", "--dir", str(tmp_path), "--namespaces", '[{"prefix":"a"}]']
+    node = Node(read_arguments(words), asyncio.get_running_loop())
+    assert told == [((b"a",), 3)]
+    node.config.set([("namespaces", '[{"prefix": "b"}, {"prefix": "a"}]'), ("maxmemory", "1mb")])
+    assert told[1:] == [((b"b", b"a"), 3)]
+    node.config.set([("namespaces", '[{"prefix":"b"},{"prefix":"a"}]'), ("maxmemory", "2mb")])
+    assert len(told) == 2, "the same, written otherwise"
+    assert node.namespaces.match(b"abc") == 2

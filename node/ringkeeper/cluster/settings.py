@@ -33,6 +33,11 @@ class Settings:
         """As a node's configuration has them."""
         return {"maxmemory-policy": self.eviction, "namespaces": canonical(self.namespaces)}
 
+    def for_file(self) -> dict[str, str]:
+        """Those that are not the default: a node of an older release need not know the others."""
+        plain = Settings().directives()
+        return {name: value for name, value in self.directives().items() if value != plain[name]}
+
     @property
     def digest(self) -> str:
         return digest_of(self.directives())

@@ -28,8 +28,10 @@ from aiohttp import web
 from ringkeeper.cluster.settings import Settings, SettingsError, digest_of
 from ringkeeper.cluster.settings import decode as decode_settings
 from ringkeeper.cluster.topology import Topology, TopologyError, decode
+from ringkeeper.server import namespaces
 from ringkeeper.server.membership import TopologyRefusedError
 from ringkeeper.server.metrics import CONTENT_TYPE, render
+from ringkeeper.store import namespace_text
 
 if TYPE_CHECKING:
     import socket
@@ -154,12 +156,16 @@ class AdminApi:
 
 
 def read_settings(data: bytes) -> tuple[Settings, int]:
-    """Raises `SettingsError`."""
+    """Raises `SettingsError`. Reads all of it, for the loop to find it read."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"settings: not JSON: {error}") from None
-    return decode_settings(document)
+    settings, leader = decode_settings(document)
+    text = settings.directives()["namespaces"]
+    namespace_text.canonical(text)
+    namespaces.declared(text)
+    return settings, leader
 
 
 def read_document(data: bytes) -> Topology:

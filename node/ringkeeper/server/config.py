@@ -149,7 +149,7 @@ def canonical(directive: Directive, words: Sequence[str], present: str) -> str:
     elif directive.kind == "events":
         value = canonical_events(value)
     elif directive.kind == "namespaces":
-        value = namespace_text.render(namespace_text.parse(value))
+        value = namespace_text.canonical(value)
     elif directive.kind in ("number", "memory"):
         value = str(_number(directive, value))
     if directive.only and value not in directive.only:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ringkeeper.store import namespace_text
 from ringkeeper.store.namespaces import Namespaces
 
 if TYPE_CHECKING:
@@ -23,6 +25,12 @@ class NamespaceFigures:
     misses: int
     evicted: int
     expired: int
+
+
+@functools.lru_cache(2)
+def declared(text: str) -> Namespaces:
+    """What the directive's text declares; raises `ValueError` for one that cannot be used."""
+    return Namespaces(namespace_text.parse(text))
 
 
 def put_into_force(namespaces: Namespaces, databases: Iterable[Keyspace]) -> None:

@@ -50,10 +50,9 @@ from ringkeeper.server.survey import Survey
 from ringkeeper.server.tracking import TrackingTable
 from ringkeeper.server.transactions import Transactions
 from ringkeeper.server.waiting import DEMOTED, Wait, WaitingRoom
-from ringkeeper.store import namespace_text
 from ringkeeper.store.events import event_classes
 from ringkeeper.store.keyspace import Clock, Keyspace
-from ringkeeper.store.namespaces import NO_NAMESPACES, Namespaces
+from ringkeeper.store.namespaces import NO_NAMESPACES
 from ringkeeper.store.slot import key_slot
 from ringkeeper.types.collection import Limits
 
@@ -222,7 +221,7 @@ class Node:
         self.dispatcher.counts_durations = config.flag("latency-tracking")
         self.access.apply(changed)
         if "namespaces" in changed:
-            self.namespaces = Namespaces(namespace_text.parse(config.text("namespaces")))
+            self.namespaces = namespaces.declared(config.text("namespaces"))
             namespaces.put_into_force(self.namespaces, self.databases)
         self.gatehouse.max_memory = config.number("maxmemory")
         self.gatehouse.debug = config.text("enable-debug-command")

@@ -40,7 +40,7 @@ def render_directives(spec: Spec) -> str:
         "maxmemory": spec.memory,
     }
     plain = [f"{name} {value}\n" for name, value in directives.items()]
-    return "".join(plain + rendered(spec.settings.directives()))
+    return "".join(plain + rendered(spec.settings.for_file()))
 
 
 def build_config(spec: Spec) -> Object:

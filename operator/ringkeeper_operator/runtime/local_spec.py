@@ -25,5 +25,5 @@ def directives_of(
         "admin-token-file": str(folder.path / "admin-token"),
         "peer-token-file": str(folder.path / "peer-token"),
     }
-    directives |= spec.settings.directives()
+    directives |= spec.settings.for_file()
     return directives | ({"requirepass": password} if password else {})
