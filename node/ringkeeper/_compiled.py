@@ -41,6 +41,7 @@ MODULES = (
     "ringkeeper.store.eviction.engine",
     "ringkeeper.store.eviction.s3fifo",
     "ringkeeper.store.eviction.w_tinylfu",
+    "ringkeeper.types.collection",
     "ringkeeper.types.indexed",
     "ringkeeper.types.hash",
     "ringkeeper.types.list",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from random import Random, SystemRandom
 
@@ -57,7 +56,7 @@ def filled(name: str, peer: Peer, random: Random) -> Limits:
             if command[0] == b"HSET" and name == "valkey" and random.random() < 0.5:
                 made.append([b"HPEXPIREAT", command[1], b"%d" % FAR_MS, b"FIELDS", b"2", *command[2:6:2]])
     assert not [reply for reply in peer.run(made) if isinstance(reply, ReplyError)]
-    return dataclasses.replace(Limits(), **{key.replace("-", "_"): value for key, value in chosen.items()})
+    return Limits(**{key.replace("-", "_"): value for key, value in chosen.items()})
 
 
 def test_they_come_from_real_servers_and_return(server: tuple[str, Peer]) -> None:

@@ -47,19 +47,21 @@ def peek_or_new(context: Context, key: bytes) -> Hash:
 
 
 @cython.cfunc
-def _hset(context: Context, args: Arguments) -> int:
-    if len(args) % 2:
+def _hset(context: Context, args: list[bytes]) -> cython.Py_ssize_t:
+    count: cython.Py_ssize_t = len(args)
+    if count & 1:
         name = args[0].decode("utf-8", "replace").lower()
         raise ReplyError(f"ERR wrong number of arguments for '{name}' command")
-    key = args[1]
+    key: bytes = args[1]
     found: Hash = peek_or_new(context, key)
-    added = 0
-    for index in range(2, len(args), 2):
-        field = args[index]
+    added: cython.Py_ssize_t = 0
+    index: cython.Py_ssize_t
+    for index in range(2, count, 2):
+        field: bytes = args[index]
         added += found.set(field, args[index + 1])
         if found.expiries:
             found.persist(field)
-    context.keyspace.edited(key, found, "hset", (len(args) - 2) // 2)
+    context.keyspace.edited(key, found, "hset", (count - 2) >> 1)
     return added
 
 

@@ -25,9 +25,9 @@ def push(context: Context, args: list[bytes], left: cython.bint) -> int:
     found: List | None = context.keyspace.peek_as(key, List)
     if found is None:
         found = List(context.limits)
-    found.push(args[2:], left)
+    found.push(args, left, 2)
     context.keyspace.edited(key, found, "lpush" if left else "rpush", len(args) - 2)
-    return len(found)
+    return found.count
 
 
 @command(
@@ -106,8 +106,8 @@ def pop(context: Context, args: list[bytes], left: cython.bint) -> Reply:
     if found is None:
         return None if count is None else NULL_ARRAY
     if count is None:
-        element = found.pop(left)
-        context.keyspace.edited(key, found, "lpop" if left else "rpop")
+        element: bytes = found.pop(left)
+        context.keyspace.edited(key, found, "lpop" if left else "rpop", 1)
         return element
     return pop_many(context, key, found, count, left=left)
 

@@ -34,13 +34,14 @@ else:
     summary="Adds one or more members to a set. Creates the key if it doesn't exist.",
 )
 def sadd(context: Context, args: Arguments) -> Reply:
-    key = args[1]
+    key: bytes = args[1]
     found: Set | None = context.keyspace.peek_as(key, Set)
     if found is None:
         found = Set(context.limits)
     if len(args) > 3:
         found.expect(args[2], len(args) - 2)
-    added = 0
+    added: cython.Py_ssize_t = 0
+    index: cython.Py_ssize_t
     for index in range(2, len(args)):
         added += found.add(args[index])
     context.keyspace.edited(key, found, "sadd", added)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import errno
 import importlib
 import logging
@@ -54,7 +53,7 @@ from ringkeeper.store.events import event_classes
 from ringkeeper.store.keyspace import Clock, Keyspace
 from ringkeeper.store.namespaces import NO_NAMESPACES
 from ringkeeper.store.slot import key_slot
-from ringkeeper.types.collection import Limits
+from ringkeeper.types.collection import LIMITS, Limits
 
 log = logging.getLogger(__name__)
 
@@ -204,8 +203,8 @@ class Node:
             clients.longest_bulk = config.number("proto-max-bulk-len")
             for session in clients.all():
                 session.reader.proto_max_bulk_len = clients.longest_bulk
-        for limit in dataclasses.fields(self.limits):
-            setattr(self.limits, limit.name, config.number(limit.name.replace("_", "-")))
+        for limit in LIMITS:
+            setattr(self.limits, limit, config.number(limit.replace("_", "-")))
         clients.output_limits = limits = output_limits(config.text("client-output-buffer-limit"))
         sizes = [size for limit in limits.values() for size in (limit.hard, limit.soft) if size]
         clients.smallest_output_limit = min(sizes, default=2**62)

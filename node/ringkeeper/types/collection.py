@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol, Self
+
+import cython
 
 
 class Collection(Protocol):
@@ -39,7 +40,8 @@ class Collection(Protocol):
         """Assert every invariant. O(n), for tests."""
 
 
-@dataclass
+@cython.final
+@cython.cclass
 class Limits:
     """The directives that say up to where a collection counts as compact, and how long a string may be; one object a
     node, changed by CONFIG SET.
@@ -47,16 +49,26 @@ class Limits:
     Defaults are Redis 7.2's. A collection keeps the reference that it was made with and asks it when it grows.
     """
 
-    hash_max_listpack_entries: int = 512
+    def __init__(self, **changed: int) -> None:
+        self.hash_max_listpack_entries = 512
+        self.hash_max_listpack_value = 64
+        self.list_max_listpack_size = -2
+        """Elements if positive; -1 to -5 mean 4, 8, 16, 32, 64 KiB."""
+        self.list_compress_depth = 0
+        self.set_max_intset_entries = 512
+        self.set_max_listpack_entries = 128
+        self.set_max_listpack_value = 64
+        self.zset_max_listpack_entries = 128
+        self.zset_max_listpack_value = 64
+        self.proto_max_bulk_len = 512 * 1024 * 1024
+        """Bytes of the longest string, whether it comes so or grows."""
+        for name, value in changed.items():
+            setattr(self, name, value)
 
-    hash_max_listpack_value: int = 64
-    list_max_listpack_size: int = -2
-    """Elements if positive; -1 to -5 mean 4, 8, 16, 32, 64 KiB."""
-    list_compress_depth: int = 0
-    set_max_intset_entries: int = 512
-    set_max_listpack_entries: int = 128
-    set_max_listpack_value: int = 64
-    zset_max_listpack_entries: int = 128
-    zset_max_listpack_value: int = 64
-    proto_max_bulk_len: int = 512 * 1024 * 1024
-    """Bytes of the longest string, whether it comes so or grows."""
+
+LIMITS = (
+    "hash_max_listpack_entries", "hash_max_listpack_value", "list_max_listpack_size", "list_compress_depth",
+    "set_max_intset_entries", "set_max_listpack_entries", "set_max_listpack_value", "zset_max_listpack_entries",
+    "zset_max_listpack_value", "proto_max_bulk_len",
+)  # fmt: skip
+"""The attributes of `Limits`: the names of the directives, with underscores."""

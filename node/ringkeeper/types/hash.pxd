@@ -1,4 +1,5 @@
 # The fields, and what commands call without going through Python.
+from ringkeeper.types.collection cimport Limits
 from ringkeeper.types.indexed cimport IndexedTable
 
 
@@ -7,7 +8,7 @@ cdef class Hash:
     cdef readonly dict expiries
     cdef readonly list queue
     cdef public long long memory
-    cdef readonly object limits
+    cdef readonly Limits limits
     cdef readonly bint compact
 
     cpdef object get(self, bytes field)

@@ -8,18 +8,18 @@ from random import Random
 
 import cython
 
-from ringkeeper.types.collection import Limits
-
 if not cython.compiled:
+    from ringkeeper.types.collection import Limits
     from ringkeeper.types.indexed import IndexedTable
 else:
+    from cython.cimports.ringkeeper.types.collection import Limits  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.types.indexed import IndexedTable  # type: ignore[no-redef]
 
-BASE_BYTES = 300
+BASE_BYTES = cython.declare(cython.Py_ssize_t, 300)
 """An empty hash: its own header and those of its table's three parts."""
-FIELD_BYTES = 150
+FIELD_BYTES = cython.declare(cython.Py_ssize_t, 150)
 """A field costs so much beyond its own bytes and its value's: two object headers and its places in the table."""
-EXPIRY_BYTES = 120
+EXPIRY_BYTES = cython.declare(cython.Py_ssize_t, 120)
 NO_EXPIRY = -1
 
 
@@ -70,7 +70,7 @@ class Hash:
         """Whether the field is new. An expiry that it had is kept."""
         old: bytes | None = self.table.put(field, value)
         if self.compact:
-            longest = self.limits.hash_max_listpack_value
+            longest: cython.Py_ssize_t = self.limits.hash_max_listpack_value
             if (
                 len(value) > longest
                 or len(field) > longest

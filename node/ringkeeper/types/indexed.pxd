@@ -12,4 +12,5 @@ cdef class IndexedTable:
 
     cpdef object get(self, bytes member)
     cpdef object put(self, bytes member, object value)
+    cdef bint enter(self, bytes member)
     cpdef object pop(self, bytes member)

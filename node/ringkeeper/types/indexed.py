@@ -14,6 +14,7 @@ import cython
 
 SMALL = 32
 """Members up to which a table that never had more does without a row."""
+MOST_WITHOUT_ROW = cython.declare(cython.Py_ssize_t, SMALL)
 
 
 @cython.no_gc
@@ -58,7 +59,7 @@ class IndexedTable:
         place = self.places.get(member)
         if self.values is None or self.members is None:
             self.places[member] = value
-            if place is None and len(self.places) > SMALL:
+            if place is None and len(self.places) > MOST_WITHOUT_ROW:
                 self.form_row()
             return place
         if place is not None:
@@ -69,6 +70,21 @@ class IndexedTable:
         self.members.append(member)
         self.values.append(value)
         return None
+
+    @cython.cfunc
+    def enter(self, member: bytes) -> cython.bint:
+        """Put a member without a value; whether it is new."""
+        if member in self.places:
+            return False
+        if self.values is not None and self.members is not None:
+            self.places[member] = len(self.values)
+            self.members.append(member)
+            self.values.append(None)
+            return True
+        self.places[member] = None
+        if len(self.places) > MOST_WITHOUT_ROW:
+            self.form_row()
+        return True
 
     @cython.cfunc
     def form_row(self) -> cython.void:

@@ -1,4 +1,6 @@
 # The fields, and what commands call without going through Python.
+from ringkeeper.types.collection cimport Limits
+
 
 cdef class Chunk:
     cdef readonly list elements
@@ -10,7 +12,7 @@ cdef class List:
     cdef readonly object chunks
     cdef Py_ssize_t count
     cdef public long long memory
-    cdef readonly object limits
+    cdef readonly Limits limits
     cdef readonly bint compact
     cdef Py_ssize_t limit
 
@@ -18,6 +20,7 @@ cdef class List:
     cdef bytes pop_one(self, bint left)
     cdef void clear(self)
     cdef void drop(self, Py_ssize_t count, bint left)
+    cdef Chunk end_chunk(self, bint left)
     cdef object locate(self, Py_ssize_t index)
     cdef object bounds(self, start, stop)
     cdef void replace(self, Py_ssize_t position, Py_ssize_t offset, bytes element)
@@ -28,9 +31,9 @@ cdef class List:
     cdef void split(self, Py_ssize_t position, Py_ssize_t cut, bytes element, bint after)
     cdef void join_around(self, Py_ssize_t position)
     cdef bint join(self, Py_ssize_t position)
-    cdef void make_room(self, object elements)
+    cdef void make_room(self, object elements, Py_ssize_t start)
     cdef void shrink(self)
 
-    cpdef object push(self, list elements, bint left)
+    cpdef object push(self, list elements, bint left, Py_ssize_t start=*)
     cpdef bytes pop(self, bint left)
     cpdef bytes rotate(self, bint from_left, bint to_left)

@@ -14,19 +14,23 @@ from itertools import chain
 
 import cython
 
-from ringkeeper.types.collection import Limits
+if not cython.compiled:
+    from ringkeeper.types.collection import Limits
+else:
+    from cython.cimports.cpython.sequence import PySequence_GetItem
+    from cython.cimports.ringkeeper.types.collection import Limits  # type: ignore[no-redef]
 
-BASE_BYTES = 800
+BASE_BYTES = cython.declare(cython.Py_ssize_t, 800)
 """An empty list: its own header and its row of chunks."""
-CHUNK_BYTES = 150
-ELEMENT_BYTES = 50
+CHUNK_BYTES = cython.declare(cython.Py_ssize_t, 150)
+ELEMENT_BYTES = cython.declare(cython.Py_ssize_t, 50)
 """An element costs so much beyond its own bytes: an object header and its place in a chunk."""
 
-LISTPACK_OVERHEAD = 7
+LISTPACK_OVERHEAD = cython.declare(cython.Py_ssize_t, 7)
 """Header and end mark."""
-ESTIMATED_OVERHEAD = 8
+ESTIMATED_OVERHEAD = cython.declare(cython.Py_ssize_t, 8)
 """What Redis assumes that an element needs beside its bytes when it asks whether there is room."""
-SAFETY_LIMIT = 8192
+SAFETY_LIMIT = cython.declare(cython.Py_ssize_t, 8192)
 """Bytes of a chunk where the limit is a number of elements."""
 
 LISTPACK, QUICKLIST = "listpack", "quicklist"
@@ -172,19 +176,20 @@ class List:
 
     # At the ends
 
-    def push(self, elements: Elements, left: cython.bint) -> None:
-        """Put them in front, each before the one before it, or behind. O(1) each."""
-        element: bytes
-        self.make_room(elements)
-        for element in elements:
-            self.push_one(element, left)
+    def push(self, elements: Elements, left: cython.bint, start: cython.Py_ssize_t = 0) -> None:
+        """Put those from `start` on in front, each before the one before it, or behind. O(1) each."""
+        at: cython.Py_ssize_t
+        if self.compact:
+            self.make_room(elements, start)
+        for at in range(start, len(elements)):
+            self.push_one(elements[at], left)
 
     @cython.cfunc
     def push_one(self, element: bytes, left: cython.bint) -> cython.void:
         chunk: Chunk | None = None
         length: cython.Py_ssize_t = len(element)
         if self.count:
-            chunk = self.chunks[0 if left else -1]
+            chunk = self.end_chunk(left)
             if not self.compact and not self.has_room(chunk, length):
                 chunk = None
         self.count += 1
@@ -202,6 +207,12 @@ class List:
             chunk.elements.append(element)
         chunk.size += packed_size(element)
 
+    @cython.cfunc
+    def end_chunk(self, left: cython.bint) -> Chunk:
+        """The first or the last, of a list that is not empty."""
+        chunk: Chunk = PySequence_GetItem(self.chunks, 0 if left else -1) if cython.compiled else self.chunks[left - 1]
+        return chunk
+
     def pop(self, left: cython.bint) -> bytes:
         """The first element or the last, of a list that is not empty."""
         element: bytes = self.pop_one(left)
@@ -210,7 +221,7 @@ class List:
 
     @cython.cfunc
     def pop_one(self, left: cython.bint) -> bytes:
-        chunk: Chunk = self.chunks[0 if left else -1]
+        chunk: Chunk = self.end_chunk(left)
         element: bytes = chunk.elements.pop(0) if left else chunk.elements.pop()
         self.count -= 1
         self.memory -= ELEMENT_BYTES + len(element)
@@ -352,7 +363,8 @@ class List:
         """Put another element at a number; whether there is such a number. O(chunks)."""
         if index < 0:
             index += self.count
-        self.make_room([element])
+        if self.compact:
+            self.make_room([element], 0)
         if not 0 <= index < self.count:
             return False
         position, offset = self.locate(index)
@@ -395,7 +407,8 @@ class List:
         """Put an element beside the first that equals `pivot`; whether there is one. O(n)."""
         chunk: Chunk
         each: bytes
-        self.make_room([element])
+        if self.compact:
+            self.make_room([element], 0)
         position: cython.Py_ssize_t
         offset: cython.Py_ssize_t
         for position, chunk in enumerate(self.chunks):
@@ -551,19 +564,18 @@ class List:
         return True
 
     @cython.cfunc
-    def make_room(self, elements: Elements) -> cython.void:
-        """See to it that these can be added: a compact list that they are too much for is so no longer."""
-        if not self.compact:
-            return
-        element: bytes
+    def make_room(self, elements: Elements, start: cython.Py_ssize_t) -> cython.void:
+        """See to it that those from `start` on can be added to a compact list: it is so no longer if they are too much
+        for it."""
+        at: cython.Py_ssize_t
         limit: cython.Py_ssize_t = self.limits.list_max_listpack_size
         size: cython.Py_ssize_t = LISTPACK_OVERHEAD
         if self.count:
             chunk: Chunk = self.chunks[0]
             size = chunk.size
-        for element in elements:
-            size += len(element)
-        if exceeds(limit, size, self.count + len(elements)):
+        for at in range(start, len(elements)):
+            size += len(elements[at])
+        if exceeds(limit, size, self.count + len(elements) - start):
             self.compact = False
             self.limit = limit
 

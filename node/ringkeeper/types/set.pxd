@@ -1,11 +1,12 @@
 # The fields, and what commands call without going through Python.
+from ringkeeper.types.collection cimport Limits
 from ringkeeper.types.indexed cimport IndexedTable
 
 
 cdef class Set:
     cdef readonly IndexedTable table
     cdef public long long memory
-    cdef readonly object limits
+    cdef readonly Limits limits
     cdef readonly str encoding
 
     cpdef bint add(self, bytes member) except -1

@@ -7,16 +7,16 @@ from random import Random
 
 import cython
 
-from ringkeeper.types.collection import Limits
-
 if not cython.compiled:
+    from ringkeeper.types.collection import Limits
     from ringkeeper.types.indexed import IndexedTable
 else:
+    from cython.cimports.ringkeeper.types.collection import Limits  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.types.indexed import IndexedTable  # type: ignore[no-redef]
 
-BASE_BYTES = 250
+BASE_BYTES = cython.declare(cython.Py_ssize_t, 250)
 """An empty set: its own header and those of its table's parts."""
-MEMBER_BYTES = 120
+MEMBER_BYTES = cython.declare(cython.Py_ssize_t, 120)
 """A member costs so much beyond its own bytes: an object header and its places in the table."""
 
 INTSET, LISTPACK, HASHTABLE = "intset", "listpack", "hashtable"
@@ -50,9 +50,8 @@ class Set:
 
     def add(self, member: bytes) -> bool:
         """Whether the member is new."""
-        if member in self.table.places:
+        if not self.table.enter(member):
             return False
-        self.table.put(member, None)
         self.memory += MEMBER_BYTES + len(member)
         if self.encoding != HASHTABLE:
             self.choose_encoding(member)
