@@ -32,6 +32,7 @@ MODULES = (
     "ringkeeper.store.block",
     "ringkeeper.store.table",
     "ringkeeper.store.keyspace",
+    "ringkeeper.store.evictor",
     "ringkeeper.store.namespaces",
     "ringkeeper.store.eviction.residents",
     "ringkeeper.store.eviction.entries",

@@ -310,7 +310,7 @@ def test_no_prefix_is_taken_for_a_label_made_here() -> None:
 async def test_a_scrape_lets_others_go_first(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """With every command used and 10,000 namespaces, each shown: pieces are short, and the loop goes round between."""
     these = rows(10_000)
-    monkeypatch.setattr(metrics, "figures_of", lambda _: these)
+    monkeypatch.setattr(metrics, "figures_of", lambda *_: these)
     monkeypatch.setattr(metrics, "SLICE_NS", -1)
     node.config.set([("metrics-namespaces", "10000")])
     for entry in node.dispatcher.all():

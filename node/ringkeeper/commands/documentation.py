@@ -172,6 +172,7 @@ mget key#0+
 move key#0 db:integer
 mset data+{key#0 value}
 msetnx data+{key#0 value}
+object|created key#0
 object|encoding key#0
 object|freq key#0
 object|idletime key#0

@@ -469,6 +469,23 @@ def object_idletime(context: Context, args: Arguments) -> Reply:
 
 
 @command(
+    "OBJECT|CREATED",
+    arity=3,
+    flags="readonly",
+    keys=(2, 2, 1),
+    access="RO",
+    group="generic",
+    since="0.1.0",
+    complexity="O(1)",
+    tips="nondeterministic_output",
+    summary="Returns when a key was created, in Unix seconds.",
+)
+def object_created(context: Context, args: Arguments) -> Reply:
+    """A new value under a key that exists changes nothing of that. Redis has no such command."""
+    return None if context.keyspace.look(args[2]) is None else context.keyspace.created_at(args[2])
+
+
+@command(
     "OBJECT|FREQ",
     arity=3,
     flags="readonly",
@@ -481,9 +498,11 @@ def object_idletime(context: Context, args: Arguments) -> Reply:
     summary="Returns the logarithmic access frequency counter of a Redis object.",
 )
 def object_freq(context: Context, args: Arguments) -> Reply:
-    """Counted under an LFU policy alone, of which there is none yet."""
+    """Counted under an LFU policy alone."""
     if context.keyspace.look(args[2]) is None:
         return None
+    if context.keyspace.counts_frequency(args[2]):
+        return context.keyspace.frequency(args[2])
     raise ReplyError(
         "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
         "between policies at runtime LRU and LFU data will take some time to adjust."
@@ -503,6 +522,8 @@ def object_help(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     return help_reply(
         "OBJECT",
         """
+CREATED <key>
+    Return when the <key> was created, in Unix seconds.
 ENCODING <key>
     Return the kind of internal representation used in order to store the value
     associated with a <key>.

@@ -88,6 +88,8 @@ def _restore(context: Context, args: Arguments) -> Reply:
         keyspace.replace(key, value, expires_at, "restore")
         if options.idle_seconds > 0:
             keyspace.set_idle(key, min(options.idle_seconds, LONGEST_IDLE) * 1000)
+        if options.frequency >= 0 and keyspace.counts_frequency(key):
+            keyspace.set_frequency(key, options.frequency)
     return OK
 
 

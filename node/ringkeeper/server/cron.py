@@ -55,7 +55,7 @@ class Cron:
         self.node.peak_bytes = max(self.node.peak_bytes, self.node.used_bytes)
         if self.active_expiry and not self.node.clients.traffic.paused:
             self.expire()
-        self.node.freeing.start()
+        self.node.upkeep.start()
         self.node.clients.close_slow()
         self.node.survey.round(self.node.config.number("hz"))
         if loop.time() - self.rates.sampled_at >= 1:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ringkeeper.commands.table import Arguments, Command
 from ringkeeper.resp.values import ReplyError
-from ringkeeper.store.keyspace import Keyspace
+from ringkeeper.store.evictor import Evictor
 from ringkeeper.store.slot import key_slot
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NO_AUTH = ReplyError("NOAUTH Authentication required.")
 OUT_OF_MEMORY = ReplyError("OOM command not allowed when used memory > 'maxmemory'.")
+NAMESPACE_FULL = ReplyError("OOM command not allowed: its namespace is above its maxMemory and evicts nothing.")
 CROSS_SLOT = ReplyError("CROSSSLOT Keys in request don't hash to the same slot")
 CLUSTER_DOWN = ReplyError("CLUSTERDOWN The cluster is down")
 PEERS_ONLY = ReplyError("NOPERM this command is for the other nodes of the cluster")
@@ -59,13 +60,15 @@ def peers_only(session: Session, command: Command, args: Arguments) -> ReplyErro
 class Gatehouse:
     """Chooses gates. Its attributes are set from the configuration; `Dispatcher.choose_gates` puts them into force."""
 
-    def __init__(self, databases: list[Keyspace], permission: Gate) -> None:
-        self.databases = databases
+    def __init__(self, evictor: Evictor, permission: Gate) -> None:
+        self.evictor = evictor
         self.permission = permission
         """What the user of a session may do: `AccessControl.permission`."""
         self.password_needed = False
-        self.max_memory = 0
-        """Bytes; 0 means no limit."""
+        self.memory_limited = False
+        """Whether there is a `maxmemory`, or a namespace with a budget."""
+        self.most_evicted = 1
+        """Keys that may be removed before a command."""
         self.debug = "no"
         """`no`, `local` or `yes`: who may use DEBUG."""
         self.routes: Routes | None = None
@@ -95,18 +98,23 @@ class Gatehouse:
                 gates.append(slot_gate(self.routes))
             elif command.write or "readonly" in command.flags:
                 gates.append(lease_gate(self.routes))
-        if self.max_memory and command.denyoom:
+        if self.memory_limited and command.denyoom:
             gates.append(self.memory)
         return gates
 
     def debugging(self, session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG002
         return None if self.debug == "local" and session.is_local else DEBUG_REFUSED
 
-    def memory(self, session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG002
-        used = 0
-        for keyspace in self.databases:
-            used += keyspace.used_bytes
-        return OUT_OF_MEMORY if used > self.max_memory else None
+    def memory(self, session: Session, command: Command, args: Arguments) -> ReplyError | None:
+        """Makes room if need be: some for each command, the rest in the background."""
+        if not self.evictor.make_room(self.most_evicted):
+            return OUT_OF_MEMORY
+        if self.evictor.any_stuck:
+            namespaces = session.context.keyspace.namespaces
+            for position in command.key_positions(args):
+                if self.evictor.is_full(namespaces.match(args[position])):
+                    return NAMESPACE_FULL
+        return None
 
 
 def one_key_gate(routes: Routes) -> Gate:

@@ -133,8 +133,8 @@ def memory(node: Node) -> Fields:
     yield "mem_aof_buffer", 0
     yield "mem_allocator", "libc"
     yield "active_defrag_running", 0
-    yield "lazyfree_pending_objects", node.freeing.pending
-    yield "lazyfreed_objects", node.freeing.freed
+    yield "lazyfree_pending_objects", node.upkeep.pending
+    yield "lazyfreed_objects", node.upkeep.freed
 
 
 def no_scripts() -> Fields:

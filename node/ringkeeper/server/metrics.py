@@ -96,7 +96,7 @@ class NodeCollector:
         yield from gauges(self.memory())
         yield from self.labelled()
         yield from self.links()
-        rows = figures_of(self.node.databases)
+        rows = figures_of(self.node.namespaces, self.node.databases)
         limits = [item.max_memory for item in self.node.namespaces.items]
         yield from namespaces(rows, limits, self.node.config.number("metrics-namespaces"))
 
@@ -165,7 +165,7 @@ class NodeCollector:
             ("expire_cycle_seconds", "Time spent on looking for expired keys.", cron.expire_ns / 1e9),
             ("expire_cycle_timeouts", "Rounds in which looking for expired keys used up its time.",
              cron.expire_timeouts),
-            ("lazyfreed_objects", "Large values freed in steps.", node.freeing.freed),
+            ("lazyfreed_objects", "Large values freed in steps.", node.upkeep.freed),
             ("pubsub_forwarded", "Published messages sent to other nodes, each counted.", node.peers.sent),
             ("pubsub_received", "Published messages that came from other nodes.", node.pubsub.received),
         )  # fmt: skip
@@ -192,7 +192,7 @@ class NodeCollector:
             ("ready", "Whether this node does what it is there for.", 0 if membership.unready() else 1),
             ("expired_stale_ratio", "Of the keys with an expiry, about how many are past it.",
              node.cron.stale_fraction),
-            ("lazyfree_pending_objects", "Large values that wait to be freed.", node.freeing.pending),
+            ("lazyfree_pending_objects", "Large values that wait to be freed.", node.upkeep.pending),
             ("loop_delay_max_seconds", "How late the event loop ever was.", node.loop_delay.longest),
             ("uptime_seconds", "Since this process started.", time.monotonic() - node.started),
         )  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ringkeeper.store import namespace_text
+from ringkeeper.store.keyspace import COUNTS_FREQUENCY, COUNTS_NOTHING
 from ringkeeper.store.namespaces import Namespaces
 
 if TYPE_CHECKING:
@@ -33,15 +34,30 @@ def declared(text: str) -> Namespaces:
     return Namespaces(namespace_text.parse(text))
 
 
-def put_into_force(namespaces: Namespaces, databases: Iterable[Keyspace]) -> None:
-    """Called at start and whenever the directive `namespaces` has changed."""
+def put_into_force(namespaces: Namespaces, policy: str, databases: Iterable[Keyspace]) -> None:
+    """Called at start and whenever the directive `namespaces` or the node's policy has changed."""
+    policies = [policy, *(item.policy for item in namespaces.items)]
+    counting = bytes(
+        COUNTS_FREQUENCY if policy.endswith("lfu") or each.endswith("lfu") else COUNTS_NOTHING for each in policies
+    )
+    for keyspace in databases:
+        if keyspace.namespaces is namespaces:
+            keyspace.set_counting(counting)
+        else:
+            keyspace.set_namespaces(namespaces, counting)
 
 
-def evicted_keys(databases: Iterable[Keyspace]) -> int:  # noqa: ARG001
-    """Keys that were removed to make room, in all databases. Nothing evicts yet."""
-    return 0
+def evicted_keys(databases: Iterable[Keyspace]) -> int:
+    """Keys that were removed to make room, in all databases."""
+    return sum(keyspace.evicted for keyspace in databases)
 
 
-def figures_of(databases: Iterable[Keyspace]) -> Sequence[NamespaceFigures]:  # noqa: ARG001
-    """A row for each namespace, the default one first. None as long as no keyspace counts by namespace."""
-    return ()
+def figures_of(namespaces: Namespaces, databases: Iterable[Keyspace]) -> Sequence[NamespaceFigures]:
+    """A row for each namespace, the default one first."""
+    prefixes = [b"", *(item.prefix for item in namespaces.items)]
+    rows = [[0] * 6 for _ in prefixes]
+    for keyspace in databases:
+        for row, figures in zip(rows, keyspace.space_figures(), strict=False):
+            for place, figure in enumerate(figures):
+                row[place] += figure
+    return [NamespaceFigures(prefix, *row) for prefix, row in zip(prefixes, rows, strict=True)]

@@ -1,6 +1,8 @@
 # The fields, and what other compiled modules call without going through Python.
 
+from ringkeeper.store.namespaces cimport Namespaces
 from ringkeeper.store.table cimport Found, Record, Table
+
 
 
 cdef class Clock:
@@ -23,6 +25,19 @@ cdef class Keyspace:
     cdef Py_ssize_t last_slot
     cdef public bint touching
     cdef public list changes
+    cdef public long long evicted
+    cdef readonly Namespaces namespaces
+    cdef readonly bint has_spaces
+    cdef readonly tuple rules
+    cdef public list siblings
+    cdef readonly dict over
+    cdef public long long largest
+    cdef readonly object label_cursor
+    cdef Namespaces wanted
+    cdef bytes wanted_counting
+    cdef public bytes counting
+    cdef public long long lfu_log_factor
+    cdef public long long lfu_decay_minutes
 
     cdef Py_ssize_t _slot(self, bytes key)
     cdef Found _find(self, bytes key, Py_ssize_t slot)
@@ -37,6 +52,15 @@ cdef class Keyspace:
     cdef bint _make_way(self, bytes key)
     cdef void _discard(self, object value)
     cdef void _settle(self)
+    cdef void _touch(self, Record record)
+    cdef void _count_use(self, Record record)
+    cdef int _frequency(self, Record record)
+    cdef Record _store_governed(self, bytes key, object value, long long expires_at)
+    cdef Py_ssize_t _space(self, bytes key)
+    cdef long long _governed(self, Py_ssize_t space, long long expires_at)
+    cdef void _weigh(self, Py_ssize_t space)
+    cdef Record _put(self, bytes key, object value, long long expires_at)
+    cdef void evict(self, Record record, Py_ssize_t slot)
     cdef Record _store(self, bytes key, object value, long long expires_at)
     cdef void _drop(self, Record record, Py_ssize_t slot)
 

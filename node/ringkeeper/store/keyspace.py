@@ -27,16 +27,28 @@ from typing import Any, TypeVar
 import cython
 
 from ringkeeper.resp.values import ReplyError
+from ringkeeper.store.namespaces import NO_NAMESPACES, Namespace
+from ringkeeper.store.policies import QUEUED_POLICIES
 from ringkeeper.types.collection import Collection
 from ringkeeper.types.hash import Hash
 
 if not cython.compiled:
+    from ringkeeper.store.namespaces import Namespaces
     from ringkeeper.store.slot import key_slot
-    from ringkeeper.store.table_plain import KEEP, LIVE, ROWS, Found, Record, Table
+    from ringkeeper.store.table_plain import KEEP, LABEL, LIVE, ROWS, Found, Record, Table
     from ringkeeper.store.table_plain import KEYS as EVERY_KEY
 else:
+    from cython.cimports.ringkeeper.store.namespaces import Namespaces  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.store.slot import key_slot  # type: ignore[no-redef]
-    from cython.cimports.ringkeeper.store.table import KEEP, LIVE, ROWS, Found, Record, Table  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.store.table import (  # type: ignore[no-redef]
+        KEEP,
+        LABEL,
+        LIVE,
+        ROWS,
+        Found,
+        Record,
+        Table,
+    )
     from cython.cimports.ringkeeper.store.table import KEYS as EVERY_KEY  # type: ignore[no-redef]
 
 Text = bytes | bytearray
@@ -47,6 +59,8 @@ Change = tuple[int, str, bytes | None, bool]
 change of data: who watches or caches a key need not know of what changed nothing."""
 
 WRONG_TYPE = ReplyError("WRONGTYPE Operation against a key holding the wrong kind of value")
+TOO_LARGE = ReplyError("OOM command not allowed: the value alone is larger than 'maxmemory'.")
+TOO_LARGE_HERE = ReplyError("OOM command not allowed: the value alone is larger than its namespace's maxMemory.")
 
 
 NO_EXPIRY = -1
@@ -65,6 +79,18 @@ AT_ONCE = 100
 """Keys gathered at once where all are gone through."""
 SPARE_BYTES = 10
 """A key's share of the table's buckets, about."""
+
+
+COUNTS_NOTHING, COUNTS_FREQUENCY = 0, 1
+INITIAL_FREQUENCY = 5
+"""Of a new key, so that it is not the first to go (Redis's LFU_INIT_VAL)."""
+DEFAULT_NAMESPACE = Namespace(b"", 0, "noeviction")
+"""That of no prefix: the node's `maxmemory` and policy are its own."""
+
+
+def is_listed(rule: Namespace) -> bool:
+    """Whether a namespace's keys must be listed: those of a budget of its own that are chosen at random."""
+    return rule.max_memory > 0 and rule.policy not in ("noeviction", *QUEUED_POLICIES)
 
 
 @cython.final
@@ -97,6 +123,8 @@ class Keyspace:
         self.misses = 0
         self.expired = 0
         """Keys removed because their time had come."""
+        self.evicted = 0
+        """Keys removed to make room."""
         self.freed = 0
         """Values, and keys of flushed databases, that `free_some` has let go of."""
         self.table = Table(self.random.getrandbits(32))
@@ -109,6 +137,26 @@ class Keyspace:
         """Of the key that was looked up last: a command that looks and then changes sums its key up only once."""
         self.touching = True
         """Whether lookups count as use; not so while a client with CLIENT NO-TOUCH is served."""
+        self.namespaces: Namespaces = NO_NAMESPACES
+        self.has_spaces = False
+        """Whether there are namespaces beside the default one."""
+        self.rules: tuple[Namespace, ...] = (DEFAULT_NAMESPACE,)
+        """By number."""
+        self.siblings: list[Keyspace] = [self]
+        """The databases that share the namespaces' budgets."""
+        self.over: dict[int, None] = {}
+        """Namespaces that were seen above their budgets. Values are None."""
+        self.largest = 0
+        """`maxmemory`: no string may be larger; 0 for no limit."""
+        self.label_cursor = 0
+        """How far keys are counted to the namespaces that were set last; 0: all are."""
+        self.wanted: Namespaces | None = None
+        """Namespaces to be set when that is so."""
+        self.wanted_counting = b""
+        self.counting = b"\0"
+        """By namespace: `COUNTS_NOTHING`, or `COUNTS_FREQUENCY` where a policy needs that."""
+        self.lfu_log_factor = 10
+        self.lfu_decay_minutes = 1
 
     def __len__(self) -> int:
         """Keys, those included whose time has come but that nobody has met yet (as DBSIZE counts)."""
@@ -129,6 +177,10 @@ class Keyspace:
         """What of `used_bytes` the table takes."""
         return int(self.table.structure)
 
+    def reset_statistics(self) -> None:
+        self.hits = self.misses = self.expired = self.evicted = 0
+        self.table.reset_figures()
+
     # Looking up. What a command finds counts as used now, unless it only inspects.
 
     @cython.cfunc
@@ -148,8 +200,36 @@ class Keyspace:
             self._expire(key, slot, record)
             return self.table.find(key, slot)
         if self.touching:
-            record.used_at = self._tick()
+            self._touch(record)
         return record
+
+    @cython.cfunc
+    @cython.inline
+    def _touch(self, record: Record) -> cython.void:
+        """Note a use of a record."""
+        counting: cython.p_const_uchar = self.counting
+        if counting[self.table.number_of(record)] != 0:
+            self._count_use(record)
+        record.used_at = self._tick()
+
+    @cython.cfunc
+    def _count_use(self, record: Record) -> cython.void:
+        """Raise a record's frequency, the less likely the higher it is (as Redis's LFULogIncr)."""
+        count: cython.int = self._frequency(record)
+        if count < 255:
+            above: cython.double = max(0, count - INITIAL_FREQUENCY)
+            if self.table.chance() < 1.0 / (above * self.lfu_log_factor + 1):
+                count += 1
+        record.state = count
+
+    @cython.cfunc
+    def _frequency(self, record: Record) -> cython.int:
+        """A record's frequency now: one less for every so many minutes that nobody used it (LFUDecrAndReturn)."""
+        count: cython.int = record.state
+        if self.lfu_decay_minutes:
+            minutes: cython.longlong = self._idle(record.used_at) // 60_000
+            count = max(0, count - minutes // self.lfu_decay_minutes)
+        return count
 
     @cython.cfunc
     @cython.inline
@@ -160,6 +240,7 @@ class Keyspace:
 
     @cython.cfunc
     def _expire(self, key: bytes, slot: cython.Py_ssize_t, record: Record) -> cython.void:
+        self.table.expired(record)
         self._drop(record, slot)
         self.expired += 1
         self.note(key, "expired")
@@ -169,9 +250,13 @@ class Keyspace:
         record: Found = self._find(key, self._slot(key))
         if not record:
             self.misses += 1
+            if self.has_spaces:
+                self.table.miss(self._space(key))
             self.announce(key, "keymiss")
         else:
             self.hits += 1
+            if self.has_spaces:
+                self.table.hit(record)
         return record
 
     @cython.cfunc
@@ -265,6 +350,21 @@ class Keyspace:
         if record:
             record.used_at = (self._tick() - min(idle_ms >> TICK_BITS, MOST_IDLE - 1)) & 0xFFFFFFFF
 
+    def frequency(self, key: bytes) -> int:
+        """0 to 255, as LFU policies count it. For a key that exists."""
+        record: Found = self._record(key)
+        return int(self._frequency(record)) if record else 0
+
+    def counts_frequency(self, key: bytes) -> bool:
+        """Whether a policy asks for the frequency of this key."""
+        return bool(self.counting[self._space(key)] == COUNTS_FREQUENCY)
+
+    def set_frequency(self, key: bytes, frequency: int) -> None:
+        """Of a key that exists (RESTORE FREQ)."""
+        record: Found = self._record(key)
+        if record:
+            record.state = frequency
+
     def created_at(self, key: bytes) -> int:
         """When the key was made, in Unix seconds; a new value leaves that as it is. For a key that exists."""
         record: Found = self._record(key)
@@ -321,6 +421,8 @@ class Keyspace:
             if type(value) is Hash and value.expiries:
                 self.expiring[key] = None
             self.table.recount(record, self.last_slot, value.memory)
+            if self.has_spaces:
+                self._weigh(self.table.number_of(record))
         if changes:
             self._changed(key, event)
             self.dirty += changes - 1
@@ -360,7 +462,7 @@ class Keyspace:
         """Put a key there, in place of what it held, that a snapshot had: no change of data, so nobody is told."""
         changes, self.changes = self.changes, None
         self._make_way(key)
-        self._store(key, value, expires_at)
+        self._put(key, value, expires_at)
         self.set_idle(key, idle_ms)
         self.changes = changes
 
@@ -388,15 +490,18 @@ class Keyspace:
             self._drop(record, self.last_slot)
             self._changed(key, "del")
         else:
+            if self.has_spaces:
+                expires_at = self._governed(self._space(key), expires_at)
             self.table.set_expiry(record, self.last_slot, expires_at)
             self._changed(key, "expire")
 
     def persist(self, key: bytes) -> bool:
-        """Take an existing key's expiry away; whether it had one."""
+        """Take an existing key's expiry away, or let it be the latest that its namespace allows; whether it had one."""
         record: Found = self._record(key)
         if not record or self.table.expiry(record) == NO_EXPIRY:
             return False
-        self.table.set_expiry(record, self.last_slot, NO_EXPIRY)
+        longest = self.rules[self._space(key)].max_ttl_ms if self.has_spaces else 0
+        self.table.set_expiry(record, self.last_slot, self.clock.now_ms + longest if longest else NO_EXPIRY)
         self._changed(key, "persist")
         return True
 
@@ -547,6 +652,72 @@ class Keyspace:
             for value in self.table.take_trash():
                 self._discard(value)
 
+    # Namespaces, and making room
+
+    def set_namespaces(self, namespaces: Namespaces, counting: bytes) -> None:
+        """Count and govern by these namespaces from now on; keys that are there are counted anew by `label_some`.
+
+        `counting` says of each, from number 0 on, whether its policy counts frequencies.
+        """
+        if self.label_cursor:
+            self.wanted, self.wanted_counting = namespaces, counting
+            return
+        self.namespaces = self.table.labels = namespaces
+        self.has_spaces = len(namespaces) > 0
+        self.rules = (DEFAULT_NAMESPACE, *namespaces.items)
+        self.counting = counting
+        self.over.clear()
+        self.table.set_spaces([is_listed(rule) for rule in self.rules])
+        self.label_cursor = 1 if len(self) else 0
+
+    def set_counting(self, counting: bytes) -> None:
+        """Say anew of each namespace whether its policy counts frequencies."""
+        if self.wanted is not None:
+            self.wanted_counting = counting
+        else:
+            self.counting = counting
+
+    def label_some(self, count: int) -> bool:
+        """Count about so many keys to their namespaces; whether some are left. O(count)."""
+        if self.label_cursor:
+            cursor, _ = self.table.gather(self.label_cursor - 1, count, LABEL, 0)
+            self.label_cursor = cursor + 1 if cursor else 0
+            if not self.label_cursor:
+                self._labelled()
+        return self.label_cursor != 0
+
+    def _labelled(self) -> None:
+        """All keys are counted to their namespaces."""
+        if self.wanted is not None:
+            wanted, self.wanted = self.wanted, None
+            self.set_namespaces(wanted, self.wanted_counting)
+        else:
+            for space in range(1, len(self.rules)):
+                self._weigh(space)
+
+    def space_used(self, space: int) -> int:
+        """The bytes of a namespace in all databases."""
+        return sum([keyspace.table.space_used(space) for keyspace in self.siblings])
+
+    def space_figures(self) -> list[tuple[int, ...]]:
+        """Of each namespace, from number 0 on: keys, bytes, hits, misses, evicted and expired keys. Here alone."""
+        figures: list[tuple[int, ...]] = self.table.space_figures()
+        if not self.has_spaces:
+            keys, used = figures[0][:2]
+            return [(keys, used, self.hits, self.misses, self.evicted, self.expired)]
+        return figures
+
+    @cython.cfunc
+    def evict(self, record: Record, slot: cython.Py_ssize_t) -> cython.void:
+        """Remove a record to make room."""
+        key = None if self.changes is None else self.table.key(record)
+        self.table.evicted(record)
+        self._drop(record, slot)
+        self.evicted += 1
+        self.dirty += 1
+        if key is not None:
+            self.note(key, "evicted")
+
     def purge(self, key: bytes, value: Hash) -> int:
         """Remove the expired fields of a key's hash, and the key with the last one; how many fields are left."""
         removed = value.purge(self.clock.now_ms)
@@ -570,6 +741,55 @@ class Keyspace:
 
     @cython.cfunc
     def _store(self, key: bytes, value: Value, expires_at: cython.longlong) -> Record:
+        """Put a value there, as a namespace and `maxmemory` allow; `KEEP` leaves an expiry as it is."""
+        record: Record
+        if self.has_spaces or self.largest:
+            record = self._store_governed(key, value, expires_at)
+        else:
+            record = self._put(key, value, expires_at)
+        return record
+
+    @cython.cfunc
+    def _store_governed(self, key: bytes, value: Value, expires_at: cython.longlong) -> Record:
+        space: cython.Py_ssize_t = self._space(key)
+        size = len(value) if isinstance(value, (bytes, bytearray)) else 0
+        if self.largest and size > self.largest:
+            raise TOO_LARGE
+        budget = self.rules[space].max_memory
+        if budget and size > budget:
+            raise TOO_LARGE_HERE
+        if self.has_spaces and (expires_at != KEEP or not self._find(key, self._slot(key))):
+            expires_at = self._governed(space, expires_at)
+        record: Record = self._put(key, value, expires_at)
+        self._weigh(space)
+        return record
+
+    @cython.cfunc
+    def _space(self, key: bytes) -> cython.Py_ssize_t:
+        """The number of a key's namespace."""
+        number: cython.Py_ssize_t = self.namespaces.match(key) if self.has_spaces else 0
+        return number
+
+    @cython.cfunc
+    def _governed(self, space: cython.Py_ssize_t, expires_at: cython.longlong) -> cython.longlong:
+        """The expiry that a key gets in a namespace when a command wants this one, or none."""
+        rule = self.rules[space]
+        if expires_at < 0:
+            ttl = rule.default_ttl_ms or rule.max_ttl_ms
+            return self.clock.now_ms + ttl if ttl else NO_EXPIRY
+        if rule.max_ttl_ms:
+            return min(expires_at, self.clock.now_ms + rule.max_ttl_ms)
+        return expires_at
+
+    @cython.cfunc
+    def _weigh(self, space: cython.Py_ssize_t) -> cython.void:
+        """Note whether a namespace is above its budget."""
+        budget: cython.longlong = self.rules[space].max_memory
+        if budget and self.space_used(space) > budget:
+            self.over[space] = None
+
+    @cython.cfunc
+    def _put(self, key: bytes, value: Value, expires_at: cython.longlong) -> Record:
         """Put a value there; `KEEP` leaves an expiry as it is."""
         slot: cython.Py_ssize_t = self._slot(key)
         if type(value) is Hash and value.expiries:
@@ -582,13 +802,15 @@ class Keyspace:
                 record = self.table.find(key, slot)
         if record:
             record = self.table.assign(record, slot, value, expires_at)
-            record.used_at = self._tick()
+            self._touch(record)
             if self.table.trash:
                 self._settle()
             return record
-        record = self.table.add(
-            key, slot, value, NO_EXPIRY if expires_at == KEEP else expires_at, self._tick(), self.clock.now_ms // 1000
-        )
+        if expires_at == KEEP:
+            expires_at = NO_EXPIRY
+        now: cython.longlong = self.clock.now_ms
+        record = self.table.add(key, slot, value, expires_at, self._space(key), self._tick(), now // 1000)
+        record.state = INITIAL_FREQUENCY
         if self.changes is not None:
             self.announce(key, "new")
         return record

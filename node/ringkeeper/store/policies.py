@@ -24,3 +24,6 @@ POLICIES = (
 NODE_DEFAULT = "noeviction"
 """Of `maxmemory-policy`, as with Redis."""
 NAMESPACE_DEFAULT = "allkeys-lru"
+
+QUEUED_POLICIES = ("allkeys-s3-fifo", "volatile-s3-fifo", "allkeys-w-tinylfu", "volatile-w-tinylfu")
+"""Those that keep keys in queues; the others choose among keys drawn at random."""

@@ -1,6 +1,7 @@
 # The layout of what is stored, and what the keyspace calls without going through Python.
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from ringkeeper.store.namespaces cimport Namespaces
 
 cdef enum:
     # Kinds of value, in the lowest bits of a record's flags.
@@ -12,12 +13,15 @@ cdef enum:
     VOLATILE = 4
     LONG_KEY = 8
     FLOAT = 16
+    GENERATION = 32
+    LISTED = 128
     # For `assign`: the expiry stays.
     KEEP = -2
     # What `gather` gives.
     KEYS = 0
     LIVE = 1
     ROWS = 2
+    LABEL = 3
     # A table's measures: slots; words of a bucket; buckets up to which a part grows, and how often parts are split;
     # keys of a slot below which its parts become one again; slots in groups; bytes of a header and of the largest
     # record that holds its value.
@@ -69,9 +73,28 @@ ctypedef struct Slot:
 
 ctypedef Slot* SlotPointer
 
+ctypedef struct Space:
+    int64_t keys
+    int64_t used
+    int64_t hits
+    int64_t misses
+    int64_t evicted
+    int64_t expired
+    Record* listed
+    uint32_t count
+    uint32_t capacity
+    uint8_t is_listed
+
+ctypedef Space* SpacePointer
+ctypedef Record* RecordPointer
+
 
 cdef class Table:
     cdef SlotPointer slots
+    cdef SpacePointer spaces
+    cdef Py_ssize_t space_count
+    cdef uint8_t generation
+    cdef public Namespaces labels
     cdef Spot spot
     cdef readonly long long size
     cdef readonly long long volatile
@@ -109,29 +132,47 @@ cdef class Table:
     cdef void _shrink(self, SlotPointer home, PartPointer part) noexcept
     cdef void _collapse(self, SlotPointer home) noexcept
     cdef void* _allocate(self, size_t size) noexcept
-    cdef Record _make(self, const char* key, Py_ssize_t length, object value, long long expires_at)
+    cdef Record _make(self, const char* key, Py_ssize_t length, object value, long long expires_at, bint listed)
     cdef object _free(self, Record record)
     cdef void _count_volatile(self, SlotPointer home, Py_ssize_t slot, int was, long long at) noexcept
-    cdef void count_bytes(self, SlotPointer home, long long change) noexcept
+    cdef void count_bytes(self, SlotPointer home, Record record, long long change) noexcept
+    cdef Py_ssize_t number_of(self, Record record) noexcept
+    cdef SpacePointer space_of(self, Record record) noexcept
+    cdef int _room_to_list(self, SpacePointer space)
+    cdef void _enlist(self, SpacePointer space, Record record) noexcept
+    cdef void _delist(self, Record record) noexcept
+    cdef int _relabel(self, SlotPointer home, Spot spot)
+    cdef Record _with_or_without_place(self, Record record, bint listed)
+    cdef bint _is_in_list(self, Record record) noexcept
+    cdef void _free_spaces(self) noexcept
+    cdef int _check_spaces(self)
     cdef bint _assign_in_place(self, Record record, bytes value) noexcept
     cdef Record _with_or_without_expiry(self, Record record, SlotPointer home, long long at)
     cdef object _take(self, SlotPointer home, PartPointer part, Spot spot, Py_ssize_t slot)
     cdef Py_ssize_t _next_part(self, SlotPointer home, Py_ssize_t index) noexcept
     cdef long long _sweep_part(self, SlotPointer home, PartPointer part, long long now_ms, object removed)
     cdef uint64_t _next_random(self) noexcept
+    cdef double chance(self) noexcept
     cdef Py_ssize_t _random_slot(self, bint volatile) noexcept
     cdef Py_ssize_t _volatile_from(self, PartPointer part, Py_ssize_t bucket) noexcept
     cdef int _gather_bucket(
-        self, PartPointer part, Py_ssize_t home, uint64_t tag, object found, int what, long long now_ms
+        self,
+        SlotPointer home,
+        PartPointer part,
+        Py_ssize_t first,
+        uint64_t tag,
+        object found,
+        int what,
+        long long now_ms,
     )
-    cdef int _gather(self, Record record, object found, int what, long long now_ms)
+    cdef int _gather(self, SlotPointer home, Spot spot, object found, int what, long long now_ms)
     cdef long long _shed_part(self, SlotPointer home, PartPointer part)
     cdef int _check_slot(self, SlotPointer home)
     cdef int _check_part(self, SlotPointer home, PartPointer part)
 
     cdef Record find(self, bytes key, Py_ssize_t slot)
     cdef Record add(
-        self, bytes key, Py_ssize_t slot, object value, long long at, uint32_t used_at, uint32_t created_at
+        self, bytes key, Py_ssize_t slot, object value, long long at, Py_ssize_t space, uint32_t used_at, uint32_t created_at
     )
     cdef Record assign(self, Record record, Py_ssize_t slot, object value, long long at)
     cdef void recount(self, Record record, Py_ssize_t slot, long long memory) noexcept
@@ -143,8 +184,18 @@ cdef class Table:
     cdef object remove(self, Record record, Py_ssize_t slot)
     cdef long long sweep(self, Py_ssize_t limit, long long now_ms, object removed)
     cdef Record sample(self, bint volatile) noexcept
+    cdef Found nothing(self) noexcept
+    cdef void hit(self, Record record) noexcept
+    cdef void miss(self, Py_ssize_t space) noexcept
+    cdef void expired(self, Record record) noexcept
+    cdef void evicted(self, Record record) noexcept
+    cpdef long long space_used(self, Py_ssize_t space)
+    cdef Record sample_space(self, Py_ssize_t space) noexcept
 
     cpdef object gather(self, object cursor, Py_ssize_t count, int what, long long now_ms)
+    cpdef object set_spaces(self, object listed)
+    cpdef object space_figures(self)
+    cpdef object reset_figures(self)
     cpdef object slot_figures(self, Py_ssize_t slot)
     cpdef object flush(self)
     cpdef object swap(self, Table other)

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import cython
 
 from ringkeeper.store.block import FloatText, object_memory
+from ringkeeper.store.namespaces import NO_NAMESPACES
 
 if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -41,6 +42,7 @@ if cython.compiled:
     from cython.cimports.libc.string import memcmp, memcpy, memset
 else:  # Names for the type checker; the header declares them.
     Record = Any
+    Found = Any
     Spot = Any
     Part = Any
     Slot = Any
@@ -51,12 +53,15 @@ else:  # Names for the type checker; the header declares them.
     Counts = Any
     Sides = Any
     IntegerPointer = Any
+    Space = Any
+    SpacePointer = Any
+    RecordPointer = Any
     int64_t = int
     uint8_t = int
     uint16_t = int
     uint32_t = int
     uint64_t = int
-    TEXT = INTEGER = OBJECT = KIND = VOLATILE = LONG_KEY = FLOAT = KEEP = KEYS = LIVE = 0
+    TEXT = INTEGER = OBJECT = KIND = VOLATILE = LONG_KEY = FLOAT = GENERATION = LISTED = LABEL = KEEP = KEYS = LIVE = 0
     ROWS = SLOTS = NEVER = WIDTH = MOST_BUCKETS = MOST_DEPTH = COLLAPSED = GROUPS = GROUP_SIZE = HEADER = EMBEDDED = 0
 
 
@@ -71,9 +76,22 @@ def record_of(word: uint64_t) -> Record:
 @cython.inline
 @cython.exceptval(check=False)
 def behind_header(record: Record) -> cython.p_char:
-    """Where the value's word stands, if there is one: behind the expiry."""
+    """Where the value's word stands, if there is one: behind the expiry and the place in a list."""
     place: cython.p_char = cython.cast(cython.p_char, record) + HEADER
-    return place + 8 if record.flags & VOLATILE else place
+    if record.flags & VOLATILE:
+        place += 8
+    if record.flags & LISTED:
+        place += 8
+    return place
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def list_place(record: Record) -> IntegerPointer:
+    """Where a listed record's place in its namespace's list stands."""
+    place: cython.p_char = cython.cast(cython.p_char, record) + (HEADER + 8 if record.flags & VOLATILE else HEADER)
+    return cython.cast(IntegerPointer, place)
 
 
 @cython.cfunc
@@ -157,6 +175,17 @@ def take_out(bucket: Spot, place: cython.int) -> cython.bint:
 
 @cython.cfunc
 @cython.exceptval(check=False)
+def swap_contents(space: SpacePointer, other: SpacePointer) -> cython.void:
+    """Exchange what two accounts hold; what was counted of hits and the like stays."""
+    space.keys, other.keys = other.keys, space.keys
+    space.used, other.used = other.used, space.used
+    space.listed, other.listed = other.listed, space.listed
+    space.count, other.count = other.count, space.count
+    space.capacity, other.capacity = other.capacity, space.capacity
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
 def reads_as_integer(text: cython.p_const_char, length: cython.Py_ssize_t, number: IntegerPointer) -> cython.bint:
     """Whether a text is an integer of 64 bits as Redis would write it, so that it can be kept as one."""
     place: cython.Py_ssize_t = 0
@@ -219,6 +248,9 @@ class Table:
     """
 
     if TYPE_CHECKING:
+        spaces: SpacePointer
+        space_count: int
+        generation: int
         group_sizes: list[int]
         group_volatiles: list[int]
         sweep_slot: int
@@ -233,6 +265,9 @@ class Table:
             raise MemoryError
 
     def __init__(self, seed: int = 1) -> None:
+        self.labels = NO_NAMESPACES
+        """The namespaces by which records are labelled."""
+        self.set_spaces([False])
         self.size = 0
         self.volatile = 0
         """Keys that have an expiry."""
@@ -249,6 +284,7 @@ class Table:
     def __dealloc__(self) -> None:
         if self.slots != cython.NULL:
             self.shed(1 << 62)
+            self._free_spaces()
             PyMem_Free(self.slots)
 
     def __len__(self) -> int:
@@ -548,7 +584,12 @@ class Table:
 
     @cython.cfunc
     def _make(
-        self, key: cython.p_const_char, length: cython.Py_ssize_t, value: object, expires_at: cython.longlong
+        self,
+        key: cython.p_const_char,
+        length: cython.Py_ssize_t,
+        value: object,
+        expires_at: cython.longlong,
+        listed: cython.bint,
     ) -> Record:
         """A record with a key, a value and perhaps an expiry; the other fields are the caller's to fill."""
         number = cython.declare(int64_t, 0)
@@ -575,7 +616,10 @@ class Table:
             flags |= VOLATILE
         if length > 0xFFFF:
             flags |= LONG_KEY
-        size: cython.Py_ssize_t = HEADER + (8 if expires_at >= 0 else 0) + words_behind(flags) + length + text_length
+        if listed:
+            flags |= LISTED
+        size: cython.Py_ssize_t = HEADER + (8 if expires_at >= 0 else 0) + (8 if listed else 0)
+        size += words_behind(flags) + length + text_length
         record: Record = cython.cast(Record, self._allocate(size))
         if record == cython.NULL:
             raise MemoryError
@@ -646,9 +690,24 @@ class Table:
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def count_bytes(self, home: SlotPointer, change: cython.longlong) -> cython.void:
+    def space_of(self, record: Record) -> SpacePointer:
+        """The account of a record: its namespace's, or the first one as long as it is not labelled anew."""
+        if record.flags & GENERATION == self.generation:
+            return self.spaces + record.space + 1
+        return self.spaces
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def number_of(self, record: Record) -> cython.Py_ssize_t:
+        """Of a record's namespace; 0 as long as it is not labelled anew."""
+        return record.space if record.flags & GENERATION == self.generation else 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def count_bytes(self, home: SlotPointer, record: Record, change: cython.longlong) -> cython.void:
         home.used += change
         self.used += change
+        self.space_of(record).used += change
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -672,17 +731,23 @@ class Table:
         slot: cython.Py_ssize_t,
         value: object,
         at: cython.longlong,
+        space: cython.Py_ssize_t,
         used_at: uint32_t,
         created_at: uint32_t,
     ) -> Record:
-        """Store a value, with an expiry unless `at` is -1, under a key that is not there.
+        """Store a value, with an expiry unless `at` is -1, under a key of a namespace that is not there.
 
         Raises `MemoryError`, and nothing has changed then.
         """
         code: uint64_t = cython.cast(uint64_t, hash(key))
         home: SlotPointer = self.slots + slot
+        account: SpacePointer = self.spaces + space + 1
         self._make_room(home, self._part(home, code), code)
-        record: Record = self._make(PyBytes_AS_STRING(key), len(key), value, at)
+        if account.is_listed:
+            self._room_to_list(account)
+        record: Record = self._make(PyBytes_AS_STRING(key), len(key), value, at, account.is_listed)
+        record.flags |= self.generation
+        record.space = cython.cast(uint16_t, space)
         record.used_at = used_at
         record.created_at = created_at
         part: PartPointer = self._part(home, code)
@@ -693,7 +758,10 @@ class Table:
         self.size += 1
         self.group_sizes[slot // GROUP_SIZE] += 1
         self._count_volatile(home, slot, 0, at)
-        self.count_bytes(home, self.memory(record))
+        self.count_bytes(home, record, self.memory(record))
+        account.keys += 1
+        if account.is_listed:
+            self._enlist(account, record)
         return record
 
     @cython.cfunc
@@ -712,15 +780,19 @@ class Table:
                 return record
         if at == KEEP:
             at = self.expiry(record)
-        new: Record = self._make(key_start(record), key_length(record), value, at)
+        new: Record = self._make(key_start(record), key_length(record), value, at, record.flags & LISTED)
         new.used_at = record.used_at
         new.created_at = record.created_at
         new.state = record.state
         new.space = record.space
+        new.flags |= record.flags & GENERATION
+        if self._is_in_list(new):
+            list_place(new)[0] = list_place(record)[0]
+            self.space_of(new).listed[list_place(new)[0]] = new
         spot: Spot = self._spot_of(record, slot)
         spot[0] = (spot[0] >> 48 << 48) | cython.cast(uint64_t, new) | (1 if at >= 0 else 0)
         self._count_volatile(home, slot, record.flags, at)
-        self.count_bytes(home, self.memory(new) - self.memory(record))
+        self.count_bytes(home, new, self.memory(new) - self.memory(record))
         old: object = self._free(record)
         if old is not None and old is not value:
             self.trash.append(old)
@@ -754,7 +826,7 @@ class Table:
     def recount(self, record: Record, slot: cython.Py_ssize_t, memory: cython.longlong) -> cython.void:
         """Count the memory of a record's object anew."""
         counted: IntegerPointer = cython.cast(cython.pointer(int64_t), behind_header(record)) + 1
-        self.count_bytes(self.slots + slot, memory - counted[0])
+        self.count_bytes(self.slots + slot, record, memory - counted[0])
         counted[0] = memory
 
     @cython.cfunc
@@ -777,17 +849,19 @@ class Table:
     def _with_or_without_expiry(self, record: Record, home: SlotPointer, at: cython.longlong) -> Record:
         """A copy in the place of a record, 8 bytes longer or shorter; an object goes along."""
         size: cython.Py_ssize_t = record_size(record)
-        head: cython.Py_ssize_t = behind_header(record) - cython.cast(cython.p_char, record)
+        head: cython.Py_ssize_t = HEADER + 8 if record.flags & VOLATILE else HEADER
         new_head: cython.Py_ssize_t = HEADER + (8 if at >= 0 else 0)
         new: Record = cython.cast(Record, self._allocate(size - head + new_head))
         if new == cython.NULL:
             raise MemoryError
         memcpy(new, record, HEADER)
-        memcpy(cython.cast(cython.p_char, new) + new_head, behind_header(record), size - head)
+        memcpy(cython.cast(cython.p_char, new) + new_head, cython.cast(cython.p_char, record) + head, size - head)
         new.flags = cython.cast(uint8_t, (record.flags & ~VOLATILE) | (VOLATILE if at >= 0 else 0))
         if at >= 0:
             cython.cast(cython.pointer(int64_t), cython.cast(cython.p_char, new) + HEADER)[0] = at
-        self.count_bytes(home, block(size - head + new_head) - block(size))
+        if self._is_in_list(new):
+            self.space_of(new).listed[list_place(new)[0]] = new
+        self.count_bytes(home, new, block(size - head + new_head) - block(size))
         PyMem_Free(record)
         return new
 
@@ -815,8 +889,196 @@ class Table:
             home.volatile_count -= 1
             self.volatile -= 1
             self.group_volatiles[slot // GROUP_SIZE] -= 1
-        self.count_bytes(home, -self.memory(record))
+        self.count_bytes(home, record, -self.memory(record))
+        self.space_of(record).keys -= 1
+        if self._is_in_list(record):
+            self._delist(record)
         return self._free(record)
+
+    # Namespaces
+
+    @cython.cfunc
+    def _room_to_list(self, space: SpacePointer) -> cython.int:
+        """Let there be room for one more record in a namespace's list, which grows by an eighth."""
+        capacity: cython.Py_ssize_t = space.count + (space.count >> 3) + 8
+        if space.count < space.capacity:
+            return 0
+        listed: RecordPointer = cython.cast(RecordPointer, self._allocate(capacity * 8))
+        if listed == cython.NULL:
+            raise MemoryError
+        if space.listed != cython.NULL:
+            memcpy(listed, space.listed, space.count * 8)
+            self.structure -= block(cython.cast(cython.Py_ssize_t, space.capacity) * 8)
+            PyMem_Free(space.listed)
+        space.listed = listed
+        space.capacity = cython.cast(uint32_t, capacity)
+        self.structure += block(capacity * 8)
+        return 0
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def _is_in_list(self, record: Record) -> cython.bint:
+        """Not so before it is labelled, even if it has room for a place."""
+        return record.flags & LISTED != 0 and record.flags & GENERATION == self.generation
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _enlist(self, space: SpacePointer, record: Record) -> cython.void:
+        list_place(record)[0] = space.count
+        space.listed[space.count] = record
+        space.count += 1
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _delist(self, record: Record) -> cython.void:
+        """The last one of the list takes the place."""
+        space: SpacePointer = self.space_of(record)
+        place: cython.Py_ssize_t = list_place(record)[0]
+        space.count -= 1
+        space.listed[place] = space.listed[space.count]
+        list_place(space.listed[place])[0] = place
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _free_spaces(self) -> cython.void:
+        index: cython.Py_ssize_t
+        if self.spaces == cython.NULL:
+            return
+        for index in range(self.space_count + 1):
+            if self.spaces[index].listed != cython.NULL:
+                self.structure -= block(cython.cast(cython.Py_ssize_t, self.spaces[index].capacity) * 8)
+                PyMem_Free(self.spaces[index].listed)
+        PyMem_Free(self.spaces)
+        self.spaces = cython.NULL
+
+    def set_spaces(self, listed: Any) -> object:
+        """Begin to count by other namespaces: for each, from number 0 on, whether its records are listed, so that one
+        can be chosen at random.
+
+        No record is labelled then: `gather` with `LABEL` does that in steps, and must have come to its end before
+        namespaces change again. Figures begin at 0. O(namespaces).
+        """
+        spaces = cython.cast(SpacePointer, PyMem_Calloc(len(listed) + 1, cython.sizeof(Space)))
+        if spaces == cython.NULL:
+            raise MemoryError
+        index: cython.Py_ssize_t
+        for index in range(len(listed)):
+            spaces[index + 1].is_listed = 1 if listed[index] else 0
+        self._free_spaces()
+        spaces[0].keys = self.size
+        spaces[0].used = self.used
+        self.spaces = spaces
+        self.space_count = len(listed)
+        self.generation = self.generation ^ GENERATION
+        return None
+
+    @cython.cfunc
+    def _relabel(self, home: SlotPointer, spot: Spot) -> cython.int:
+        """Count a record to the namespace that its key belongs to now."""
+        record: Record = record_of(spot[0])
+        if record.flags & GENERATION == self.generation:
+            return 0
+        number: cython.int = self.labels.match_at(
+            cython.cast(cython.p_const_uchar, key_start(record)), key_length(record)
+        )
+        account: SpacePointer = self.spaces + number + 1
+        before: cython.longlong = self.memory(record)
+        if account.is_listed:
+            self._room_to_list(account)
+        if account.is_listed != (1 if record.flags & LISTED else 0):
+            record = self._with_or_without_place(record, account.is_listed)
+            spot[0] = (spot[0] >> 48 << 48) | (spot[0] & 15) | cython.cast(uint64_t, record)
+            home.used += self.memory(record) - before
+            self.used += self.memory(record) - before
+        record.flags = record.flags ^ GENERATION
+        record.space = cython.cast(uint16_t, number)
+        self.spaces.keys -= 1
+        self.spaces.used -= before
+        account.keys += 1
+        account.used += self.memory(record)
+        if account.is_listed:
+            self._enlist(account, record)
+        return 0
+
+    @cython.cfunc
+    def _with_or_without_place(self, record: Record, listed: cython.bint) -> Record:
+        """A copy of a record, 8 bytes longer or shorter; an object goes along."""
+        size: cython.Py_ssize_t = record_size(record)
+        head: cython.Py_ssize_t = HEADER + 8 if record.flags & VOLATILE else HEADER
+        tail: cython.p_char = behind_header(record)
+        length: cython.Py_ssize_t = cython.cast(cython.p_char, record) + size - tail
+        new: Record = cython.cast(Record, self._allocate(head + (8 if listed else 0) + length))
+        if new == cython.NULL:
+            raise MemoryError
+        memcpy(new, record, head)
+        new.flags = new.flags ^ LISTED
+        memcpy(behind_header(new), tail, length)
+        self.spot = cython.NULL
+        PyMem_Free(record)
+        return new
+
+    def space_figures(self) -> object:
+        """Of each namespace, from number 0 on: keys, bytes, hits, misses, evicted and expired keys.
+
+        Records that are not labelled yet count to number 0.
+        """
+        figures = []
+        index: cython.Py_ssize_t
+        for index in range(1, self.space_count + 1):
+            space: SpacePointer = self.spaces + index
+            figures.append((space.keys, space.used, space.hits, space.misses, space.evicted, space.expired))
+        if self.spaces.keys:
+            keys, used, *rest = figures[0]
+            figures[0] = (keys + self.spaces.keys, used + self.spaces.used, *rest)
+        return figures
+
+    def reset_figures(self) -> object:
+        """Count hits, misses, evicted and expired keys from 0 again."""
+        index: cython.Py_ssize_t
+        for index in range(self.space_count + 1):
+            self.spaces[index].hits = self.spaces[index].misses = 0
+            self.spaces[index].evicted = self.spaces[index].expired = 0
+        return None
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def nothing(self) -> Found:
+        """No record."""
+        return cython.NULL
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def hit(self, record: Record) -> cython.void:
+        self.space_of(record).hits += 1
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def miss(self, space: cython.Py_ssize_t) -> cython.void:
+        self.spaces[space + 1].misses += 1
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def expired(self, record: Record) -> cython.void:
+        self.space_of(record).expired += 1
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def evicted(self, record: Record) -> cython.void:
+        self.space_of(record).evicted += 1
+
+    def space_used(self, space: cython.Py_ssize_t) -> cython.longlong:
+        """The bytes of a namespace."""
+        return self.spaces[space + 1].used
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def sample_space(self, number: cython.Py_ssize_t) -> Record:
+        """A record of a namespace whose records are listed, each as likely as any other; NULL if it has none."""
+        space: SpacePointer = self.spaces + number + 1
+        if space.count == 0:
+            return cython.NULL
+        return space.listed[((self._next_random() >> 32) * space.count) >> 32]
 
     # Expiry
 
@@ -888,6 +1150,7 @@ class Table:
                 continue
             if removed is not None:
                 removed.append(self.key(record))
+            self.space_of(record).expired += 1
             value = self._take(home, part, part.words + index, self.sweep_slot)
             if value is not None:
                 self.trash.append(value)
@@ -907,6 +1170,12 @@ class Table:
         self.random_state = state
         state *= cython.cast(uint64_t, 0x2545F491) << 32 | 0x4F6CDD1D
         return state
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def chance(self) -> cython.double:
+        """A random number from 0 to 1."""
+        return cython.cast(cython.double, self._next_random() >> 11) / 9007199254740992.0
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -985,9 +1254,10 @@ class Table:
         """The next about `count` records behind a cursor, and the cursor behind them; both ends are 0.
 
         What: `KEYS` gives keys, `LIVE` those that have not expired, `ROWS` key, value, expiry, `used_at` and
-        `created_at` of these. A cursor is a slot and a place in the order of its keys' hashes, which no growing
-        changes: whoever is there throughout is given at least once (as SCAN promises), and exactly once if the table
-        did not change meanwhile. O(count), and O(SLOTS) for empty slots.
+        `created_at` of these; `LABEL` gives nothing, but counts each to its namespace. A cursor is a slot and a place
+        in the order of its keys' hashes, which no growing changes: whoever is there throughout is given at least once
+        (as SCAN promises), and exactly once if the table did not change meanwhile. O(count), and O(SLOTS) for empty
+        slots.
         """
         position: uint64_t = cursor
         slot: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, position & (SLOTS - 1))
@@ -1010,7 +1280,7 @@ class Table:
                     if len(found) >= count:
                         return slot | ((1 if home.depth > 0 else 0) << 14) | tag << 15 | prefix << 31, found
                     at = cython.cast(cython.Py_ssize_t, tag * part.buckets >> 16)
-                    self._gather_bucket(part, at, tag, found, what, now_ms)
+                    self._gather_bucket(home, part, at, tag, found, what, now_ms)
                     tag = ((cython.cast(uint64_t, at + 1) << 16) + part.buckets - 1) // part.buckets
                 tag = 0
                 if home.depth == 0:
@@ -1028,15 +1298,16 @@ class Table:
     @cython.cfunc
     def _gather_bucket(
         self,
+        home: SlotPointer,
         part: PartPointer,
-        home: cython.Py_ssize_t,
+        first: cython.Py_ssize_t,
         tag: uint64_t,
         found: Any,
         what: cython.int,
         now_ms: cython.longlong,
     ) -> cython.int:
         """What belongs into a bucket, from a tag on, wherever it spilled to."""
-        at: cython.Py_ssize_t = home
+        at: cython.Py_ssize_t = first
         bucket: Spot
         place: cython.int
         for _ in range(part.buckets):
@@ -1046,20 +1317,26 @@ class Table:
                     return 0
                 if (
                     bucket[place] >> 48 >= tag
-                    and cython.cast(cython.Py_ssize_t, ((bucket[place] >> 48) * part.buckets) >> 16) == home
+                    and cython.cast(cython.Py_ssize_t, ((bucket[place] >> 48) * part.buckets) >> 16) == first
                 ):
-                    self._gather(record_of(bucket[place]), found, what, now_ms)
+                    self._gather(home, bucket + place, found, what, now_ms)
             at += 1
             if at == part.buckets:
                 at = 0
         return 0
 
     @cython.cfunc
-    def _gather(self, record: Record, found: Any, what: cython.int, now_ms: cython.longlong) -> cython.int:
+    def _gather(
+        self, home: SlotPointer, spot: Spot, found: Any, what: cython.int, now_ms: cython.longlong
+    ) -> cython.int:
+        record: Record = record_of(spot[0])
         due: cython.longlong = self.expiry(record)
-        if what != KEYS and due >= 0 and due <= now_ms:
+        if what in (LIVE, ROWS) and due >= 0 and due <= now_ms:
             return 0
-        if what == ROWS:
+        if what == LABEL:
+            self._relabel(home, spot)
+            found.append(None)
+        elif what == ROWS:
             found.append((self.key(record), self.value(record), due, record.used_at, record.created_at))
         else:
             found.append(self.key(record))
@@ -1075,24 +1352,29 @@ class Table:
     def flush(self) -> object:
         """Let go of everything: what is returned holds it until its `shed` has freed it in steps."""
         remains = Table()
+        remains.set_spaces([self.spaces[index + 1].is_listed for index in range(self.space_count)])
+        remains.generation = self.generation
         self.swap(remains)
         return remains
 
     def swap(self, other: Table) -> object:
-        """Exchange all records with another table."""
+        """Exchange all records with another table that counts by the same namespaces."""
         self.slots, other.slots = other.slots, self.slots
         self.size, other.size = other.size, self.size
         self.volatile, other.volatile = other.volatile, self.volatile
         self.used, other.used = other.used, self.used
         self.structure, other.structure = other.structure, self.structure
+        self.generation, other.generation = other.generation, self.generation
         self.spot = other.spot = cython.NULL
-        index: cython.int
+        index: cython.Py_ssize_t
         for index in range(GROUPS):
             self.group_sizes[index], other.group_sizes[index] = other.group_sizes[index], self.group_sizes[index]
             self.group_volatiles[index], other.group_volatiles[index] = (
                 other.group_volatiles[index],
                 self.group_volatiles[index],
             )
+        for index in range(self.space_count + 1):
+            swap_contents(self.spaces + index, other.spaces + index)
         return None
 
     def shed(self, count: cython.longlong) -> cython.longlong:
@@ -1148,6 +1430,7 @@ class Table:
             volatile += home.volatile_count
             if home.count > 0 or home.depth > 0 or home.whole.words != cython.NULL:
                 self._check_slot(home)
+        self._check_spaces()
         for slot in range(GROUPS):
             first: cython.Py_ssize_t = slot * GROUP_SIZE
             assert self.group_sizes[slot] == sum([self.slots[first + i].count for i in range(GROUP_SIZE)])
@@ -1157,6 +1440,25 @@ class Table:
         assert self.checked_used == self.used, (self.checked_used, self.used)
         assert self.checked_structure == self.structure, (self.checked_structure, self.structure)
         return None
+
+    @cython.cfunc
+    def _check_spaces(self) -> cython.int:
+        index: cython.Py_ssize_t
+        place: cython.Py_ssize_t
+        space: SpacePointer
+        keys: cython.longlong = 0
+        used: cython.longlong = 0
+        for index in range(self.space_count + 1):
+            space = self.spaces + index
+            keys += space.keys
+            used += space.used
+            self.checked_structure += block(cython.cast(cython.Py_ssize_t, space.capacity) * 8)
+            assert space.count == (space.keys if space.is_listed else 0), "a namespace's list is incomplete"
+            for place in range(space.count):
+                assert list_place(space.listed[place])[0] == place
+                assert self.space_of(space.listed[place]) == space
+        assert (keys, used) == (self.size, self.used), (keys, used, self.size, self.used)
+        return 0
 
     @cython.cfunc
     def _check_slot(self, home: SlotPointer) -> cython.int:

@@ -6,18 +6,20 @@ figures but for the buckets.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from random import Random
 from typing import Any
 
 from ringkeeper.store.block import FloatText, block_size, object_memory
+from ringkeeper.store.namespaces import NO_NAMESPACES
 from ringkeeper.store.slot import SLOTS, key_slot
 
 HEADER = 16
 EMBEDDED = 512
-KEYS, LIVE, ROWS = 0, 1, 2
+KEYS, LIVE, ROWS, LABEL = 0, 1, 2, 3
 SLOT_BITS = 14
 POSITION_MASK = (1 << 48) - 1
 NO_EXPIRY, KEEP = -1, -2
@@ -35,6 +37,24 @@ class Record:
     at: int = NO_EXPIRY
     state: int = 0
     space: int = 0
+    generation: int = 0
+    place: int = -1
+    """In its namespace's list; -1 where there is none."""
+
+
+@dataclass(slots=True)
+class Space:
+    """What is counted of a namespace."""
+
+    is_listed: bool = False
+    """Whether its records are listed, and take the 8 bytes of a place."""
+    members: list[Record] = field(default_factory=list)
+    keys: int = 0
+    used: int = 0
+    hits: int = 0
+    misses: int = 0
+    evicted: int = 0
+    expired: int = 0
 
 
 Found = Record | None
@@ -48,14 +68,22 @@ def reads_as_integer(text: bytes) -> bool:
     return -(2**63) <= number < 2**63 and b"%d" % number == text
 
 
-def memory_of(key: bytes, value: Any, at: int) -> int:
+def memory_of(key: bytes, value: Any, at: int, listed: bool) -> int:
     """The bytes that a record takes, an object of its own included."""
-    size = HEADER + len(key) + (8 if at >= 0 else 0) + (8 if len(key) > 0xFFFF else 0)
+    size = HEADER + len(key) + 8 * ((at >= 0) + (len(key) > 0xFFFF) + listed)
     if type(value) is bytes and reads_as_integer(value):
         return block_size(size + 8)
     if type(value) in (bytes, FloatText) and HEADER + len(key) + len(value) <= EMBEDDED:
         return block_size(size + len(value))
     return block_size(size + 16) + object_memory(value)
+
+
+def exchange(one: object, other: object, *names: str) -> None:
+    """The attributes of these names."""
+    for name in names:
+        mine, theirs = getattr(one, name), getattr(other, name)
+        setattr(one, name, theirs)
+        setattr(other, name, mine)
 
 
 class Table:
@@ -73,6 +101,10 @@ class Table:
         self.sampled_slot = 0
         self.random = Random(seed)
         self.trash: list[Any] = []
+        self.generation = 0
+        self.spaces = [Space(), Space()]
+        """What is not labelled yet, and each namespace from number 0 on."""
+        self.labels = NO_NAMESPACES
 
     def __len__(self) -> int:
         return self.size
@@ -93,17 +125,19 @@ class Table:
     def memory(self, record: Record) -> int:
         return record.counted
 
-    def add(self, key: bytes, slot: int, value: Any, at: int, used_at: int, created_at: int) -> Record:
+    def add(self, key: bytes, slot: int, value: Any, at: int, space: int, used_at: int, created_at: int) -> Record:
         table = self.slots[slot]
         if table is None:
             table = self.slots[slot] = {}
-        record = table[key] = Record(key, value, used_at, created_at)
+        record = table[key] = Record(key, value, used_at, created_at, space=space, generation=self.generation)
+        self._enlist(record)
         self.size += 1
         return self.set_expiry(record, slot, at)
 
     def _count(self, record: Record) -> None:
-        memory = memory_of(record.name, record.held, record.at)
+        memory = memory_of(record.name, record.held, record.at, record.place >= 0)
         self.used += memory - record.counted
+        self.space_of(record).used += memory - record.counted
         record.counted = memory
 
     def assign(self, record: Record, slot: int, value: Any, at: int) -> Record:
@@ -145,7 +179,83 @@ class Table:
             self.slots[slot] = None
         self.size -= 1
         self.used -= record.counted
+        self._delist(record)
         return None if isinstance(record.held, bytes) else record.held
+
+    def space_of(self, record: Record) -> Space:
+        return self.spaces[record.space + 1 if record.generation == self.generation else 0]
+
+    def number_of(self, record: Record) -> int:
+        """Of a record's namespace; 0 as long as it is not labelled anew."""
+        return record.space if record.generation == self.generation else 0
+
+    def set_spaces(self, listed: list[bool]) -> None:
+        """Begin to count by other namespaces; `gather` with `LABEL` labels the records that are there."""
+        self.spaces = [Space(keys=self.size, used=self.used), *map(Space, listed)]
+        self.generation ^= 1
+
+    def _relabel(self, record: Record) -> None:
+        if record.generation != self.generation:
+            self._delist(record)
+            self.used -= record.counted
+            record.counted = 0
+            record.generation, record.space = self.generation, self.labels.match(record.name)
+            self._enlist(record)
+            self._count(record)
+
+    def _enlist(self, record: Record) -> None:
+        account = self.space_of(record)
+        account.keys += 1
+        record.place = -1
+        if account.is_listed:
+            record.place = len(account.members)
+            account.members.append(record)
+
+    def _delist(self, record: Record) -> None:
+        account = self.space_of(record)
+        account.keys -= 1
+        account.used -= record.counted
+        if account.is_listed:
+            last = account.members.pop()
+            if last is not record:
+                account.members[record.place] = last
+                last.place = record.place
+
+    def space_figures(self) -> list[tuple[int, ...]]:
+        """Of each namespace, from number 0 on: keys, bytes, hits, misses, evicted and expired keys."""
+        waiting, first, *others = self.spaces
+        rows = [replace(first, keys=first.keys + waiting.keys, used=first.used + waiting.used), *others]
+        return [(row.keys, row.used, row.hits, row.misses, row.evicted, row.expired) for row in rows]
+
+    def space_used(self, space: int) -> int:
+        """The bytes of a namespace."""
+        return self.spaces[space + 1].used
+
+    def reset_figures(self) -> None:
+        """Count hits, misses, evicted and expired keys from 0 again."""
+        for space in self.spaces:
+            space.hits = space.misses = space.evicted = space.expired = 0
+
+    def nothing(self) -> Found:
+        """No record."""
+        return None
+
+    def hit(self, record: Record) -> None:
+        self.space_of(record).hits += 1
+
+    def miss(self, space: int) -> None:
+        self.spaces[space + 1].misses += 1
+
+    def expired(self, record: Record) -> None:
+        self.space_of(record).expired += 1
+
+    def evicted(self, record: Record) -> None:
+        self.space_of(record).evicted += 1
+
+    def sample_space(self, space: int) -> Found:
+        """A record of a namespace whose records are listed, chosen at random."""
+        members = self.spaces[space + 1].members
+        return self.random.choice(members) if members else None
 
     def sweep(self, limit: int, now_ms: int, removed: list[bytes] | None) -> int:
         """Remove records whose time has come, of the next slots; how many with an expiry it looked at."""
@@ -162,9 +272,14 @@ class Table:
                     if removed is not None:
                         removed.append(record.name)
                     self._let_go(record.held)
+                    self.expired(record)
                     self.remove(record, slot)
                     self.swept += 1
         return looked
+
+    def chance(self) -> float:
+        """A random number from 0 to 1."""
+        return self.random.random()
 
     def sample(self, volatile: bool) -> Found:
         """A record chosen at random. O(SLOTS)."""
@@ -212,8 +327,12 @@ class Table:
         return (slot if slot < SLOTS else 0), self._shown(found, what, now_ms)
 
     def _shown(self, records: list[Record], what: int, now_ms: int) -> list[Any]:
-        if what != KEYS:
+        if what in (LIVE, ROWS):
             records = [record for record in records if record.at < 0 or record.at > now_ms]
+        if what == LABEL:
+            for record in records:
+                self._relabel(record)
+            return [None] * len(records)
         if what == ROWS:
             return [(each.name, each.held, each.at, each.used_at, each.created_at) for each in records]
         return [record.name for record in records]
@@ -226,14 +345,14 @@ class Table:
     def flush(self) -> Table:
         """Let go of everything: what is returned holds it until its `shed` has freed it in steps."""
         remains = Table()
+        remains.set_spaces([account.is_listed for account in self.spaces[1:]])
         self.swap(remains)
         return remains
 
     def swap(self, other: Table) -> None:
-        for name in ("slots", "volatile_keys", "size", "volatile", "used"):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            setattr(self, name, theirs)
-            setattr(other, name, mine)
+        exchange(self, other, "slots", "volatile_keys", "size", "volatile", "used", "generation")
+        for account, others in zip(self.spaces, other.spaces, strict=True):
+            exchange(account, others, "keys", "used", "members")
 
     def shed(self, count: int) -> int:
         """Free about so many records of a table that nobody uses any more; how many."""
@@ -258,14 +377,18 @@ class Table:
     def check(self) -> None:
         """Assert every invariant. O(n), for tests."""
         size = used = volatile = 0
+        found: dict[int, int] = defaultdict(int)
         for slot, key, record in self._all():
             assert key == record.name
             assert key_slot(key) == slot, f"slot {slot} holds a key of another slot"
-            assert record.counted == memory_of(key, record.held, record.at), key
+            assert record.counted == memory_of(key, record.held, record.at, record.place >= 0), key
             assert (record.at >= 0) == (key in (self.volatile_keys[slot] or ())), f"{key!r} is volatile in one place"
             size += 1
             used += record.counted
             volatile += record.at >= 0
+            found[id(self.space_of(record))] += record.counted
+        assert [found[id(account)] for account in self.spaces] == [account.used for account in self.spaces]
+        assert sum(account.keys for account in self.spaces) == size
         assert volatile == sum(len(keys) for keys in self.volatile_keys if keys)
         assert (size, used, volatile) == (self.size, self.used, self.volatile)
 

@@ -1,0 +1,297 @@
+"""Making room: who goes under each policy, for the node and for namespaces, and how much work a call may do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from ringkeeper.resp.values import ReplyError
+from ringkeeper.store.evictor import Evictor
+from ringkeeper.store.keyspace import COUNTS_FREQUENCY, NO_EXPIRY, Clock, Keyspace
+from ringkeeper.store.namespaces import Namespace, Namespaces
+
+HOUR = 3_600_000
+
+
+class World:
+    """A node's databases and what makes room in them."""
+
+    def __init__(self, policy: str, *namespaces: Namespace, databases: int = 1) -> None:
+        self.clock = Clock(1_700_000_000_000)
+        random = Random(11)
+        self.databases = [Keyspace(self.clock, random, index) for index in range(databases)]
+        self.keyspace = self.databases[0]
+        self.evictor = Evictor(self.databases)
+        self.evictor.set_policy(policy)
+        counting = bytes([COUNTS_FREQUENCY if policy.endswith("lfu") else 0]) + bytes(
+            COUNTS_FREQUENCY if each.policy.endswith("lfu") else 0 for each in namespaces
+        )
+        for keyspace in self.databases:
+            keyspace.siblings = self.databases
+            keyspace.set_namespaces(Namespaces(namespaces), counting)
+
+    def fill(self, form: bytes, count: int, at: int = NO_EXPIRY) -> None:
+        for number in range(count):
+            self.keyspace.set(form % number, b"x" * 50, at)
+
+    def halve(self) -> None:
+        self.evictor.max_memory = self.evictor.used_bytes // 2
+        while self.evictor.is_needed:
+            assert self.evictor.make_room(1000)
+
+    def share(self, form: bytes, count: int) -> float:
+        """Of so many keys, how many are left."""
+        return sum(self.keyspace.look(form % number) is not None for number in range(count)) / count
+
+
+@pytest.mark.parametrize("prefix", ["allkeys-", "volatile-"])
+def test_lru_removes_what_nobody_used_for_long(prefix: str) -> None:
+    world = World(prefix + "lru")
+    at = world.clock.now_ms + HOUR
+    world.fill(b"old:%d", 1000, at)
+    world.clock.now_ms += 60_000
+    world.fill(b"new:%d", 1000, at)
+    world.halve()
+    assert world.share(b"new:%d", 1000) > 0.9
+    assert world.share(b"old:%d", 1000) < 0.1
+    assert world.keyspace.evicted == 2000 - len(world.keyspace)
+    world.keyspace.check()
+
+
+def test_a_read_makes_a_key_worth_keeping() -> None:
+    world = World("allkeys-lru")
+    world.fill(b"k:%d", 2000)
+    world.clock.now_ms += 60_000
+    for number in range(0, 2000, 2):
+        world.keyspace.read(b"k:%d" % number)
+    world.halve()
+    kept = [number for number in range(2000) if world.keyspace.look(b"k:%d" % number) is not None]
+    assert sum(number % 2 == 0 for number in kept) > 0.9 * len(kept)
+
+
+def test_lfu_keeps_what_is_used_often_and_forgets_with_time() -> None:
+    world = World("allkeys-lfu")
+    world.fill(b"k:%d", 2000)
+    for _ in range(20):
+        for number in range(1000):
+            world.keyspace.read(b"k:%d" % number)
+    assert world.keyspace.frequency(b"k:1") > world.keyspace.frequency(b"k:1001") == 5
+    world.halve()
+    assert world.share(b"k:%d", 1000) > 0.9
+    world.clock.now_ms += 30 * 60_000
+    assert world.keyspace.frequency(b"k:1") == 0
+
+
+@pytest.mark.parametrize("policy", ["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"])
+def test_a_volatile_policy_never_touches_a_key_without_an_expiry(policy: str) -> None:
+    world = World(policy)
+    world.fill(b"stays:%d", 500)
+    world.fill(b"goes:%d", 500, world.clock.now_ms + HOUR)
+    world.evictor.max_memory = 1
+    while world.evictor.make_room(10):
+        pass
+    assert len(world.keyspace) == 500
+    assert world.share(b"stays:%d", 500) == 1
+    world.keyspace.check()
+
+
+def test_volatile_ttl_removes_what_ends_soonest() -> None:
+    world = World("volatile-ttl")
+    world.fill(b"later:%d", 1000, world.clock.now_ms + 2 * HOUR)
+    world.fill(b"soon:%d", 1000, world.clock.now_ms + HOUR)
+    world.halve()
+    assert world.share(b"later:%d", 1000) > 0.9
+
+
+def test_random_removes_anything() -> None:
+    world = World("allkeys-random")
+    world.fill(b"a:%d", 1000)
+    world.fill(b"b:%d", 1000)
+    world.halve()
+    assert 0.3 < world.share(b"a:%d", 1000) < 0.7
+
+
+def test_noeviction_removes_nothing() -> None:
+    world = World("noeviction")
+    world.fill(b"k:%d", 100)
+    world.evictor.max_memory = 1
+    assert not world.evictor.make_room(10)
+    assert len(world.keyspace) == 100
+
+
+def test_keys_go_from_all_databases() -> None:
+    world = World("allkeys-lru", databases=3)
+    for number in range(500):
+        world.clock.now_ms += 100
+        for keyspace in world.databases:
+            keyspace.set(b"%d" % number, b"x" * 50)
+    world.evictor.max_memory = world.evictor.used_bytes // 2
+    while world.evictor.is_needed:
+        world.evictor.make_room(100)
+    assert all(len(keyspace) < 400 for keyspace in world.databases)
+
+
+def test_a_call_removes_no_more_than_it_may_and_says_that_the_command_may_run() -> None:
+    world = World("allkeys-lru")
+    world.fill(b"k:%d", 1000)
+    world.evictor.max_memory = 1
+    assert world.evictor.make_room(7)
+    assert len(world.keyspace) == 993
+
+
+def test_evictions_are_told() -> None:
+    world = World("allkeys-random")
+    world.fill(b"k:%d", 3)
+    world.keyspace.changes = changes = []
+    world.evictor.max_memory = 1
+    world.evictor.make_room(2)
+    assert [(event, changed) for _, event, _, changed in changes] == [("evicted", True)] * 2
+
+
+# Namespaces
+
+
+def labelled(world: World) -> World:
+    while world.keyspace.label_some(50):
+        pass
+    world.keyspace.check()
+    return world
+
+
+SMALL = Namespace(b"small:", 20_000)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"],
+)
+def test_a_namespace_over_its_budget_evicts_its_own_keys_and_never_anothers(policy: str) -> None:
+    world = World("allkeys-lru", Namespace(b"small:", 20_000, policy), Namespace(b"other:", 10**9))
+    at = world.clock.now_ms + HOUR
+    world.fill(b"none:%d", 500)
+    world.fill(b"other:%d", 500)
+    for number in range(2000):
+        world.keyspace.set(b"small:%d" % number, b"x" * 50, at)
+        assert world.evictor.make_room(5)
+    assert world.keyspace.space_used(1) <= 20_200
+    assert world.share(b"none:%d", 500) == world.share(b"other:%d", 500) == 1
+    figures = world.keyspace.space_figures()
+    assert [row[0] for row in figures] == [500, len(world.keyspace) - 1000, 500]
+    assert [row[4] for row in figures] == [0, world.keyspace.evicted, 0]
+    world.keyspace.check()
+
+
+def test_the_longest_prefix_counts() -> None:
+    world = World("noeviction", Namespace(b"a:"), Namespace(b"a:b:"))
+    world.fill(b"a:%d", 10)
+    world.fill(b"a:b:%d", 20)
+    world.fill(b"b:%d", 30)
+    assert [row[0] for row in world.keyspace.space_figures()] == [30, 10, 20]
+    world.keyspace.read(b"a:b:1")
+    world.keyspace.read(b"a:nobody")
+    assert [row[2:4] for row in world.keyspace.space_figures()] == [(0, 0), (0, 1), (1, 0)]
+
+
+def test_other_namespaces_count_what_is_there_in_steps_while_it_changes() -> None:
+    world = World("allkeys-lru")
+    random = Random(2)
+    world.fill(b"{t}a:%d", 3000, world.clock.now_ms + HOUR)
+    world.fill(b"b:%d", 3000)
+    for prefixes in ((b"{t}a:", b"b:1"), (b"b:",), (b"{t}a:1", b"{t}a:2", b"{t}a:22"), ()):
+        spaces = Namespaces([Namespace(prefix, random.choice([0, 10**7])) for prefix in prefixes])
+        world.keyspace.set_namespaces(spaces, bytes(len(prefixes) + 1))
+        while world.keyspace.label_some(random.randrange(1, 100)):
+            for _ in range(10):
+                key = random.choice([b"{t}a:%d", b"b:%d"]) % random.randrange(4000)
+                if random.random() < 0.5:
+                    world.keyspace.set(key, b"y" * random.randrange(100))
+                else:
+                    world.keyspace.delete(key)
+        world.keyspace.check()
+        keys = [0] * (len(prefixes) + 1)
+        for key in list(world.keyspace.keys()):
+            keys[spaces.match(key)] += 1
+        assert [row[0] for row in world.keyspace.space_figures()] == keys
+
+
+def test_namespaces_that_change_while_keys_are_counted_to_the_former_ones_come_next() -> None:
+    world = World("allkeys-lru")
+    world.fill(b"a:%d", 500)
+    world.keyspace.set_namespaces(Namespaces([Namespace(b"a:")]), bytes(2))
+    world.keyspace.label_some(10)
+    world.keyspace.set_namespaces(Namespaces([Namespace(b"a:1"), Namespace(b"a:2")]), bytes(3))
+    world.keyspace.set_namespaces(Namespaces([Namespace(b"a:3")]), bytes(2))
+    labelled(world)
+    assert [row[0] for row in world.keyspace.space_figures()] == [389, 111]
+
+
+def test_a_budget_that_is_set_later_is_kept_as_well() -> None:
+    world = World("allkeys-lru")
+    world.fill(b"small:%d", 1000)
+    world.keyspace.set_namespaces(Namespaces([SMALL]), bytes(2))
+    labelled(world)
+    while world.evictor.is_needed:
+        world.evictor.make_room(10)
+    assert world.keyspace.space_used(1) <= 20_000
+    world.keyspace.check()
+    world.keyspace.flush()
+    assert [row[:2] for row in world.keyspace.space_figures()] == [(0, 0), (0, 0)]
+    world.fill(b"small:%d", 3)
+    world.keyspace.check()
+
+
+def test_a_full_namespace_that_may_evict_nothing_is_told_apart() -> None:
+    world = World("allkeys-lru", Namespace(b"small:", 500, "noeviction"))
+    world.fill(b"small:%d", 20)
+    assert world.evictor.make_room(10)
+    assert world.evictor.is_full(1)
+    for number in range(20):
+        world.keyspace.delete(b"small:%d" % number)
+    world.evictor.make_room(10)
+    assert not world.evictor.is_full(1)
+
+
+def test_a_value_larger_than_its_namespace_or_the_node_is_refused_before_it_costs_anything() -> None:
+    world = World("allkeys-lru", SMALL)
+    world.fill(b"small:%d", 10)
+    with pytest.raises(ReplyError, match="larger than its namespace"):
+        world.keyspace.set(b"small:0", b"x" * 20_001)
+    world.keyspace.largest = 30_000
+    with pytest.raises(ReplyError, match="larger than 'maxmemory'"):
+        world.keyspace.set(b"k", b"x" * 30_001)
+    assert world.share(b"small:%d", 10) == 1
+    assert world.keyspace.peek(b"small:0") == b"x" * 50
+
+
+Write = Callable[[Keyspace, bytes], None]
+
+
+def test_a_namespace_gives_and_bounds_times_to_live() -> None:
+    world = World("allkeys-lru", Namespace(b"d:", default_ttl_ms=1000), Namespace(b"m:", max_ttl_ms=5000))
+    keyspace, now = world.keyspace, world.clock.now_ms
+    keyspace.set(b"d:1", b"v")
+    keyspace.set(b"d:2", b"v", now + 9000)
+    keyspace.set(b"m:1", b"v")
+    keyspace.set(b"m:2", b"v", now + 9000)
+    keyspace.set(b"m:3", b"v", now + 3000)
+    keyspace.set(b"k", b"v")
+    assert [keyspace.expiry(key) - now for key in (b"d:1", b"d:2", b"m:1", b"m:2", b"m:3")] == [
+        1000, 9000, 5000, 5000, 3000,
+    ]  # fmt: skip
+    assert keyspace.expiry(b"k") == NO_EXPIRY
+    keyspace.expire(b"m:3", now + 60_000)
+    assert keyspace.expiry(b"m:3") == now + 5000
+    assert keyspace.persist(b"d:1")
+    assert keyspace.expiry(b"d:1") == NO_EXPIRY
+    world.clock.now_ms += 1000
+    assert keyspace.persist(b"m:1")
+    assert keyspace.expiry(b"m:1") == now + 6000
+    keyspace.update(b"d:2", b"w")
+    assert keyspace.expiry(b"d:2") == now + 9000, "who keeps an expiry keeps this one"
+    keyspace.update(b"d:1", b"w")
+    assert keyspace.expiry(b"d:1") == NO_EXPIRY
+    keyspace.hand_over(b"k", keyspace, b"d:9", ("rename_from", "rename_to"))
+    assert keyspace.expiry(b"d:9") == now + 2000
+    keyspace.check()
