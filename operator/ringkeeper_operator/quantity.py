@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from fractions import Fraction
 
@@ -19,6 +20,7 @@ FACTORS = {
 }
 
 
+@functools.lru_cache(1024, typed=True)
 def parse_fraction(value: str | int) -> Fraction:
     """A quantity's exact value; raises `ValueError`."""
     match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,3})?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?", str(value))
@@ -27,6 +29,7 @@ def parse_fraction(value: str | int) -> Fraction:
     return Fraction(match[1]) * FACTORS[match[2] or ""]
 
 
+@functools.lru_cache(1024, typed=True)
 def parse_quantity(value: str | int) -> int:
     """The same as a whole number (of bytes), rounded up as Kubernetes does; raises `ValueError`."""
     exact = parse_fraction(value)

@@ -31,6 +31,8 @@ class Cluster:
 
     uid: str
     spec: Spec | None
+    version: tuple[int | None, str | None] = (None, None)
+    """Of the manifest that `spec` was read from: generation and deletion."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -54,13 +56,16 @@ class Clusters:
         self._clusters: dict[tuple[str, str], Cluster] = {}
 
     def update(self, body: Body) -> None:
-        """A manifest appeared or changed."""
+        """A manifest appeared or changed; or its status, of which each write is an event that changes nothing here."""
         metadata = body["metadata"]
         key = (metadata["namespace"], metadata["name"])
         cluster = self._clusters.get(key)
         if cluster is not None and cluster.uid != metadata["uid"]:
             self.forget(*key)
             cluster = None
+        version = (metadata.get("generation"), metadata.get("deletionTimestamp"))
+        if cluster is not None and cluster.version == version != (None, None):
+            return
         try:
             spec = self._read(body)
         except ValueError as error:
@@ -72,6 +77,7 @@ class Clusters:
         elif cluster.spec != spec:
             cluster.spec = spec
             cluster.wake.set()
+        cluster.version = version
 
     def wake(self, namespace: str, name: str) -> None:
         """Something that belongs to the cluster changed."""
