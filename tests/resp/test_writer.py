@@ -3,8 +3,12 @@ import math
 import pytest
 
 from ringkeeper.resp.values import (
+    ARRAY,
+    MAP,
     NULL_ARRAY,
     OK,
+    SET,
+    Bulks,
     Push,
     Raw,
     ReplyError,
@@ -55,6 +59,9 @@ class Text(str):
         (SetReply([1]), b"*1\r\n:1\r\n", b"~1\r\n:1\r\n"),
         (Push([b"a"]), b"*1\r\n$1\r\na\r\n", b">1\r\n$1\r\na\r\n"),
         (Verbatim(b"hi"), b"$2\r\nhi\r\n", b"=6\r\ntxt:hi\r\n"),
+        (Bulks(MAP, 2, b"$1\r\na\r\n$0\r\n\r\n"), b"*2\r\n$1\r\na\r\n$0\r\n\r\n", b"%1\r\n$1\r\na\r\n$0\r\n\r\n"),
+        (Bulks(SET, 1, b"$1\r\na\r\n"), b"*1\r\n$1\r\na\r\n", b"~1\r\n$1\r\na\r\n"),
+        (Bulks(ARRAY, 1, b"$1\r\na\r\n"), b"*1\r\n$1\r\na\r\n", None),
         (Raw(b"*0\r\n"), b"*0\r\n", None),
         ([ReplyError("ERR a\r\nb\n")], b"*1\r\n-ERR a  b\r\n", None),
     ],

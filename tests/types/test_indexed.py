@@ -5,13 +5,16 @@ from random import Random
 
 import pytest
 
-from ringkeeper.types.indexed import SMALL, IndexedTable
+from ringkeeper.types.indexed import IndexedTable
+
+MOST, LONGEST = 48, 64
+"""How many texts, members or values, are packed, and how long they may be."""
 
 
 def filled(count: int) -> IndexedTable:
-    table = IndexedTable()
+    table = IndexedTable(True)
     for number in range(count):
-        table.put(b"%d" % number, number)
+        table.put(b"%d" % number, b"%d" % number)
     return table
 
 
@@ -20,11 +23,12 @@ def change(table: IndexedTable, random: Random, gone: set[bytes]) -> None:
     for _ in range(random.randrange(12)):
         if len(table):
             member = table.random(random)
-            assert table.pop(member) == int(member)
+            assert table.get(member) == member
+            assert table.pop(member)
             gone.add(member)
     for _ in range(random.randrange(6)):
         number = random.randrange(1000, 100000)
-        table.put(b"%d" % number, number)
+        table.put(b"%d" % number, b"%d" % number)
     table.check()
 
 
@@ -63,31 +67,49 @@ def test_scans_beside_each_other_miss_nothing_that_stays(seed: int) -> None:
     assert all(stayed <= seen for _, seen in scans)
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_it_is_a_dictionary_with_a_row_and_without(seed: int) -> None:
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_it_is_a_dictionary_packed_and_in_rows(seed: int, paired: bool) -> None:
     random = Random(seed)
-    table, model = IndexedTable(), dict[bytes, int]()
-    names = random.choice([SMALL, 2 * SMALL, 4 * SMALL])
-    most = 0
+    table, model = IndexedTable(paired), dict[bytes, bytes | None]()
+    names = random.choice([MOST // 2, MOST, 4 * MOST])
+    lengths = random.choice([[3], [3, 0, LONGEST], [3, 10, LONGEST + 1], [300]])
+    packed = True
     for step in range(600):
-        member = b"%d" % random.randrange(names)
+        member = b"%0*d" % (random.choice(lengths), random.randrange(names))
         if random.random() < 0.6:
-            assert table.put(member, step) == model.get(member)
-            model[member] = step
+            value = bytes([step % 251]) * random.choice(lengths) if paired else None
+            assert table.put(member, value) == (member not in model)
+            model[member] = value
+            packed = (
+                packed
+                and len(model) <= (MOST // 2 if paired else MOST)
+                and max(len(member), len(value or b"")) <= LONGEST
+            )
         else:
-            assert table.pop(member) == model.pop(member, None)
-        most = max(most, len(model))
+            assert table.pop(member) == (member in model)
+            model.pop(member, None)
         assert table.get(member) == model.get(member)
         assert (member in table) == (member in model)
+        assert (table.rows is None) == packed
+        assert table.memory == table.held()
         if step % 50 == 0:
-            for each in (table, table.copy()):
-                each.check()
-                assert each.as_dict() == model
-                assert dict(zip(each.listed(), each.all_values(), strict=True)) == model
-                assert sorted(each) == sorted(model)
-            assert set(table.sample(random, 5)) <= model.keys()
-            assert not model or table.random(random) in model
-    assert (table.members is None) == (most <= SMALL)
+            hold_against(table, model, random)
+            hold_against(table.copy(), model, random)
     while table.shed(7):
         pass
     assert len(table) == 0
+
+
+def hold_against(table: IndexedTable, model: dict[bytes, bytes | None], random: Random) -> None:
+    table.check()
+    assert table.memory == table.held()
+    assert len(table) == len(model)
+    assert sorted(table) == sorted(model)
+    assert table.rows is not None or table.listed() == list(model), "they are in the order in which they came"
+    assert {member: table.get(member) for member in table.listed()} == model
+    if table.paired:
+        assert table.as_dict() == model
+        assert dict(zip(table.listed(), table.all_values(), strict=True)) == model
+    assert set(table.sample(random, 5)) <= model.keys()
+    assert not model or table.random(random) in model

@@ -9,7 +9,7 @@ from ringkeeper.commands.collections import choose, matcher, random_count, scan_
 from ringkeeper.commands.generic import parse_cursor
 from ringkeeper.commands.numbers import INT64_MAX, INT64_MIN, NOT_A_FLOAT, integer, parse_integer
 from ringkeeper.commands.table import Arguments, Reply, command
-from ringkeeper.resp.values import OK, ReplyError
+from ringkeeper.resp.values import ARRAY, MAP, OK, Bulks, ReplyError
 
 if not cython.compiled:
     from ringkeeper.commands.context import Context
@@ -164,7 +164,11 @@ def hmget(context: Context, args: Arguments) -> Reply:
 )
 def hgetall(context: Context, args: Arguments) -> Reply:
     found: Hash | None = read(context, args[1])
-    return {} if found is None else found.as_dict()
+    if found is None:
+        return {}
+    if found.rows is None:
+        return Bulks(MAP, 2 * len(found), found.bulks(0, 1))
+    return found.as_dict()
 
 
 @command(
@@ -181,7 +185,9 @@ def hgetall(context: Context, args: Arguments) -> Reply:
 )
 def hkeys(context: Context, args: Arguments) -> Reply:
     found: Hash | None = read(context, args[1])
-    return [] if found is None else found.fields()
+    if found is None:
+        return []
+    return Bulks(ARRAY, len(found), found.bulks(0, 2)) if found.rows is None else found.fields()
 
 
 @command(
@@ -198,7 +204,9 @@ def hkeys(context: Context, args: Arguments) -> Reply:
 )
 def hvals(context: Context, args: Arguments) -> Reply:
     found: Hash | None = read(context, args[1])
-    return [] if found is None else found.values()
+    if found is None:
+        return []
+    return Bulks(ARRAY, len(found), found.bulks(1, 2)) if found.rows is None else found.values()
 
 
 @command(

@@ -10,7 +10,7 @@ from ringkeeper.commands.collections import choose, matcher, random_count, scan_
 from ringkeeper.commands.generic import parse_cursor
 from ringkeeper.commands.numbers import SYNTAX, integer, option_word
 from ringkeeper.commands.table import Arguments, Function, KeySpec, Reply, command
-from ringkeeper.resp.values import ReplyError, SetReply
+from ringkeeper.resp.values import SET, Bulks, ReplyError, SetReply
 from ringkeeper.store.keyspace import NO_EXPIRY
 
 if not cython.compiled:
@@ -130,6 +130,8 @@ def scard(context: Context, args: Arguments) -> Reply:
 )
 def smembers(context: Context, args: Arguments) -> Reply:
     found: Set | None = context.keyspace.read_as(args[1], Set)
+    if found is not None and found.rows is None:
+        return Bulks(SET, len(found), found.bulks(0, 1))
     return SetReply(() if found is None else found.members())
 
 

@@ -16,6 +16,7 @@
 | `Verbatim`                | bulk string        | verbatim string   |
 | `Push`                    | array              | push              |
 | `ReplyError` (an element) | error              | the same          |
+| `Bulks`                   | array              | array, set or map |
 | `Raw`                     | its bytes, as is   | its bytes, as is  |
 
 Source: the Redis serialization protocol specification.
@@ -66,6 +67,20 @@ class Verbatim:
     def __init__(self, text: bytes, kind: bytes = b"txt") -> None:
         self.text = text
         self.kind = kind
+
+
+class Bulks:
+    """An array, a set or a map (`kind` is RESP3's byte for it) of bulk strings, `count` of them, that are encoded."""
+
+    __slots__ = ("count", "data", "kind")
+
+    def __init__(self, kind: int, count: int, data: bytes) -> None:
+        self.kind = kind
+        self.count = count
+        self.data = data
+
+
+ARRAY, SET, MAP = 0x2A, 0x7E, 0x25
 
 
 class Raw:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import cython
 
 from ringkeeper.resp.doubles import format_double
-from ringkeeper.resp.values import OK, NullArray, Push, Raw, ReplyError, SetReply, Simple, Verbatim
+from ringkeeper.resp.values import OK, Bulks, NullArray, Push, Raw, ReplyError, SetReply, Simple, Verbatim
 
 if cython.compiled:
     from cython.cimports.cpython.bytearray import PyByteArray_Resize
@@ -51,6 +51,8 @@ def _write(out: bytearray, value: Any, protocol: cython.int) -> None:
         _append(out, b"$-1\r\n" if protocol == 2 else b"_\r\n")
     elif kind is list or kind is tuple:
         _write_collection(out, 42, value, protocol)
+    elif kind is Bulks:
+        _write_bulks(out, value.kind, value.count, value.data, protocol)
     elif kind is float:
         _write_double(out, value, protocol)
     elif kind is Simple:
@@ -61,6 +63,14 @@ def _write(out: bytearray, value: Any, protocol: cython.int) -> None:
         _write_bulk(out, bytes(value))
     else:
         _write_rare(out, value, protocol)
+
+
+@cython.cfunc
+def _write_bulks(out: bytearray, kind: cython.int, count: cython.Py_ssize_t, data: bytes, protocol: cython.int) -> None:
+    if protocol == 2:
+        kind = 42
+    _write_number(out, kind, count // 2 if kind == 37 else count)
+    _append(out, data)
 
 
 @cython.cfunc

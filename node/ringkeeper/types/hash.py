@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
-from random import Random
+from collections.abc import Iterable
 
 import cython
 
 if not cython.compiled:
     from ringkeeper.types.collection import Limits
     from ringkeeper.types.indexed import IndexedTable
+    from ringkeeper.types.memory import dict_memory, list_memory, text_memory
 else:
     from cython.cimports.ringkeeper.types.collection import Limits  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.types.indexed import IndexedTable  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.memory import dict_memory, list_memory, text_memory  # type: ignore[no-redef]
 
-BASE_BYTES = cython.declare(cython.Py_ssize_t, 300)
-"""An empty hash: its own header and those of its table's three parts."""
-FIELD_BYTES = cython.declare(cython.Py_ssize_t, 150)
-"""A field costs so much beyond its own bytes and its value's: two object headers and its places in the table."""
-EXPIRY_BYTES = cython.declare(cython.Py_ssize_t, 120)
+OBJECT_BYTES = cython.declare(cython.Py_ssize_t, 80)
+"""The object itself."""
+ENTRY_BYTES = cython.declare(cython.Py_ssize_t, 64 + 32)
+"""A tuple and a number: an entry of the queue, without the field."""
 NO_EXPIRY = -1
 
 
 @cython.final
 @cython.no_gc
 @cython.cclass
-class Hash:
+class Hash(IndexedTable):
     """Times are Unix milliseconds, handed in. `purge` comes first: what else is asked counts every field that is here.
 
     O(1) each where nothing else is said.
     """
 
     def __init__(self, limits: Limits) -> None:
-        self.table = IndexedTable()
+        self.begin_table(True)
         self.expiries: dict[bytes, int] | None = None
         """Of the fields that have one. Few hashes have any: neither this nor the queue is there before the first."""
         self.queue: list[tuple[int, bytes]] | None = None
         """A heap of (time, field); entries that `expiries` contradicts are void."""
-        self.memory = BASE_BYTES
+        self.memory = OBJECT_BYTES
         self.limits = limits
         self.compact = True
         """Within the limits, and without any field that expires, ever since it was made."""
@@ -51,78 +51,42 @@ class Hash:
     def encoding(self) -> str:
         return "listpack" if self.compact else "hashtable"
 
-    def __len__(self) -> int:
-        return len(self.table.places)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.table)
-
-    def __contains__(self, field: bytes) -> bool:
-        return field in self.table.places
-
     # Fields
-
-    def get(self, field: bytes) -> bytes | None:
-        value: bytes | None = self.table.get(field)
-        return value
 
     def set(self, field: bytes, value: bytes) -> bool:
         """Whether the field is new. An expiry that it had is kept."""
-        old: bytes | None = self.table.put(field, value)
+        new: cython.bint = self.put(field, value)
         if self.compact:
             longest: cython.Py_ssize_t = self.limits.hash_max_listpack_value
-            if (
-                len(value) > longest
-                or len(field) > longest
-                or len(self.table.places) > self.limits.hash_max_listpack_entries
-            ):
+            if len(value) > longest or len(field) > longest or self.length() > self.limits.hash_max_listpack_entries:
                 self.compact = False
-        if old is None:
-            self.memory += FIELD_BYTES + len(field) + len(value)
-            return True
-        self.memory += len(value) - len(old)
-        return False
+        return bool(new)
 
     def delete(self, field: bytes) -> bool:
         """Whether there was such a field."""
-        value = self.table.pop(field)
-        if value is None:
+        if not self.pop(field):
             return False
-        self.memory -= FIELD_BYTES + len(field) + len(value)
-        self.persist(field)
+        if self.expiries is not None:
+            self.persist(field)
         return True
 
     def fields(self) -> list[bytes]:
         """O(n)."""
-        return self.table.listed()
+        return self.listed()
 
     def values(self) -> list[bytes]:
         """O(n)."""
-        return self.table.all_values()
+        return self.all_values()
 
     def items(self) -> Iterable[tuple[bytes, bytes]]:
         """O(n)."""
         return self.as_dict().items()
 
-    def as_dict(self) -> dict[bytes, bytes]:
-        """Fields and values. O(n)."""
-        return self.table.as_dict()
-
-    def random(self, randomness: Random) -> bytes:
-        field: bytes = self.table.random(randomness)
-        return field
-
-    def sample(self, randomness: Random, count: int) -> list[bytes]:
-        """So many different fields, or all. O(count)."""
-        fields: list[bytes] = self.table.sample(randomness, count)
-        return fields
-
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """As `IndexedTable.scan`; a compact hash comes whole."""
         if self.compact:
-            return 0, self.table.listed()
-        cursor, fields = self.table.scan(cursor, count)
-        return cursor, fields
+            return 0, self.listed()
+        return IndexedTable.scan(self, cursor, count)
 
     # Fields that expire
 
@@ -133,23 +97,41 @@ class Hash:
 
     def expire(self, field: bytes, at: int) -> None:
         """Let a field that exists go at this time. O(log n)."""
+        before: cython.Py_ssize_t = self.expiring_memory()
         if self.expiries is None or self.queue is None:
             self.expiries, self.queue = {}, []
-        if field not in self.expiries:
-            self.memory += EXPIRY_BYTES
         self.expiries[field] = at
         heapq.heappush(self.queue, (at, field))
+        self.memory += ENTRY_BYTES + text_memory(len(field))
         self.compact = False
         if len(self.queue) > 2 * len(self.expiries) + 16:
+            self.memory -= self.queued_memory()
             self.queue = [(time, name) for name, time in self.expiries.items()]
             heapq.heapify(self.queue)
+            self.memory += self.queued_memory()
+        self.memory += self.expiring_memory() - before
+
+    @cython.cfunc
+    def expiring_memory(self) -> cython.Py_ssize_t:
+        """The bytes of what tells of expiries, without the queue's entries. O(1)."""
+        if self.expiries is None or self.queue is None:
+            return 0
+        return dict_memory(self.expiries) + list_memory(self.queue)
+
+    @cython.cfunc
+    def queued_memory(self) -> cython.Py_ssize_t:
+        """The bytes of the queue's entries; the dictionary holds the same objects. O(their number)."""
+        total: cython.Py_ssize_t = 0
+        for _, field in self.queue or ():
+            total += ENTRY_BYTES + text_memory(len(field))
+        return total
 
     def persist(self, field: bytes) -> bool:
-        """Take a field's expiry away; whether it had one."""
-        if not self.expiries or self.expiries.pop(field, None) is None:
+        """Take a field's expiry away; whether it had one. Its entry in the queue may stay, which is void then."""
+        if self.expiries is None or self.expiries.pop(field, None) is None:
             return False
-        self.memory -= EXPIRY_BYTES
         if not self.expiries:
+            self.memory -= self.expiring_memory() + self.queued_memory()
             self.expiries = self.queue = None
         return True
 
@@ -163,7 +145,9 @@ class Hash:
         """Remove the fields whose time has come; how many. O(log n) each."""
         removed = 0
         while self.queue and self.queue[0][0] <= now:
+            before: cython.Py_ssize_t = self.expiring_memory()
             at, field = heapq.heappop(self.queue)
+            self.memory += self.expiring_memory() - before - ENTRY_BYTES - text_memory(len(field))
             if self.expiries is not None and self.expiries.get(field) == at:
                 self.delete(field)
                 removed += 1
@@ -173,13 +157,12 @@ class Hash:
 
     def copy(self) -> Hash:
         """O(n)."""
-        other = Hash(self.limits)
-        other.table = self.table.copy()
+        other: Hash = Hash(self.limits)
+        other.copy_table(self)
         if self.expiries is not None and self.queue is not None:
             other.expiries = dict(self.expiries)
             other.queue = list(self.queue)
-        other.memory = self.memory
-        other.compact = self.compact
+            other.memory += other.expiring_memory() - self.expiring_memory()
         return other
 
     def shed(self, count: int) -> int:
@@ -193,17 +176,15 @@ class Hash:
         if self.queue:
             del self.queue[-count:]
             return count
-        shed: int = self.table.shed(count)
-        return shed
+        return IndexedTable.shed(self, count)
 
     def check(self) -> None:
-        self.table.check()
+        IndexedTable.check(self)
         expiries = self.expiries or {}
         assert (self.queue is None) == (self.expiries is None)
-        expected = BASE_BYTES + EXPIRY_BYTES * len(expiries)
-        expected += sum(FIELD_BYTES + len(field) + len(value) for field, value in self.items())
+        expected = OBJECT_BYTES + self.held() + self.expiring_memory() + self.queued_memory()
         assert self.memory == expected, (self.memory, expected)
-        assert expiries.keys() <= self.table.places.keys()
+        assert all(field in self for field in expiries)
         assert {(at, field) for field, at in expiries.items()} <= set(self.queue or ())
         if self.compact:
             assert not self.expiries

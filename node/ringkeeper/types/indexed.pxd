@@ -1,16 +1,35 @@
-# The fields, and what the collections call without going through Python.
+# The fields, and what the collections and commands call without going through Python.
+cimport cython
+from ringkeeper.types.packed cimport PackedTexts
+from ringkeeper.types.rows cimport IndexedRows
 
-cdef class IndexedTable:
-    cdef readonly dict places
-    cdef readonly list members
+
+@cython.no_gc
+cdef class Rows(IndexedRows):
     cdef readonly list values
     cdef Py_ssize_t cursor
     cdef Py_ssize_t border
 
-    cdef void form_row(self)
-    cdef void move(self, Py_ssize_t source, Py_ssize_t target)
+    cdef object add(self, bytes member, long long tag, bytes value)
+    cdef object take(self, Py_ssize_t row, long long tag)
+    cdef Py_ssize_t memory(self) noexcept
 
-    cpdef object get(self, bytes member)
-    cpdef object put(self, bytes member, object value)
-    cdef bint enter(self, bytes member)
-    cpdef object pop(self, bytes member)
+
+@cython.no_gc
+cdef class IndexedTable(PackedTexts):
+    cdef readonly Rows rows
+    cdef public long long memory
+
+    cdef void begin_table(self, bint paired)
+    cdef Py_ssize_t length(self)
+    cdef bint has_room(self) noexcept
+    cdef bint put_packed(self, Py_ssize_t at, bytes member, bytes value)
+    cdef bint put_in_rows(self, Rows rows, bytes member, bytes value)
+    cdef object form_rows(self)
+    cdef object unpacked(self, Py_ssize_t first)
+    cdef object copy_table(self, IndexedTable other)
+
+    cpdef bint has(self, bytes member) except -1
+    cpdef bytes get(self, bytes member)
+    cpdef bint put(self, bytes member, bytes value) except -1
+    cpdef bint pop(self, bytes member) except -1

@@ -1,150 +1,316 @@
-"""A dictionary whose members also stand in a row: one can be chosen at random, and all be scanned in parts.
+"""Members, each with a value or none: what hashes and sets are made of.
 
-While it has few members there is no row but the dictionary alone, whose order serves: most hashes and sets are small,
-and stay so.
+While they are few and short, members and values stand packed in one block of memory, in the order in which they came.
+When there are too many for that, or one is too long, they become objects in rows with an index, for good.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
-from typing import Any
 
 import cython
 
-SMALL = 32
-"""Members up to which a table that never had more does without a row."""
-MOST_WITHOUT_ROW = cython.declare(cython.Py_ssize_t, SMALL)
+if not cython.compiled:
+    from ringkeeper.types.memory import list_memory, text_memory
+    from ringkeeper.types.packed import PackedTexts
+    from ringkeeper.types.rows import IndexedRows
+else:
+    from cython.cimports.ringkeeper.types.memory import list_memory, text_memory  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.packed import PackedTexts  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.rows import IndexedRows  # type: ignore[no-redef]
+
+TAG = cython.declare(cython.longlong, 0xFFFFFFFF)
+"""The bits of a hash by which `IndexedRows` finds a member."""
+LONGEST = cython.declare(cython.Py_ssize_t, 64)
+"""Bytes of a packed member or value."""
+MOST = cython.declare(cython.Py_ssize_t, 48)
+"""Packed texts: members, or members and values. Beyond it, going through them takes longer than hashing."""
+Texts = list[bytes]
+ROWS_BYTES = cython.declare(cython.Py_ssize_t, 80)
+"""The object `Rows` itself."""
 
 
+@cython.final
 @cython.no_gc
 @cython.cclass
-class IndexedTable:
-    """Members and a value of each. In the row, the last one takes a removed one's place. O(1) where nothing else is
-    said, `SMALL` being a constant.
+class Rows(IndexedRows):
+    """The form with an object for each member and value.
 
     Scanning goes from the end of the row to its beginning, and members only ever move towards the beginning, so none
     that stays is missed. Nor is one seen twice by the scan that asked last: `border` is where it stands, and a gap
     before that is filled from just before it, which leaves the new gap at the border, where the scan has been.
     """
 
-    def __init__(self) -> None:
-        self.places: dict[bytes, Any] = {}
-        """Member -> its value while there is no row, then its number in the row."""
-        self.members: list[bytes] | None = None
-        """The row."""
-        self.values: list[Any] | None = None
-        """As in the row."""
+    def __init__(self, paired: bool) -> None:
+        IndexedRows.__init__(self)
+        self.values: list[bytes] | None = [] if paired else None
+        """As in the row of members; None in a set, whose members have none."""
         self.cursor = 0
         """The last one given out by `scan`; 0 if that scan came to its end."""
         self.border = 0
         """What that cursor means now: the members before have not been seen by that scan."""
 
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __contains__(self, member: bytes) -> bool:
-        return member in self.places
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.places if self.members is None else self.members)
-
-    def get(self, member: bytes) -> Any:
-        """None if there is no such member."""
-        place = self.places.get(member)
-        return place if self.values is None or place is None else self.values[place]
-
-    def put(self, member: bytes, value: Any) -> Any:
-        """The value that the member had before; None if it is new."""
-        place = self.places.get(member)
-        if self.values is None or self.members is None:
-            self.places[member] = value
-            if place is None and len(self.places) > MOST_WITHOUT_ROW:
-                self.form_row()
-            return place
-        if place is not None:
-            before = self.values[place]
-            self.values[place] = value
-            return before
-        self.places[member] = len(self.members)
-        self.members.append(member)
-        self.values.append(value)
-        return None
+    @cython.cfunc
+    def add(self, member: bytes, tag: cython.longlong, value: bytes | None) -> None:
+        """A member that is not here."""
+        self.append_row(member, tag)
+        if self.values is not None:
+            self.values.append(cython.cast(bytes, value))
 
     @cython.cfunc
-    def enter(self, member: bytes) -> cython.bint:
-        """Put a member without a value; whether it is new."""
-        if member in self.places:
-            return False
-        if self.values is not None and self.members is not None:
-            self.places[member] = len(self.values)
-            self.members.append(member)
-            self.values.append(None)
+    def take(self, row: cython.Py_ssize_t, tag: cython.longlong) -> None:
+        """Remove a member that is here."""
+        if row < self.border:
+            self.border -= 1
+            if row < self.border:
+                self.exchange(row, self.border)
+                if self.values is not None:
+                    self.values[row], self.values[self.border] = self.values[self.border], self.values[row]
+                row = self.border
+        self.remove_row(row, tag)
+        if self.values is not None:
+            last: bytes = self.values.pop()
+            if row < len(self.values):
+                self.values[row] = last
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def memory(self) -> cython.Py_ssize_t:
+        """Without members and values themselves."""
+        return ROWS_BYTES + self.rows_memory() + (0 if self.values is None else list_memory(self.values))
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """The next `count` members behind a cursor and the cursor behind them; both ends are 0. O(count)."""
+        length = len(self.members)
+        end = length if cursor == 0 else min(self.border if cursor == self.cursor else cursor, length)
+        start = max(end - max(count, 1), 0)
+        self.cursor = self.border = start
+        return start, self.members[start:end]
+
+    def copy(self) -> Rows:
+        """One that shares nothing but the texts. O(n)."""
+        other: Rows = Rows(self.values is not None)
+        other.copy_rows(self)
+        if self.values is not None:
+            other.values = self.values[:]
+        return other
+
+    def shed(self, count: int) -> int:
+        """Remove some of the last members, which the index goes on naming; how many. O(count)."""
+        gone = len(self.members)
+        del self.members[-count:]
+        if self.values is not None:
+            del self.values[-count:]
+        return gone - len(self.members)
+
+    def check(self) -> None:
+        IndexedRows.check(self)
+        assert self.values is None or len(self.members) == len(self.values)
+        assert 0 <= self.border <= len(self.members)
+
+
+@cython.no_gc
+@cython.cclass
+class IndexedTable(PackedTexts):
+    """O(1) each where nothing else is said, `MOST` and `LONGEST` being constants.
+
+    `memory` is kept up with every change; a subclass says at first what its own object takes.
+    """
+
+    def __init__(self, paired: bool) -> None:
+        """`paired`: every member has a value. Else none has any."""
+        self.begin_table(paired)
+
+    @cython.cfunc
+    def begin_table(self, paired: cython.bint) -> cython.void:
+        """What the constructor does, for those of the subclasses."""
+        self.begin(paired)
+        self.rows: Rows | None = None
+        """The members, once they are packed no longer."""
+        self.memory = 0
+
+    def __len__(self) -> int:
+        return int(self.length())
+
+    @cython.cfunc
+    def length(self) -> cython.Py_ssize_t:
+        return self.count if self.rows is None else len(self.rows.members)
+
+    def __contains__(self, member: bytes) -> bool:
+        return self.has(member)
+
+    def has(self, member: bytes) -> bool:
+        if self.rows is None:
+            return bool(self.seek(member, self.paired) >= 0)
+        return bool(self.rows.row_of(member, hash(member) & TAG) >= 0)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.listed() if self.rows is None else self.rows.members)
+
+    def get(self, member: bytes) -> bytes | None:
+        """Its value; None if there is no such member, or if none has any."""
+        at: cython.Py_ssize_t
+        value: bytes
+        if not self.paired:
+            return None
+        if self.rows is None:
+            at = self.seek(member, 1)
+            return None if at < 0 else self.text(self.behind(at))
+        at = self.rows.row_of(member, hash(member) & TAG)
+        if at < 0 or self.rows.values is None:
+            return None
+        value = self.rows.values[at]
+        return value
+
+    def put(self, member: bytes, value: bytes | None) -> bool:
+        """Give a member a value; whether it is new."""
+        if self.rows is None:
+            at: cython.Py_ssize_t = self.seek(member, self.paired)
+            if at >= 0 and not self.paired:
+                return False
+            fits: cython.bint = value is None or len(value) <= LONGEST
+            if fits and (at >= 0 or (self.has_room() and len(member) <= LONGEST)):
+                return bool(self.put_packed(at, member, value))
+            self.form_rows()
+        return bool(self.put_in_rows(self.rows, member, value))
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def has_room(self) -> cython.bint:
+        """For another packed member."""
+        return self.count < (MOST >> 1 if self.paired else MOST)
+
+    @cython.cfunc
+    def put_packed(self, at: cython.Py_ssize_t, member: bytes, value: bytes | None) -> cython.bint:
+        """As `put`, where the offset of the member, or -1, is known."""
+        before: cython.Py_ssize_t = self.pack_memory()
+        if at >= 0:
+            self.replace_text(self.behind(at), cython.cast(bytes, value))
+        else:
+            end: cython.Py_ssize_t = self.size
+            self.splice(end, 0, 1 + len(member) + (0 if value is None else 1 + len(value)))
+            end = self.write(end, member)
+            if value is not None:
+                self.write(end, value)
+            self.count += 1
+        self.memory += self.pack_memory() - before
+        return at < 0
+
+    @cython.cfunc
+    def put_in_rows(self, rows: Rows, member: bytes, value: bytes | None) -> cython.bint:
+        tag: cython.longlong = hash(member) & TAG
+        row: cython.Py_ssize_t = rows.row_of(member, tag)
+        if row < 0:
+            before: cython.Py_ssize_t = rows.memory()
+            rows.add(member, tag, value)
+            self.memory += rows.memory() - before + text_memory(len(member))
+            if value is not None:
+                self.memory += text_memory(len(value))
             return True
-        self.places[member] = None
-        if len(self.places) > MOST_WITHOUT_ROW:
-            self.form_row()
+        if rows.values is not None and value is not None:
+            old: bytes = rows.values[row]
+            self.memory += text_memory(len(value)) - text_memory(len(old))
+            rows.values[row] = value
+        return False
+
+    @cython.cfunc
+    def form_rows(self) -> None:
+        """Unpack. Raises `MemoryError`, and nothing has changed then."""
+        rows: Rows = Rows(bool(self.paired))
+        member: bytes
+        value: bytes | None = None
+        texts: cython.Py_ssize_t = 0
+        at: cython.Py_ssize_t = 0
+        while at < self.size:
+            member = self.text(at)
+            at = self.behind(at)
+            texts += text_memory(len(member))
+            if self.paired:
+                value = self.text(at)
+                at = self.behind(at)
+                texts += text_memory(len(value))
+            rows.add(member, hash(member) & TAG, value)
+        self.memory += rows.memory() + texts - self.pack_memory()
+        self.clear_pack()
+        self.rows = rows
+
+    def pop(self, member: bytes) -> bool:
+        """Remove a member; whether it was there."""
+        at: cython.Py_ssize_t
+        before: cython.Py_ssize_t
+        rows: Rows | None = self.rows
+        if rows is None:
+            at = self.seek(member, self.paired)
+            if at < 0:
+                return False
+            before = self.pack_memory()
+            end: cython.Py_ssize_t = self.behind(at)
+            if self.paired:
+                end = self.behind(end)
+            self.splice(at, end - at, 0)
+            self.count -= 1
+            self.memory += self.pack_memory() - before
+            return True
+        tag: cython.longlong = hash(member) & TAG
+        at = rows.row_of(member, tag)
+        if at < 0:
+            return False
+        before = rows.memory()
+        if rows.values is not None:
+            value: bytes = rows.values[at]
+            before += text_memory(len(value))
+        rows.take(at, tag)
+        self.memory += rows.memory() - before - text_memory(len(member))
         return True
 
     @cython.cfunc
-    def form_row(self) -> cython.void:
-        self.members = list(self.places)
-        self.values = list(self.places.values())
-        self.places = {member: number for number, member in enumerate(self.members)}
-
-    def pop(self, member: bytes) -> Any:
-        """Remove a member; its value, or None if there was none."""
-        place = self.places.pop(member, None)
-        if self.values is None or self.members is None or place is None:
-            return place
-        value = self.values[place]
-        if place < self.border:
-            self.border -= 1
-            if place < self.border:
-                self.move(self.border, place)
-                place = self.border
-        last_member = self.members.pop()
-        last_value = self.values.pop()
-        if place < len(self.members):
-            self.members[place] = last_member
-            self.values[place] = last_value
-            self.places[last_member] = place
-        return value
-
-    @cython.cfunc
-    def move(self, source: cython.Py_ssize_t, target: cython.Py_ssize_t) -> cython.void:
-        """Put a member in another's place in the row."""
-        members, values = self.members, self.values
-        assert members is not None
-        assert values is not None
-        member: bytes = members[source]
-        members[target] = member
-        values[target] = values[source]
-        self.places[member] = target
+    def unpacked(self, first: cython.Py_ssize_t) -> Texts:
+        """The packed members (`first` is 0) or their values (1). O(n)."""
+        found: list[bytes] = []
+        at: cython.Py_ssize_t = 0
+        number: cython.Py_ssize_t = 0
+        while at < self.size:
+            if not self.paired or number == first:
+                found.append(self.text(at))
+            number = 1 - number
+            at = self.behind(at)
+        return found
 
     def listed(self) -> list[bytes]:
         """O(n)."""
-        return list(self.places if self.members is None else self.members)
+        members: list[bytes] = self.unpacked(0) if self.rows is None else self.rows.members[:]
+        return members
 
-    def all_values(self) -> list[Any]:
+    def all_values(self) -> list[bytes]:
         """As `listed`. O(n)."""
-        return list(self.places.values() if self.values is None else self.values)
+        if not self.paired:
+            return []
+        values: list[bytes] = self.unpacked(1) if self.rows is None else (self.rows.values or [])[:]
+        return values
 
-    def as_dict(self) -> dict[bytes, Any]:
-        """O(n)."""
-        if self.values is None or self.members is None:
-            return self.places.copy()
-        return dict(zip(self.members, self.values, strict=True))
+    def as_dict(self) -> dict[bytes, bytes]:
+        """Of a paired one. O(n)."""
+        found: dict[bytes, bytes] = {}
+        if self.rows is not None:
+            return dict(zip(self.rows.members, self.rows.values or (), strict=True))
+        at: cython.Py_ssize_t = 0
+        while at < self.size:
+            member: bytes = self.text(at)
+            at = self.behind(at)
+            found[member] = self.text(at)
+            at = self.behind(at)
+        return found
 
     def random(self, randomness: Random) -> bytes:
         """Any member, each as likely. For a table that is not empty."""
-        members = self.listed() if self.members is None else self.members
+        members = self.listed() if self.rows is None else self.rows.members
         member: bytes = members[randomness.randrange(len(members))]
         return member
 
     def sample(self, randomness: Random, count: int) -> list[bytes]:
         """So many different members, in random order, or all. O(count)."""
-        members = self.listed() if self.members is None else self.members
+        members = self.listed() if self.rows is None else self.rows.members
         if count >= len(members):
             return list(members)
         return randomness.sample(members, count)
@@ -153,44 +319,58 @@ class IndexedTable:
         """The next `count` members behind a cursor and the cursor behind them; both ends are 0. O(count).
 
         A member that is there throughout an iteration is returned at least once; if no other iteration asks meanwhile,
-        exactly once. Without a row, all come at once.
+        exactly once. Packed ones come all at once.
         """
-        if self.members is None:
-            return 0, list(self.places)
-        length = len(self.members)
-        end = length if cursor == 0 else min(self.border if cursor == self.cursor else cursor, length)
-        start = max(end - max(count, 1), 0)
-        self.cursor = self.border = start
-        return start, self.members[start:end]
+        if self.rows is None:
+            return 0, self.listed()
+        cursor, members = self.rows.scan(cursor, count)
+        return cursor, members
 
     def copy(self) -> IndexedTable:
-        """One that shares nothing but the values themselves. O(n)."""
-        other = IndexedTable()
-        other.places = self.places.copy()
-        if self.members is not None and self.values is not None:
-            other.members = self.members.copy()
-            other.values = self.values.copy()
+        """One that shares nothing that changes. O(n)."""
+        other: IndexedTable = IndexedTable(bool(self.paired))
+        other.copy_table(self)
         return other
 
+    @cython.cfunc
+    def copy_table(self, other: IndexedTable) -> None:
+        """Take over what another has, to an empty one; they share nothing that changes. O(n)."""
+        self.copy_pack(other)
+        if other.rows is not None:
+            self.rows = other.rows.copy()
+        self.compact = other.compact
+        self.memory = other.memory
+        if self.rows is not None and other.rows is not None:
+            # Rows that were copied have no spare room.
+            self.memory += self.rows.memory() - other.rows.memory()
+
     def shed(self, count: int) -> int:
-        """Remove some of the last members; how many. O(count)."""
-        if self.members is None or self.values is None:
-            shed = len(self.places)
-            self.places.clear()
+        """Remove some members of one that nobody will ask again; how many. O(count)."""
+        if self.rows is not None:
+            shed: int = self.rows.shed(count)
             return shed
-        going = self.members[-count:]
-        for member in going:
-            del self.places[member]
-        del self.members[-count:]
-        del self.values[-count:]
-        self.border = min(self.border, len(self.members))
-        return len(going)
+        shed = self.count
+        self.clear_pack()
+        return shed
+
+    def held(self) -> int:
+        """As `memory`, without the object itself, by looking at all of it. O(n)."""
+        if self.rows is None:
+            return int(self.pack_memory())
+        texts = [*self.rows.members, *(self.rows.values or ())]
+        return int(self.rows.memory()) + sum(int(text_memory(len(text))) for text in texts)
 
     def check(self) -> None:
-        assert (self.members is None) == (self.values is None)
-        if self.members is None or self.values is None:
-            assert len(self.places) <= SMALL
+        """Assert every invariant. O(n)."""
+        if self.rows is not None:
+            self.rows.check()
+            assert self.count == self.size == 0
+            assert (self.rows.values is not None) == bool(self.paired)
             return
-        assert len(self.places) == len(self.members) == len(self.values)
-        assert 0 <= self.border <= len(self.members)
-        assert all(self.members[place] == member for member, place in self.places.items())
+        members = self.listed()
+        assert len(members) == self.count <= (MOST // 2 if self.paired else MOST)
+        assert len(set(members)) == self.count
+        texts = members + (self.all_values() if self.paired else [])
+        assert len(texts) == self.count * (2 if self.paired else 1)
+        assert sum(1 + len(text) for text in texts) == self.size
+        assert max(map(len, texts), default=0) <= LONGEST

@@ -1,11 +1,11 @@
 # The fields, and what commands call without going through Python.
+cimport cython
 from ringkeeper.types.collection cimport Limits
 from ringkeeper.types.indexed cimport IndexedTable
 
 
-cdef class Set:
-    cdef readonly IndexedTable table
-    cdef public long long memory
+@cython.no_gc
+cdef class Set(IndexedTable):
     cdef readonly Limits limits
     cdef readonly str encoding
 

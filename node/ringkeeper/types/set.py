@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from random import Random
-
 import cython
 
 if not cython.compiled:
@@ -14,10 +11,8 @@ else:
     from cython.cimports.ringkeeper.types.collection import Limits  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.types.indexed import IndexedTable  # type: ignore[no-redef]
 
-BASE_BYTES = cython.declare(cython.Py_ssize_t, 250)
-"""An empty set: its own header and those of its table's parts."""
-MEMBER_BYTES = cython.declare(cython.Py_ssize_t, 120)
-"""A member costs so much beyond its own bytes: an object header and its places in the table."""
+OBJECT_BYTES = cython.declare(cython.Py_ssize_t, 80)
+"""The object itself."""
 
 INTSET, LISTPACK, HASHTABLE = "intset", "listpack", "hashtable"
 
@@ -25,12 +20,12 @@ INTSET, LISTPACK, HASHTABLE = "intset", "listpack", "hashtable"
 @cython.final
 @cython.no_gc
 @cython.cclass
-class Set:
+class Set(IndexedTable):
     """O(1) each where nothing else is said."""
 
     def __init__(self, limits: Limits) -> None:
-        self.table = IndexedTable()
-        self.memory = BASE_BYTES
+        self.begin_table(False)
+        self.memory = OBJECT_BYTES
         self.limits = limits
         self.encoding = INTSET
         """Only ever goes from intset to listpack to hashtable."""
@@ -39,20 +34,10 @@ class Set:
     def kind(self) -> str:
         return "set"
 
-    def __len__(self) -> int:
-        return len(self.table.places)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.table)
-
-    def __contains__(self, member: bytes) -> bool:
-        return member in self.table.places
-
     def add(self, member: bytes) -> bool:
         """Whether the member is new."""
-        if not self.table.enter(member):
+        if not self.put(member, None):
             return False
-        self.memory += MEMBER_BYTES + len(member)
         if self.encoding != HASHTABLE:
             self.choose_encoding(member)
         return True
@@ -60,7 +45,7 @@ class Set:
     def expect(self, first: bytes, count: int) -> None:
         """Choose the encoding before so many members are added, as Redis does for those of SADD: twins count twice."""
         limits = self.limits
-        if not self.table.places:
+        if not self.length():
             if is_integer(first) and count <= limits.set_max_intset_entries:
                 self.encoding = INTSET
             else:
@@ -72,14 +57,14 @@ class Set:
 
     def choose_encoding(self, added: bytes) -> None:
         """Redis 7.2's rules: `set-max-intset-entries` and `set-max-listpack-*`."""
-        limits, count = self.limits, len(self.table.places)
+        limits, count = self.limits, self.length()
         if self.encoding == INTSET:
             if is_integer(added):
                 if count <= limits.set_max_intset_entries:
                     return
                 self.encoding = HASHTABLE
                 return
-            longest = max(map(len, self.table.places))
+            longest = max(map(len, self.listed()))
             fits = count <= limits.set_max_listpack_entries and longest <= limits.set_max_listpack_value
             self.encoding = LISTPACK if fits else HASHTABLE
         elif count > limits.set_max_listpack_entries or len(added) > limits.set_max_listpack_value:
@@ -87,51 +72,31 @@ class Set:
 
     def remove(self, member: bytes) -> bool:
         """Whether there was such a member."""
-        if member not in self.table.places:
-            return False
-        self.table.pop(member)
-        self.memory -= MEMBER_BYTES + len(member)
-        return True
+        return self.pop(member)
 
     def members(self) -> list[bytes]:
         """O(n)."""
-        return self.table.listed()
-
-    def random(self, randomness: Random) -> bytes:
-        member: bytes = self.table.random(randomness)
-        return member
-
-    def sample(self, randomness: Random, count: int) -> list[bytes]:
-        """So many different members, or all. O(count)."""
-        members: list[bytes] = self.table.sample(randomness, count)
-        return members
+        return self.listed()
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """As `IndexedTable.scan`; a compact set comes whole."""
         if self.encoding != HASHTABLE:
-            return 0, self.table.listed()
-        cursor, members = self.table.scan(cursor, count)
-        return cursor, members
+            return 0, self.listed()
+        return IndexedTable.scan(self, cursor, count)
 
     def copy(self) -> Set:
         """O(n)."""
-        other = Set(self.limits)
-        other.table = self.table.copy()
-        other.memory = self.memory
+        other: Set = Set(self.limits)
+        other.copy_table(self)
         other.encoding = self.encoding
         return other
 
-    def shed(self, count: int) -> int:
-        """As `Collection.shed`."""
-        shed: int = self.table.shed(count)
-        return shed
-
     def check(self) -> None:
-        self.table.check()
-        expected = BASE_BYTES + sum(MEMBER_BYTES + len(member) for member in self.table)
+        IndexedTable.check(self)
+        expected = OBJECT_BYTES + self.held()
         assert self.memory == expected, (self.memory, expected)
         if self.encoding == INTSET:
-            assert all(map(is_integer, self.table))
+            assert all(map(is_integer, self.listed()))
 
 
 def is_integer(member: bytes) -> bool:

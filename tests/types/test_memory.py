@@ -1,0 +1,86 @@
+"""What collections say that they take, against what the allocators have given for them."""
+
+import pytest
+from allocated import allocated
+
+from ringkeeper._compiled import form
+from ringkeeper.types.collection import Collection, Limits
+from ringkeeper.types.hash import Hash
+from ringkeeper.types.set import Set
+
+LIMITS = Limits()
+ELEMENTS = 4000
+"""In all collections of a case together."""
+
+
+def used_up_stock() -> list[object]:
+    """What CPython has kept of freed lists, dictionaries and tuples, in use as long as this is: the next are new."""
+    return [[[] for _ in range(100)], [{} for _ in range(100)], [(i, i) for i in range(2100)]]
+
+
+def text(number: int, length: int) -> bytes:
+    """An object of its own."""
+    return b"%0*d" % (length, number)
+
+
+def hash_of(size: int, length: int) -> Hash:
+    made = Hash(LIMITS)
+    for i in range(size):
+        made.set(text(i, length), text(i, length))
+    return made
+
+
+def hash_with_expiries(size: int, length: int) -> Hash:
+    made = hash_of(size, length)
+    for i in range(size):
+        made.expire(text(i, length), 10**12 + i)
+    return made
+
+
+def hash_that_shrank(size: int, length: int) -> Hash:
+    made = hash_of(3 * size, length)
+    for i in range(2 * size):
+        made.delete(text(i, length))
+    return made
+
+
+def set_of(size: int, length: int) -> Set:
+    made = Set(LIMITS)
+    for i in range(size):
+        made.add(text(i, length))
+    return made
+
+
+def set_of_integers(size: int, length: int) -> Set:
+    made = Set(LIMITS)
+    for i in range(size):
+        made.add(b"%d" % (10**length + i))
+    return made
+
+
+def copied_set(size: int, length: int) -> Set:
+    return set_of(size, length).copy()
+
+
+MAKERS = (hash_of, hash_with_expiries, hash_that_shrank, set_of, set_of_integers, copied_set)
+
+
+@pytest.mark.skipif(form("ringkeeper.types.hash") != "compiled", reason="it is told for the compiled form")
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("size", [1, 2, 4, 8, 16, 32, 33, 64, 128, 512, 1000, 20_000])
+@pytest.mark.parametrize("length", [3, 10, 32, 100, 1000])
+def test_what_is_said_is_what_was_allocated(make: type[Collection], size: int, length: int) -> None:
+    if size * length > 1_000_000 or (length == 3 and size > 999):
+        return
+    count = max(ELEMENTS // size, 5)
+    kept: list[Collection | None] = [None] * count
+    make(size, length)
+    stock = used_up_stock()
+    before = allocated()
+    for i in range(count):
+        kept[i] = make(size, length)
+    taken = (allocated() - before) / count
+    said = kept[0].memory
+    kept[0].check()
+    assert said == pytest.approx(taken, rel=0.1)
+    del stock
