@@ -33,6 +33,7 @@ MODULES = (
     "ringkeeper.store.table",
     "ringkeeper.store.keyspace",
     "ringkeeper.store.evictor",
+    "ringkeeper.store.queued",
     "ringkeeper.store.namespaces",
     "ringkeeper.store.eviction.residents",
     "ringkeeper.store.eviction.entries",

@@ -152,7 +152,7 @@ async def test_the_databases_are_told_at_start_and_when_they_change(
 ) -> None:
     told: list[tuple[tuple[bytes, ...], int]] = []
 
-    def put_into_force(declared: Namespaces, _: str, databases: Iterable[Keyspace]) -> None:
+    def put_into_force(declared: Namespaces, _: object, databases: Iterable[Keyspace]) -> None:
         told.append((tuple(item.prefix for item in declared.items), len(list(databases))))
 
     monkeypatch.setattr(namespaces, "put_into_force", put_into_force)

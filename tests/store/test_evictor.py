@@ -8,9 +8,11 @@ from random import Random
 import pytest
 
 from ringkeeper.resp.values import ReplyError
+from ringkeeper.server.namespaces import put_into_force
 from ringkeeper.store.evictor import Evictor
-from ringkeeper.store.keyspace import COUNTS_FREQUENCY, NO_EXPIRY, Clock, Keyspace
-from ringkeeper.store.namespaces import Namespace, Namespaces
+from ringkeeper.store.keyspace import NO_EXPIRY, Clock, Keyspace
+from ringkeeper.store.namespaces import NO_NAMESPACES, Namespace, Namespaces
+from ringkeeper.store.policies import POLICIES, QUEUED_POLICIES
 
 HOUR = 3_600_000
 
@@ -25,12 +27,9 @@ class World:
         self.keyspace = self.databases[0]
         self.evictor = Evictor(self.databases)
         self.evictor.set_policy(policy)
-        counting = bytes([COUNTS_FREQUENCY if policy.endswith("lfu") else 0]) + bytes(
-            COUNTS_FREQUENCY if each.policy.endswith("lfu") else 0 for each in namespaces
-        )
         for keyspace in self.databases:
             keyspace.siblings = self.databases
-            keyspace.set_namespaces(Namespaces(namespaces), counting)
+        put_into_force(Namespaces(namespaces), self.evictor, self.databases)
 
     def fill(self, form: bytes, count: int, at: int = NO_EXPIRY) -> None:
         for number in range(count):
@@ -84,7 +83,7 @@ def test_lfu_keeps_what_is_used_often_and_forgets_with_time() -> None:
     assert world.keyspace.frequency(b"k:1") == 0
 
 
-@pytest.mark.parametrize("policy", ["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"])
+@pytest.mark.parametrize("policy", [policy for policy in POLICIES if policy.startswith("volatile-")])
 def test_a_volatile_policy_never_touches_a_key_without_an_expiry(policy: str) -> None:
     world = World(policy)
     world.fill(b"stays:%d", 500)
@@ -150,6 +149,88 @@ def test_evictions_are_told() -> None:
     assert [(event, changed) for _, event, _, changed in changes] == [("evicted", True)] * 2
 
 
+QUEUED = [policy.partition("-")[2] for policy in QUEUED_POLICIES if policy.startswith("allkeys-")]
+
+
+@pytest.mark.parametrize("policy", QUEUED)
+def test_an_engine_keeps_what_is_used_from_a_scan(policy: str) -> None:
+    world = World("allkeys-" + policy)
+    world.fill(b"hot:%d", 300)
+    world.evictor.max_memory = world.evictor.used_bytes * 3 // 2
+    for number in range(20_000):
+        world.keyspace.read(b"hot:%d" % (number % 300))
+        world.keyspace.set(b"scan:%d" % number, b"x" * 50)
+        assert world.evictor.make_room(10)
+    assert world.share(b"hot:%d", 300) > 0.95
+    world.keyspace.check()
+    for engine in world.keyspace.engines:
+        engine.check()
+
+
+@pytest.mark.parametrize("policy", QUEUED)
+def test_an_engine_that_is_chosen_later_learns_of_what_is_there(policy: str) -> None:
+    world = World("allkeys-lru")
+    world.fill(b"k:%d", 2000)
+    world.evictor.set_policy("allkeys-" + policy)
+    put_into_force(NO_NAMESPACES, world.evictor, world.databases)
+    (engine,) = world.keyspace.engines
+    assert engine.entries() == 0
+    labelled(world)
+    assert engine.entries() == 2000
+    engine.check()
+    world.halve()
+    assert len(world.keyspace) <= engine.entries() < len(world.keyspace) + 20, "the engine said who goes"
+    engine.check()
+
+
+@pytest.mark.parametrize("policy", QUEUED)
+def test_before_an_engine_knows_the_keys_others_go_all_the_same(policy: str) -> None:
+    world = World("allkeys-lru")
+    world.fill(b"k:%d", 2000)
+    world.evictor.set_policy("allkeys-" + policy)
+    put_into_force(NO_NAMESPACES, world.evictor, world.databases)
+    world.halve()
+    assert 500 < len(world.keyspace) < 1500
+
+
+@pytest.mark.parametrize("policy", QUEUED)
+def test_an_engine_for_volatile_keys_hears_of_those_that_become_so(policy: str) -> None:
+    world = World("volatile-" + policy)
+    world.fill(b"k:%d", 300)
+    for number in range(200):
+        world.keyspace.expire(b"k:%d" % number, world.clock.now_ms + HOUR)
+    for number in range(100):
+        world.keyspace.persist(b"k:%d" % number)
+    world.evictor.max_memory = 1
+    while world.evictor.make_room(10):
+        pass
+    assert len(world.keyspace) == 200
+    assert [world.share(b"k:%d", 100), world.keyspace.evicted] == [1, 100]
+
+
+@pytest.mark.parametrize("policy", QUEUED)
+def test_what_is_deleted_and_set_again_does_not_pile_up_in_an_engine(policy: str) -> None:
+    world = World("allkeys-" + policy)
+    for round_ in range(50):
+        world.fill(b"k:%d", 500)
+        for number in range(500):
+            world.keyspace.delete(b"k:%d" % number)
+        assert world.keyspace.engines[0].entries() < 2000, round_
+
+
+def test_each_scope_has_its_own_engine() -> None:
+    world = World(
+        "allkeys-s3-fifo",
+        Namespace(b"own:", 10**6, "allkeys-w-tinylfu"),
+        Namespace(b"drawn:", 10**6, "allkeys-lru"),
+        Namespace(b"shared:", 0, "allkeys-lru"),
+    )
+    for form in (b"own:%d", b"drawn:%d", b"shared:%d", b"%d"):
+        world.fill(form, 100)
+    engines = world.keyspace.engines
+    assert [engine and engine.entries() for engine in engines] == [200, 100, None, None]
+
+
 # Namespaces
 
 
@@ -165,7 +246,7 @@ SMALL = Namespace(b"small:", 20_000)
 
 @pytest.mark.parametrize(
     "policy",
-    ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"],
+    [policy for policy in POLICIES if policy != "noeviction"],
 )
 def test_a_namespace_over_its_budget_evicts_its_own_keys_and_never_anothers(policy: str) -> None:
     world = World("allkeys-lru", Namespace(b"small:", 20_000, policy), Namespace(b"other:", 10**9))

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ringkeeper.store import namespace_text
-from ringkeeper.store.keyspace import COUNTS_FREQUENCY, COUNTS_NOTHING
+from ringkeeper.store.eviction.engine import Engine
+from ringkeeper.store.evictor import Evictor
+from ringkeeper.store.keyspace import COUNTS_FREQUENCY, COUNTS_NOTHING, TELLS_ENGINE, TELLS_OF_VOLATILE
 from ringkeeper.store.namespaces import Namespaces
+from ringkeeper.store.queued import Scope, engines_of, scopes_of
 
 if TYPE_CHECKING:
     from ringkeeper.store.keyspace import Keyspace
@@ -34,17 +37,36 @@ def declared(text: str) -> Namespaces:
     return Namespaces(namespace_text.parse(text))
 
 
-def put_into_force(namespaces: Namespaces, policy: str, databases: Iterable[Keyspace]) -> None:
+def put_into_force(namespaces: Namespaces, evictor: Evictor, databases: Iterable[Keyspace]) -> None:
     """Called at start and whenever the directive `namespaces` or the node's policy has changed."""
-    policies = [policy, *(item.policy for item in namespaces.items)]
-    counting = bytes(
-        COUNTS_FREQUENCY if policy.endswith("lfu") or each.endswith("lfu") else COUNTS_NOTHING for each in policies
-    )
+    scopes = scopes_of(namespaces, evictor.policy)
+    counting = counting_of(namespaces, evictor.policy)
     for keyspace in databases:
-        if keyspace.namespaces is namespaces:
+        engines = engines_of(keyspace, evictor, namespaces, evictor.policy)
+        same = [kind_of(engine) for engine in engines] == [kind_of(engine) for engine in keyspace.engines]
+        if keyspace.namespaces is namespaces and keyspace.scopes == scopes and (same or not any(engines)):
             keyspace.set_counting(counting)
         else:
-            keyspace.set_namespaces(namespaces, counting)
+            keyspace.set_namespaces(namespaces, counting, (scopes, engines))
+
+
+def kind_of(engine: Engine | None) -> tuple[type, bool] | None:
+    """What must be the same for an engine to stay."""
+    scope = None if engine is None else engine.residents
+    return (type(engine), scope.volatile) if isinstance(scope, Scope) else None
+
+
+def counting_of(namespaces: Namespaces, policy: str) -> bytes:
+    """By namespace, what the policies want to know of uses. `policy` is the node's."""
+    policies = [policy, *(item.policy for item in namespaces.items)]
+    found = []
+    for number, scope in enumerate(scopes_of(namespaces, policy)):
+        if scope >= 0:
+            found.append(TELLS_OF_VOLATILE if policies[scope].startswith("volatile-") else TELLS_ENGINE)
+        else:
+            counted = policy.endswith("lfu") or policies[number].endswith("lfu")
+            found.append(COUNTS_FREQUENCY if counted else COUNTS_NOTHING)
+    return bytes(found)
 
 
 def evicted_keys(databases: Iterable[Keyspace]) -> int:

@@ -235,7 +235,7 @@ class Node:
             evictor.forget()
         if changed & {"namespaces", "maxmemory-policy"}:
             evictor.set_policy(config.text("maxmemory-policy"))
-            namespaces.put_into_force(self.namespaces, evictor.policy, self.databases)
+            namespaces.put_into_force(self.namespaces, evictor, self.databases)
         evictor.max_memory = config.number("maxmemory")
         evictor.samples = config.number("maxmemory-samples")
         for keyspace in self.databases:

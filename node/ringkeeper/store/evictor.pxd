@@ -7,6 +7,7 @@ cdef class Pool:
     cdef readonly str policy
     cdef readonly bint volatile
     cdef readonly int measure
+    cdef readonly bint queued
     cdef list scores
     cdef list keys
 
@@ -21,10 +22,12 @@ cdef class Evictor:
     cdef Pool pool
     cdef dict pools
     cdef set stuck
+    cdef public long long overhead
 
     cdef long long used(self)
     cdef bint _evict_any(self)
     cdef bint _evict_by_chance(self)
+    cdef bint _evict_queued(self, Py_ssize_t scope)
     cdef bint _fill(self)
     cdef bint _evict_best(self, Pool pool, Py_ssize_t space)
     cdef long long _relieve(self, Keyspace keyspace, long long most)

@@ -1,4 +1,5 @@
-"""Who goes when memory is full: Redis's sampled policies, for the node and for each namespace with a budget.
+"""Who goes when memory is full: by Redis's sampled policies or by an engine with queues, for the node and for each
+namespace with a budget.
 
 Before a command that may need memory, `make_room` removes keys until the node is within `maxmemory` and every namespace
 within its budget, but no more than `most` keys: work per command is bounded. What is left over then is for the node's
@@ -13,16 +14,22 @@ from __future__ import annotations
 
 import cython
 
-from ringkeeper.store.policies import NODE_DEFAULT
+from ringkeeper.store.policies import NODE_DEFAULT, QUEUED_POLICIES
 
 if not cython.compiled:
+    from ringkeeper.store.eviction.engine import Engine
     from ringkeeper.store.keyspace import Keyspace
+    from ringkeeper.store.slot import key_slot
     from ringkeeper.store.table_plain import Found, Record
 else:
+    from cython.cimports.ringkeeper.store.eviction.engine import Engine  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.store.keyspace import Keyspace  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.store.slot import key_slot  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.store.table import Found, Record  # type: ignore[no-redef]
 
 POOL_SIZE = 16
+VICTIMS = 4
+"""How often an engine is asked that found none: 64 steps each. Then a key goes that nobody used for long."""
 TRIES = 32
 """Draws for a key that a `volatile-` policy may take in a namespace, before nothing is said to be there."""
 EVERYTHING = 0
@@ -37,7 +44,8 @@ class Pool:
     def __init__(self, policy: str) -> None:
         self.policy = policy
         self.volatile = policy.startswith("volatile-")
-        self.measure = MEASURES.get(policy.partition("-")[2], BY_CHANCE)
+        self.queued = policy in QUEUED_POLICIES
+        self.measure = MEASURES.get(policy.partition("-")[2], BY_IDLE_TIME if self.queued else BY_CHANCE)
         self.scores: list[int] = []
         self.keys: list[tuple[Keyspace, bytes]] = []
 
@@ -79,6 +87,8 @@ class Evictor:
         self.databases = databases
         self.max_memory = 0
         """Bytes; 0 means no limit."""
+        self.overhead = 0
+        """Bytes beside the databases that count to `maxmemory`: queues of engines, clients' buffers."""
         self.samples = 5
         self.pool = Pool(NODE_DEFAULT)
         self.pools: dict[int, Pool] = {}
@@ -95,7 +105,7 @@ class Evictor:
 
     @cython.cfunc
     def used(self) -> cython.longlong:
-        total: cython.longlong = 0
+        total: cython.longlong = self.overhead
         keyspace: Keyspace
         for keyspace in self.databases:
             total += keyspace.table.used + keyspace.table.structure
@@ -103,7 +113,7 @@ class Evictor:
 
     @property
     def used_bytes(self) -> int:
-        """What all databases take."""
+        """What all databases take, and what else counts to `maxmemory`."""
         return int(self.used())
 
     @property
@@ -151,6 +161,8 @@ class Evictor:
             return False
         if self.pool.measure == BY_CHANCE:
             return self._evict_by_chance()
+        if self.pool.queued and self._evict_queued(EVERYTHING):
+            return True
         for _ in range(TRIES):
             if not self._fill():
                 return False
@@ -172,6 +184,26 @@ class Evictor:
             return False
         best.evict(record, best.table.sampled_slot)
         return True
+
+    @cython.cfunc
+    def _evict_queued(self, scope: cython.Py_ssize_t) -> cython.bint:
+        """Remove what an engine says of the database that has most; whether it said anything."""
+        keyspace: Keyspace
+        engine: Engine
+        best: Keyspace = self.databases[0]
+        for keyspace in self.databases:
+            if keyspace.table.used > best.table.used:
+                best = keyspace
+        if scope >= len(best.engines) or best.engines[scope] is None:
+            return False
+        engine = best.engines[scope]
+        for _ in range(VICTIMS):
+            handle: cython.ulonglong = engine.victim()
+            if handle != 0:
+                record: Record = best.table.record_at(handle)
+                best.evict(record, key_slot(best.table.key(record)))
+                return True
+        return False
 
     @cython.cfunc
     def _fill(self) -> cython.bint:
@@ -233,6 +265,8 @@ class Evictor:
         if space not in self.pools:
             self.pools[space] = Pool(policy)
         pool: Pool = self.pools[space]
+        if pool.queued:
+            return self._evict_queued(space)
         keyspace: Keyspace
         record: Found
         for _ in range(TRIES):

@@ -36,6 +36,9 @@ cdef class Keyspace:
     cdef Namespaces wanted
     cdef bytes wanted_counting
     cdef public bytes counting
+    cdef readonly list scopes
+    cdef readonly list engines
+    cdef object wanted_engines
     cdef public long long lfu_log_factor
     cdef public long long lfu_decay_minutes
 
@@ -53,7 +56,8 @@ cdef class Keyspace:
     cdef void _discard(self, object value)
     cdef void _settle(self)
     cdef void _touch(self, Record record)
-    cdef void _count_use(self, Record record)
+    cdef void _count_use(self, Record record, int how)
+    cdef void _tell_engine(self, Record record)
     cdef int _frequency(self, Record record)
     cdef Record _store_governed(self, bytes key, object value, long long expires_at)
     cdef Py_ssize_t _space(self, bytes key)

@@ -33,11 +33,13 @@ from ringkeeper.types.collection import Collection
 from ringkeeper.types.hash import Hash
 
 if not cython.compiled:
+    from ringkeeper.store.eviction.engine import Engine
     from ringkeeper.store.namespaces import Namespaces
     from ringkeeper.store.slot import key_slot
     from ringkeeper.store.table_plain import KEEP, LABEL, LIVE, ROWS, Found, Record, Table
     from ringkeeper.store.table_plain import KEYS as EVERY_KEY
 else:
+    from cython.cimports.ringkeeper.store.eviction.engine import Engine  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.store.namespaces import Namespaces  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.store.slot import key_slot  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.store.table import (  # type: ignore[no-redef]
@@ -81,7 +83,9 @@ SPARE_BYTES = 10
 """A key's share of the table's buckets, about."""
 
 
-COUNTS_NOTHING, COUNTS_FREQUENCY = 0, 1
+COUNTS_NOTHING, COUNTS_FREQUENCY, TELLS_ENGINE, TELLS_OF_VOLATILE = range(4)
+"""What a policy wants to know of uses: nothing but when; how often; all for an engine's queues, or all of the keys that
+have an expiry."""
 INITIAL_FREQUENCY = 5
 """Of a new key, so that it is not the first to go (Redis's LFU_INIT_VAL)."""
 DEFAULT_NAMESPACE = Namespace(b"", 0, "noeviction")
@@ -154,7 +158,11 @@ class Keyspace:
         """Namespaces to be set when that is so."""
         self.wanted_counting = b""
         self.counting = b"\0"
-        """By namespace: `COUNTS_NOTHING`, or `COUNTS_FREQUENCY` where a policy needs that."""
+        """By namespace: what its policy wants to know of uses."""
+        self.scopes: list[int] = [-1]
+        """By namespace: which of the engines its keys belong to; -1 for none."""
+        self.engines: list[Any] = []
+        self.wanted_engines: tuple[list[int], list[Any]] | None = None
         self.lfu_log_factor = 10
         self.lfu_decay_minutes = 1
 
@@ -208,19 +216,34 @@ class Keyspace:
     def _touch(self, record: Record) -> cython.void:
         """Note a use of a record."""
         counting: cython.p_const_uchar = self.counting
-        if counting[self.table.number_of(record)] != 0:
-            self._count_use(record)
+        how: cython.int = counting[self.table.number_of(record)]
+        if how != 0:
+            self._count_use(record, how)
         record.used_at = self._tick()
 
     @cython.cfunc
-    def _count_use(self, record: Record) -> cython.void:
-        """Raise a record's frequency, the less likely the higher it is (as Redis's LFULogIncr)."""
+    def _count_use(self, record: Record, how: cython.int) -> cython.void:
+        """Tell an engine of a use, or raise the record's frequency, the less likely the higher it is (as Redis's
+        LFULogIncr)."""
+        if how != COUNTS_FREQUENCY:
+            self._tell_engine(record)
+            return
         count: cython.int = self._frequency(record)
         if count < 255:
             above: cython.double = max(0, count - INITIAL_FREQUENCY)
             if self.table.chance() < 1.0 / (above * self.lfu_log_factor + 1):
                 count += 1
         record.state = count
+
+    @cython.cfunc
+    def _tell_engine(self, record: Record) -> cython.void:
+        """Of a use of the record that was looked up last, or that it is new."""
+        number: cython.Py_ssize_t = self.table.number_of(record)
+        if self.counting[number] == TELLS_OF_VOLATILE and self.table.expiry(record) < 0:
+            return
+        engine: Engine = self.engines[self.scopes[number]]
+        slot: cython.ulonglong = self.last_slot
+        engine.access(slot << 34 | self.table.code >> 30, self.table.handle_of(record))
 
     @cython.cfunc
     def _frequency(self, record: Record) -> cython.int:
@@ -492,7 +515,9 @@ class Keyspace:
         else:
             if self.has_spaces:
                 expires_at = self._governed(self._space(key), expires_at)
-            self.table.set_expiry(record, self.last_slot, expires_at)
+            record = self.table.set_expiry(record, self.last_slot, expires_at)
+            if self.counting[self.table.number_of(record)] == TELLS_OF_VOLATILE:
+                self._tell_engine(record)
             self._changed(key, "expire")
 
     def persist(self, key: bytes) -> bool:
@@ -501,7 +526,9 @@ class Keyspace:
         if not record or self.table.expiry(record) == NO_EXPIRY:
             return False
         longest = self.rules[self._space(key)].max_ttl_ms if self.has_spaces else 0
-        self.table.set_expiry(record, self.last_slot, self.clock.now_ms + longest if longest else NO_EXPIRY)
+        record = self.table.set_expiry(record, self.last_slot, self.clock.now_ms + longest if longest else NO_EXPIRY)
+        if self.counting[self.table.number_of(record)] == TELLS_OF_VOLATILE and not longest:
+            record.state = 0
         self._changed(key, "persist")
         return True
 
@@ -654,14 +681,18 @@ class Keyspace:
 
     # Namespaces, and making room
 
-    def set_namespaces(self, namespaces: Namespaces, counting: bytes) -> None:
+    def set_namespaces(
+        self, namespaces: Namespaces, counting: bytes, engines: tuple[list[int], list[Any]] | None = None
+    ) -> None:
         """Count and govern by these namespaces from now on; keys that are there are counted anew by `label_some`.
 
-        `counting` says of each, from number 0 on, whether its policy counts frequencies.
+        `counting` says of each, from number 0 on, what its policy wants to know of uses; `engines` which of the engines
+        of its second list is told of them.
         """
         if self.label_cursor:
-            self.wanted, self.wanted_counting = namespaces, counting
+            self.wanted, self.wanted_counting, self.wanted_engines = namespaces, counting, engines
             return
+        self.scopes, self.engines = engines or ([-1] * len(counting), [])
         self.namespaces = self.table.labels = namespaces
         self.has_spaces = len(namespaces) > 0
         self.rules = (DEFAULT_NAMESPACE, *namespaces.items)
@@ -680,17 +711,29 @@ class Keyspace:
     def label_some(self, count: int) -> bool:
         """Count about so many keys to their namespaces; whether some are left. O(count)."""
         if self.label_cursor:
-            cursor, _ = self.table.gather(self.label_cursor - 1, count, LABEL, 0)
+            cursor, labelled = self.table.gather(self.label_cursor - 1, count, LABEL, 0)
+            for key in labelled:
+                if key is not None:
+                    self._begin_counting(key)
             self.label_cursor = cursor + 1 if cursor else 0
             if not self.label_cursor:
                 self._labelled()
         return self.label_cursor != 0
 
+    def _begin_counting(self, key: bytes) -> None:
+        """Of a key that was counted to its namespace just now."""
+        record: Found = self._record(key)
+        if record:
+            how = self.counting[self.table.number_of(record)]
+            record.state = INITIAL_FREQUENCY if how == COUNTS_FREQUENCY else 0
+            if how not in (COUNTS_NOTHING, COUNTS_FREQUENCY):
+                self._tell_engine(record)
+
     def _labelled(self) -> None:
         """All keys are counted to their namespaces."""
         if self.wanted is not None:
             wanted, self.wanted = self.wanted, None
-            self.set_namespaces(wanted, self.wanted_counting)
+            self.set_namespaces(wanted, self.wanted_counting, self.wanted_engines)
         else:
             for space in range(1, len(self.rules)):
                 self._weigh(space)
@@ -810,7 +853,15 @@ class Keyspace:
             expires_at = NO_EXPIRY
         now: cython.longlong = self.clock.now_ms
         record = self.table.add(key, slot, value, expires_at, self._space(key), self._tick(), now // 1000)
-        record.state = INITIAL_FREQUENCY
+        how: cython.int = self.counting[self.table.number_of(record)]
+        if how == COUNTS_FREQUENCY:
+            record.state = INITIAL_FREQUENCY
+        elif how != COUNTS_NOTHING:
+            try:
+                self._tell_engine(record)
+            except MemoryError:
+                self._drop(record, slot)
+                raise
         if self.changes is not None:
             self.announce(key, "new")
         return record

@@ -96,6 +96,7 @@ cdef class Table:
     cdef uint8_t generation
     cdef public Namespaces labels
     cdef Spot spot
+    cdef uint64_t code
     cdef readonly long long size
     cdef readonly long long volatile
     cdef readonly long long used
@@ -171,6 +172,10 @@ cdef class Table:
     cdef int _check_part(self, SlotPointer home, PartPointer part)
 
     cdef Record find(self, bytes key, Py_ssize_t slot)
+    cdef Found find_ident(self, uint64_t ident)
+    cdef uint64_t handle_of(self, Record record) noexcept
+    cdef Record record_at(self, uint64_t handle) noexcept
+    cdef long long space_keys(self, Py_ssize_t space) noexcept
     cdef Record add(
         self, bytes key, Py_ssize_t slot, object value, long long at, Py_ssize_t space, uint32_t used_at, uint32_t created_at
     )

@@ -328,8 +328,45 @@ class Table:
         if home.count == 0:
             return cython.NULL
         code: uint64_t = cython.cast(uint64_t, hash(key))
+        self.code = code
         self.spot = self._locate(self._part(home, code), code, PyBytes_AS_STRING(key), len(key))
         return cython.NULL if self.spot == cython.NULL else record_of(self.spot[0])
+
+    @cython.cfunc
+    def find_ident(self, ident: uint64_t) -> Found:
+        """The record of a slot and the first 34 bits of a key's hash; NULL if there is none."""
+        home: SlotPointer = self.slots + (ident >> 34)
+        code: uint64_t = ident << 30
+        if home.count == 0:
+            return cython.NULL
+        part: PartPointer = self._part(home, code)
+        count: cython.Py_ssize_t = part.buckets
+        at: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, ((code >> 48) * part.buckets) >> 16)
+        bucket: Spot
+        place: cython.int
+        for _ in range(count):
+            bucket = part.words + at * WIDTH
+            for place in range(WIDTH):
+                if bucket[place] == 0:
+                    return cython.NULL
+                if bucket[place] >> 48 == code >> 48 and self._code(record_of(bucket[place])) >> 30 == code >> 30:
+                    return record_of(bucket[place])
+            at += 1
+            if at == count:
+                at = 0
+        return cython.NULL
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def handle_of(self, record: Record) -> uint64_t:
+        """A number for a record as long as it stays where it is."""
+        handle: uint64_t = cython.cast(uint64_t, record)
+        return handle
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def record_at(self, handle: uint64_t) -> Record:
+        return cython.cast(Record, handle)
 
     @cython.cfunc
     def _spot_of(self, record: Record, slot: cython.Py_ssize_t) -> Spot:
@@ -741,6 +778,7 @@ class Table:
         """
         code: uint64_t = cython.cast(uint64_t, hash(key))
         home: SlotPointer = self.slots + slot
+        self.code = code
         account: SpacePointer = self.spaces + space + 1
         self._make_room(home, self._part(home, code), code)
         if account.is_listed:
@@ -1067,6 +1105,11 @@ class Table:
     def evicted(self, record: Record) -> cython.void:
         self.space_of(record).evicted += 1
 
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def space_keys(self, space: cython.Py_ssize_t) -> cython.longlong:
+        return self.spaces[space + 1].keys
+
     def space_used(self, space: cython.Py_ssize_t) -> cython.longlong:
         """The bytes of a namespace."""
         return self.spaces[space + 1].used
@@ -1254,10 +1297,10 @@ class Table:
         """The next about `count` records behind a cursor, and the cursor behind them; both ends are 0.
 
         What: `KEYS` gives keys, `LIVE` those that have not expired, `ROWS` key, value, expiry, `used_at` and
-        `created_at` of these; `LABEL` gives nothing, but counts each to its namespace. A cursor is a slot and a place
-        in the order of its keys' hashes, which no growing changes: whoever is there throughout is given at least once
-        (as SCAN promises), and exactly once if the table did not change meanwhile. O(count), and O(SLOTS) for empty
-        slots.
+        `created_at` of these; `LABEL` counts each to its namespace, and gives the keys of those that were not so far,
+        None for the others. A cursor is a slot and a place in the order of its keys' hashes, which no growing changes:
+        whoever is there throughout is given at least once (as SCAN promises), and exactly once if the table did not
+        change meanwhile. O(count), and O(SLOTS) for empty slots.
         """
         position: uint64_t = cursor
         slot: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, position & (SLOTS - 1))
@@ -1334,8 +1377,8 @@ class Table:
         if what in (LIVE, ROWS) and due >= 0 and due <= now_ms:
             return 0
         if what == LABEL:
+            found.append(None if record.flags & GENERATION == self.generation else self.key(record))
             self._relabel(home, spot)
-            found.append(None)
         elif what == ROWS:
             found.append((self.key(record), self.value(record), due, record.used_at, record.created_at))
         else:

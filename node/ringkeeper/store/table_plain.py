@@ -60,6 +60,11 @@ class Space:
 Found = Record | None
 
 
+def code_of(key: bytes) -> int:
+    """A key's hash as 64 bits without a sign."""
+    return hash(key) & 0xFFFFFFFFFFFFFFFF
+
+
 def reads_as_integer(text: bytes) -> bool:
     """Whether a text is an integer of 64 bits as Redis would write it."""
     if not 0 < len(text) <= 20 or not text.removeprefix(b"-").isdigit():
@@ -101,6 +106,8 @@ class Table:
         self.sampled_slot = 0
         self.random = Random(seed)
         self.trash: list[Any] = []
+        self.last = b""
+        self.handles: dict[int, Record] = {}
         self.generation = 0
         self.spaces = [Space(), Space()]
         """What is not labelled yet, and each namespace from number 0 on."""
@@ -110,8 +117,29 @@ class Table:
         return self.size
 
     def find(self, key: bytes, slot: int) -> Found:
+        self.last = key
         table = self.slots[slot]
         return None if table is None else table.get(key)
+
+    def find_ident(self, ident: int) -> Found:
+        """The record of a slot and the first 34 bits of a key's hash; None if there is none. O(keys of the slot)."""
+        for key, record in (self.slots[ident >> 34] or {}).items():
+            if code_of(key) >> 30 == ident & (1 << 34) - 1:
+                return record
+        return None
+
+    @property
+    def code(self) -> int:
+        """The hash of the key that was looked up or added last."""
+        return code_of(self.last)
+
+    def handle_of(self, record: Record) -> int:
+        """A number for a record as long as it is there."""
+        self.handles[id(record)] = record
+        return id(record)
+
+    def record_at(self, handle: int) -> Record:
+        return self.handles[handle]
 
     def key(self, record: Record) -> bytes:
         return record.name
@@ -126,6 +154,7 @@ class Table:
         return record.counted
 
     def add(self, key: bytes, slot: int, value: Any, at: int, space: int, used_at: int, created_at: int) -> Record:
+        self.last = key
         table = self.slots[slot]
         if table is None:
             table = self.slots[slot] = {}
@@ -175,6 +204,7 @@ class Table:
         table = self.slots[slot]
         assert table is not None
         del table[record.name]
+        self.handles.pop(id(record), None)
         if not table:
             self.slots[slot] = None
         self.size -= 1
@@ -194,14 +224,16 @@ class Table:
         self.spaces = [Space(keys=self.size, used=self.used), *map(Space, listed)]
         self.generation ^= 1
 
-    def _relabel(self, record: Record) -> None:
-        if record.generation != self.generation:
-            self._delist(record)
-            self.used -= record.counted
-            record.counted = 0
-            record.generation, record.space = self.generation, self.labels.match(record.name)
-            self._enlist(record)
-            self._count(record)
+    def _relabel(self, record: Record) -> bytes | None:
+        if record.generation == self.generation:
+            return None
+        self._delist(record)
+        self.used -= record.counted
+        record.counted = 0
+        record.generation, record.space = self.generation, self.labels.match(record.name)
+        self._enlist(record)
+        self._count(record)
+        return record.name
 
     def _enlist(self, record: Record) -> None:
         account = self.space_of(record)
@@ -226,6 +258,9 @@ class Table:
         waiting, first, *others = self.spaces
         rows = [replace(first, keys=first.keys + waiting.keys, used=first.used + waiting.used), *others]
         return [(row.keys, row.used, row.hits, row.misses, row.evicted, row.expired) for row in rows]
+
+    def space_keys(self, space: int) -> int:
+        return self.spaces[space + 1].keys
 
     def space_used(self, space: int) -> int:
         """The bytes of a namespace."""
@@ -330,9 +365,7 @@ class Table:
         if what in (LIVE, ROWS):
             records = [record for record in records if record.at < 0 or record.at > now_ms]
         if what == LABEL:
-            for record in records:
-                self._relabel(record)
-            return [None] * len(records)
+            return [self._relabel(record) for record in records]
         if what == ROWS:
             return [(each.name, each.held, each.at, each.used_at, each.created_at) for each in records]
         return [record.name for record in records]
