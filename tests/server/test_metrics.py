@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from laptop import eventually
@@ -21,8 +22,10 @@ from ringkeeper.server.config import read_arguments
 from ringkeeper.server.dispatch import DURATIONS
 from ringkeeper.server.loop_delay import BOUNDS, INTERVAL, LoopDelay
 from ringkeeper.server.metrics import DURATIONS_US, ENDS, LABELS, NodeCollector, render
-from ringkeeper.server.namespaces import NamespaceFigures
+from ringkeeper.server.namespaces import figures_of
 from ringkeeper.server.node import Node
+from ringkeeper.store import namespace_text
+from ringkeeper.store.namespaces import Namespace, Namespaces
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 """By name, and the values of its labels in their order."""
@@ -267,16 +270,30 @@ def test_a_stalled_node_says_so_in_both_places(tmp_path: Path) -> None:
 # Namespaces
 
 
-def rows(count: int) -> list[NamespaceFigures]:
-    """The default one and so many more."""
-    return [NamespaceFigures(b"", 1, 10, 2, 3, 4, 5)] + [
-        NamespaceFigures(b"tenant:%d:" % number, number, 10 * number, 2, 3, 4, 5) for number in range(1, count + 1)
-    ]
+class Counting:
+    """A database, as far as it tells of namespaces: number n has n keys and 10n bytes, the default one 1 and 10."""
+
+    hits = misses = evicted = expired = 1
+
+    def __init__(self, namespaces: Namespaces, *, used: bool = True) -> None:
+        self.namespaces = namespaces
+        self.hits = self.misses = self.evicted = self.expired = int(used)
+
+    def __len__(self) -> int:
+        return 0
+
+    def space_figures(self) -> list[tuple[int, ...]]:
+        assert self.hits, "one that was never used is not asked"
+        return [(number or 1, 10 * (number or 1), 2, 3, 4, 5) for number in range(len(self.namespaces) + 1)]
 
 
-def told_of(these: list[NamespaceFigures], limits: Iterable[int], most: int) -> Samples:
+def tenants(count: int) -> Namespaces:
+    return Namespaces([Namespace(b"tenant:%d:" % number, 7000) for number in range(1, count + 1)])
+
+
+def told_of(declared: Namespaces, databases: list[Any], most: int) -> Samples:
     found: Samples = {}
-    for metric in metrics.namespaces(these, list(limits), most):
+    for metric in metrics.namespaces(*figures_of(declared, databases, most), declared.items):
         for sample in metric.samples:
             assert (sample.name, tuple(sample.labels.values())) not in found
             found[sample.name, tuple(sample.labels.values())] = sample.value
@@ -286,33 +303,64 @@ def told_of(these: list[NamespaceFigures], limits: Iterable[int], most: int) -> 
 @pytest.mark.parametrize("count", [0, 1, 199, 200, 201, 450])
 @pytest.mark.parametrize("most", [0, 200, 10_000])
 def test_a_row_for_each_namespace_up_to_a_number_and_one_for_the_rest(count: int, most: int) -> None:
-    told = told_of(rows(count), [7] * count, most)
+    declared = tenants(count)
+    told = told_of(declared, [Counting(declared), Counting(declared, used=False), Counting(declared)], most)
     keys = {labels[0]: value for (name, labels), value in told.items() if name == "ringkeeper_namespace_keys"}
-    assert sum(keys.values()) == 1 + count * (count + 1) // 2
+    assert sum(keys.values()) == 2 * (1 + count * (count + 1) // 2)
     assert len(keys) == 1 + min(count, most) + (count > most)
-    assert keys["…default"] == 1
+    assert keys["…default"] == 2
     if count > most:
-        assert keys["…other"] == sum(range(most + 1, count + 1))
-    hits = [value for (name, _), value in told.items() if name == "ringkeeper_namespace_hits_total"]
-    assert sum(hits) == 2 * (count + 1)
+        assert keys["…other"] == 2 * sum(range(most + 1, count + 1))
+    for family, each in (("hits_total", 2), ("misses_total", 3), ("evicted_keys_total", 4), ("expired_keys_total", 5)):
+        values = [value for (name, _), value in told.items() if name == f"ringkeeper_namespace_{family}"]
+        assert sum(values) == 2 * each * (count + 1)
     limited = [labels for name, labels in told if name == "ringkeeper_namespace_memory_max_bytes"]
     assert len(limited) == min(count, most)
 
 
+def test_a_database_that_has_not_changed_over_yet_is_told_by_prefix() -> None:
+    before = tenants(3)
+    declared = Namespaces([Namespace(b"new:"), before.items[2], before.items[0]])
+    told = told_of(declared, [Counting(before)], 200)
+    keys = {labels[0]: value for (name, labels), value in told.items() if name == "ringkeeper_namespace_keys"}
+    assert keys == {"…default": 1, "new:": 0, "tenant:3:": 3, "tenant:1:": 1}
+
+
 def test_no_prefix_is_taken_for_a_label_made_here() -> None:
-    prefixes = ["…default", "…other", "……other", "default", '\\"\n']
-    these = rows(0) + [NamespaceFigures(prefix.encode(), 1, 1, 1, 1, 1, 1) for prefix in prefixes] + rows(1)[1:]
-    told = told_of(these, [0] * 6, 5)
+    prefixes = ["…default", "…other", "……other", "default", '\\"\n', "rest"]
+    declared = Namespaces([Namespace(prefix.encode()) for prefix in prefixes])
+    told = told_of(declared, [Counting(declared)], 5)
     names = [labels[0] for name, labels in told if name == "ringkeeper_namespace_keys"]
     assert names == ["…default", "……default", "……other", "………other", "default", '\\"\n', "…other"]
 
 
+async def test_what_happens_to_a_namespaces_keys_is_counted_to_it(node: Node) -> None:
+    declared = '[{"prefix":"a:","maxMemory":"64Ki","defaultTTL":"1ms"},{"prefix":"b:","maxMemory":"64Ki"}]'
+    node.config.set([("namespaces", declared)])
+    await tell(node, "SET a:1 v", "SET b:1 v", "SET c v", "GET b:1", "GET b:1", "GET b:2", "GET c", "GET d")
+    await wait_for(lambda: node.databases[0].expired == 1)
+    await tell(node, "GET a:1", *(f"SET b:{number} {'x' * 1000}" for number in range(200)), "SELECT 1", "SET c v")
+    told = metrics_of(node)
+
+    def figures(name: str) -> list[float]:
+        return [told[f"namespace_{name}", (label,)] for label in ("…default", "a:", "b:")]
+
+    assert figures("hits_total") == [1, 0, 2]
+    assert figures("misses_total") == [1, 1, 1]
+    assert figures("expired_keys_total") == [0, 1, 0]
+    assert figures("evicted_keys_total")[:2] == [0, 0]
+    assert told["namespace_evicted_keys_total", ("b:",)] == told["evicted_keys_total", ()] > 50
+    assert figures("keys")[:2] == [2, 0]
+    assert sum(figures("keys")) == told["keys", ("0",)] + told["keys", ("1",)]
+    assert told["namespace_memory_bytes", ("b:",)] <= told["namespace_memory_max_bytes", ("b:",)] == 65536
+    assert 60_000 < sum(figures("memory_bytes")) <= told["memory_used_bytes", ()], "the tables are nobody's own"
+
+
 async def test_a_scrape_lets_others_go_first(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """With every command used and 10,000 namespaces, each shown: pieces are short, and the loop goes round between."""
-    these = rows(10_000)
-    monkeypatch.setattr(metrics, "figures_of", lambda *_: these)
+    declared = namespace_text.render(tenants(10_000).items)
+    node.config.set([("metrics-namespaces", "10000"), ("namespaces", declared)])
     monkeypatch.setattr(metrics, "SLICE_NS", -1)
-    node.config.set([("metrics-namespaces", "10000")])
     for entry in node.dispatcher.all():
         entry.calls = 1
     assert len(list(info.used_entries(node))) > 200

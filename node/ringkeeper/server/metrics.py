@@ -23,6 +23,7 @@ from ringkeeper.server.info import used_entries
 from ringkeeper.server.loop_delay import BOUNDS
 from ringkeeper.server.memory import Memory
 from ringkeeper.server.namespaces import NamespaceFigures, evicted_keys, figures_of
+from ringkeeper.store.namespaces import Namespace
 
 if TYPE_CHECKING:
     from ringkeeper.server.node import Node
@@ -96,9 +97,9 @@ class NodeCollector:
         yield from gauges(self.memory())
         yield from self.labelled()
         yield from self.links()
-        rows = figures_of(self.node.namespaces, self.node.databases)
-        limits = [item.max_memory for item in self.node.namespaces.items]
-        yield from namespaces(rows, limits, self.node.config.number("metrics-namespaces"))
+        declared = self.node.namespaces
+        rows, rest = figures_of(declared, self.node.databases, self.node.config.number("metrics-namespaces"))
+        yield from namespaces(rows, rest, declared.items)
 
     def used(self) -> Iterator[list[Entry]]:
         """The commands that were called, a few at a time, and none if there are none."""
@@ -281,27 +282,25 @@ NAMESPACE_FAMILIES = (
 )
 
 
-def namespaces(rows: Sequence[NamespaceFigures], limits: Sequence[int], most: int) -> Iterator[Metric]:
-    """`rows` has the default namespace first and the others as they were declared; `limits` the bytes of the latter.
-
-    The first `most` of those that were declared have samples of their own, the rest are summed up in one.
-    """
-    shown, rest = rows[: most + 1], rows[most + 1 :]
+def namespaces(
+    shown: Sequence[NamespaceFigures], rest: NamespaceFigures | None, declared: Sequence[Namespace]
+) -> Iterator[Metric]:
+    """`shown` has the default namespace first and some others as they were declared; `rest` sums up those left."""
     for field, kind, name, text in NAMESPACE_FAMILIES:
         for at in range(0, len(shown), NAMESPACES_AT_ONCE) or (0,):
             family = kind(f"ringkeeper_{name}", text, labels=["namespace"])
             for row in shown[at : at + NAMESPACES_AT_ONCE]:
                 family.add_metric([namespace_label(row.prefix)], getattr(row, field))
-            if rest and at + NAMESPACES_AT_ONCE >= len(shown):
-                family.add_metric([OTHER_LABEL], sum(getattr(row, field) for row in rest))
+            if rest is not None and at + NAMESPACES_AT_ONCE >= len(shown):
+                family.add_metric([OTHER_LABEL], getattr(rest, field))
             yield family
-    limited = [(row.prefix, size) for row, size in zip(shown[1:], limits, strict=False) if size]
+    limited = [item for item in declared[: len(shown) - 1] if item.max_memory]
     for at in range(0, len(limited), NAMESPACES_AT_ONCE) or (0,):
         family = GaugeMetricFamily(
             "ringkeeper_namespace_memory_max_bytes", "maxMemory of a namespace that has one.", labels=["namespace"]
         )
-        for prefix, size in limited[at : at + NAMESPACES_AT_ONCE]:
-            family.add_metric([namespace_label(prefix)], size)
+        for item in limited[at : at + NAMESPACES_AT_ONCE]:
+            family.add_metric([namespace_label(item.prefix)], item.max_memory)
         yield family
 
 

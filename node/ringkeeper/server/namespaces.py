@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import add
 from typing import TYPE_CHECKING
 
 from ringkeeper.store import namespace_text
@@ -29,6 +31,9 @@ class NamespaceFigures:
     misses: int
     evicted: int
     expired: int
+
+
+FIGURES = len(dataclasses.fields(NamespaceFigures)) - 1
 
 
 @functools.lru_cache(2)
@@ -74,12 +79,30 @@ def evicted_keys(databases: Iterable[Keyspace]) -> int:
     return sum(keyspace.evicted for keyspace in databases)
 
 
-def figures_of(namespaces: Namespaces, databases: Iterable[Keyspace]) -> Sequence[NamespaceFigures]:
-    """A row for each namespace, the default one first."""
-    prefixes = [b"", *(item.prefix for item in namespaces.items)]
-    rows = [[0] * 6 for _ in prefixes]
+def figures_of(
+    namespaces: Namespaces, databases: Iterable[Keyspace], most: int
+) -> tuple[list[NamespaceFigures], NamespaceFigures | None]:
+    """A row for the default namespace and for each of the first `most`, and the sum of the others if there are any.
+
+    O(namespaces) for each database that was ever used.
+    """
+    rows = [[0] * FIGURES for _ in range(min(most, len(namespaces)) + 1)]
+    rest = [0] * FIGURES
     for keyspace in databases:
-        for row, figures in zip(rows, keyspace.space_figures(), strict=False):
-            for place, figure in enumerate(figures):
-                row[place] += figure
-    return [NamespaceFigures(prefix, *row) for prefix, row in zip(prefixes, rows, strict=True)]
+        if not (len(keyspace) or keyspace.hits or keyspace.misses or keyspace.expired or keyspace.evicted):
+            continue
+        figures = keyspace.space_figures()
+        if keyspace.namespaces is not namespaces:
+            figures = rearranged(figures, keyspace.namespaces, namespaces)
+        for row, each in zip(rows, figures, strict=False):
+            row[:] = map(add, row, each)
+        rest = list(map(add, rest, map(sum, zip(*figures[len(rows) :], strict=True)))) or rest
+    prefixes = (b"", *(item.prefix for item in namespaces.items[: len(rows) - 1]))
+    shown = [NamespaceFigures(prefix, *row) for prefix, row in zip(prefixes, rows, strict=True)]
+    return shown, NamespaceFigures(b"", *rest) if len(namespaces) >= len(rows) else None
+
+
+def rearranged(figures: Sequence[tuple[int, ...]], by: Namespaces, to: Namespaces) -> list[tuple[int, ...]]:
+    """Figures by other namespaces as by these, by prefix: a database changes over when it has counted its keys."""
+    found = {item.prefix: each for item, each in zip(by.items, figures[1:], strict=False)}
+    return [figures[0], *(found.get(item.prefix, (0,) * FIGURES) for item in to.items)]
