@@ -33,10 +33,13 @@ from compare import (
     free_port,
     node_environment,
 )
+from sorted_set import LARGE, SMALL
 
 WARM_UP = 1_600
 START_SECONDS = 120
 READY = b"Ready to accept connections"
+ALL = LARGE | SMALL | OPERATIONS
+"""Name -> what redis-benchmark is told to send. Sorted sets hold what the operations before have put there."""
 Function = tuple[str, str]
 """The file that holds its code, and its name."""
 NAMED = re.compile(r"\((\d+)\)(?: (.*))?")
@@ -118,7 +121,7 @@ class Counted:
             [
                 *("redis-benchmark", "-h", "127.0.0.1", "-p", str(self.port), "-q", "-n", str(requests)),
                 *("-c", str(CONNECTIONS), "-P", str(pipeline), "-d", str(VALUE_BYTES), "-r", str(KEYS)),
-                *OPERATIONS[operation],
+                *ALL[operation],
             ],
             capture_output=True,
             text=True,
@@ -180,7 +183,7 @@ def shown(profile: Profile, requests: int, top: int) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("operations", nargs="*", default=EVERY_DEPTH, help=f"of {', '.join(OPERATIONS)}")
+    parser.add_argument("operations", nargs="*", default=EVERY_DEPTH, help=f"of {', '.join(ALL)}")
     parser.add_argument("--pipeline", type=int, default=16)
     parser.add_argument("--requests", type=int, default=16_000)
     parser.add_argument("--server", default="Ringkeeper", choices=("Ringkeeper", "Redis", "Valkey"))

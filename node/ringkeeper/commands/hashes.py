@@ -364,7 +364,7 @@ def hrandfield(context: Context, args: Arguments) -> Reply:
     if not with_values:
         return fields
     pairs = [[field, found.get(field)] for field in fields]
-    return pairs if context.client.protocol > 2 else [word for pair in pairs for word in pair]
+    return pairs if context.protocol > 2 else [word for pair in pairs for word in pair]
 
 
 NOVALUES = frozenset({b"novalues"})

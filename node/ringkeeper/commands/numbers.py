@@ -14,14 +14,17 @@ NOT_A_FLOAT = "ERR value is not a valid float"
 SYNTAX = "ERR syntax error"
 
 
-def parse_integer(word: bytes | bytearray) -> int | None:
+Word = bytes | bytearray
+"""By this name, Cython takes the type from `numbers.pxd`."""
+
+
+def parse_integer(word: Word) -> int | None:
     """A signed 64-bit number in the one way that Redis accepts: no `+`, no leading zeros, no spaces. Else None."""
-    length = len(word)
-    if not 0 < length <= 20:
+    few: cython.longlong = few_digits(word) if type(word) is bytes else -1
+    if few >= 0:
+        return int(few)
+    if not 0 < len(word) <= 20:
         return None
-    number: int = few_digits(word) if type(word) is bytes else -1
-    if number >= 0:
-        return number
     try:
         number = int(word)
     except ValueError:
@@ -31,7 +34,6 @@ def parse_integer(word: bytes | bytearray) -> int | None:
     return number
 
 
-@cython.ccall
 @cython.exceptval(check=False)
 def few_digits(word: bytes) -> cython.longlong:
     """The number that up to 15 digits make, without leading zeros: exact as a double, too. -1 for any other word."""
@@ -67,7 +69,7 @@ def leading_integer(word: bytes) -> int:
     return int(match[1]) if match else 0
 
 
-def integer(word: bytes | bytearray, error: str = NOT_AN_INTEGER) -> int:
+def integer(word: Word, error: str = NOT_AN_INTEGER) -> int:
     number = parse_integer(word)
     if number is None:
         raise ReplyError(error)

@@ -6,9 +6,17 @@ import math
 import re
 from collections.abc import Callable
 
-from ringkeeper.commands.numbers import NOT_A_FLOAT, few_digits, integer
+import cython
+
+from ringkeeper.commands.numbers import NOT_A_FLOAT
 from ringkeeper.resp.values import ReplyError
-from ringkeeper.types.zset import SortedSet
+
+if not cython.compiled:
+    from ringkeeper.commands.numbers import integer
+    from ringkeeper.types.zset import SortedSet
+else:
+    from cython.cimports.ringkeeper.commands.numbers import integer  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.zset import SortedSet  # type: ignore[no-redef]
 
 PLAIN = b"0123456789+-.eE"
 """What a decimal number consists of. Of such words, `float` takes those that `strtod` takes as a whole."""
@@ -16,20 +24,42 @@ BLANKS = b" \t\n\v\f\r"
 BAD_RANGE = "ERR min or max is not a float"
 BAD_LEX_RANGE = "ERR min or max not valid string range item"
 
+INFINITIES = {b"+inf": math.inf, b"inf": math.inf, b"-inf": -math.inf}
+"""As they are written most."""
+
 _HEXADECIMAL = re.compile(rb"[+-]?0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?", re.IGNORECASE)
 _INFINITE = re.compile(rb"[+-]?inf(?:inity)?", re.IGNORECASE)
 _NOT_ZERO = re.compile(rb"[+-]?(?:0x[0.]*[1-9a-f]|[0.]*[1-9])", re.IGNORECASE)
 
 Interval = tuple[int, int]
+End = tuple[float, bool]
+"""Of a range of scores, and whether it is excluded."""
 Bounds = Callable[[SortedSet], Interval]
 """From a set to the ranks of a range in it, half open; the first is never above the second."""
 
 
-def parse_score(word: bytes, error: str = NOT_A_FLOAT) -> float:
+@cython.cfunc
+@cython.exceptval(check=False)
+def digits(word: bytes) -> cython.longlong:
+    """The number that up to 15 digits make, leading zeros among them or not; -1 for any other word."""
+    length: cython.Py_ssize_t = len(word)
+    if not 0 < length <= 15:
+        return -1
+    i: cython.Py_ssize_t
+    number: cython.longlong = 0
+    for i in range(length):
+        digit: cython.int = word[i]
+        if not 0x30 <= digit <= 0x39:
+            return -1
+        number = number * 10 + digit - 0x30
+    return number
+
+
+def parse_score(word: bytes, error: str = NOT_A_FLOAT) -> cython.double:
     """Raises `ReplyError` for what is no number as a whole, for NaN, and for what overflows or vanishes."""
-    whole = few_digits(word)
+    whole: cython.longlong = digits(word)
     if whole >= 0:
-        return float(whole)
+        return cython.cast(cython.double, whole)
     if not word.translate(None, PLAIN):
         try:
             number = float(word)
@@ -84,8 +114,13 @@ def by_score(lowest: bytes, highest: bytes) -> Bounds:
     return bounds
 
 
-def parse_end(word: bytes) -> tuple[float, bool]:
+def parse_end(word: bytes) -> End:
     """The end of a range of scores, and whether it is excluded. A NUL ends it; an empty one is 0, as in Redis."""
+    whole: cython.longlong = digits(word)
+    if whole >= 0:
+        return cython.cast(cython.double, whole), False
+    if word in INFINITIES:
+        return INFINITIES[word], False
     is_open = word[:1] == b"("
     word = word[is_open:].partition(b"\0")[0]
     score = strtod(word.lstrip(BLANKS)) if word else 0.0

@@ -7,16 +7,22 @@ import cython
 from ringkeeper.commands.collections import choose, matcher, random_count, scan_options
 from ringkeeper.commands.generic import parse_cursor
 from ringkeeper.commands.numbers import SYNTAX, option_word
-from ringkeeper.commands.scores import parse_score
 from ringkeeper.commands.table import Arguments, Function, Reply, command
 from ringkeeper.resp.doubles import format_double
 from ringkeeper.resp.values import NULL_ARRAY, ReplyError
-from ringkeeper.types.zset import ADDED, UNCHANGED, SortedSet
+from ringkeeper.types import zset
 
 if not cython.compiled:
     from ringkeeper.commands.context import Context
+    from ringkeeper.commands.scores import parse_score
+    from ringkeeper.types.zset import SortedSet, new_sorted_set
 else:
     from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.commands.scores import parse_score  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.zset import SortedSet, new_sorted_set  # type: ignore[no-redef]
+
+ADDED = cython.declare(cython.int, zset.ADDED)
+UNCHANGED = cython.declare(cython.int, zset.UNCHANGED)
 
 NAN = "ERR resulting score is not a number (NaN)"
 ZADD_OPTIONS = frozenset({b"nx", b"xx", b"gt", b"lt", b"ch", b"incr"})
@@ -51,12 +57,18 @@ def allowed(options: frozenset[bytes], old: float | None, score: float) -> bool:
     return not (b"gt" in options and score <= old) and not (b"lt" in options and score >= old)
 
 
-def prepared(context: Context, found: SortedSet | None, members: list[bytes]) -> SortedSet:
-    """The set, or a new one. Redis chooses the encoding by the members that are named, whether they come in or not."""
+@cython.cfunc
+def prepared(context: Context, found: SortedSet | None, args: list[bytes], first: cython.Py_ssize_t) -> SortedSet:
+    """The set, or a new one. Redis chooses the encoding by the members that are named, whether they come in or not:
+    every other word from `first` on."""
+    index: cython.Py_ssize_t
+    longest: cython.Py_ssize_t = 0
     if found is None:
-        found = SortedSet(context.limits)
+        found = new_sorted_set(context.limits)
     if found.compact:
-        found.expect(len(members), max(map(len, members)))
+        for index in range(first, len(args), 2):
+            longest = max(longest, len(args[index]))
+        found.expect((len(args) - first + 1) // 2, longest)
     return found
 
 
@@ -71,61 +83,56 @@ def prepared(context: Context, found: SortedSet | None, members: list[bytes]) ->
     complexity="O(log(N)) for each item added, where N is the number of elements in the sorted set.",
     summary="Adds one or more members to a sorted set, or updates their scores. Creates the key if it doesn't exist.",
 )
-def zadd(context: Context, args: Arguments) -> Reply:
-    if len(args) == 4 and not args[2][:1].isalpha():
-        return add_one(context, args[1], args[3], parse_score(args[2]))
-    options, first = zadd_options(args)
-    words = len(args) - first
-    if words == 0 or words % 2:
+def zadd(context: Context, args: list[bytes]) -> Reply:
+    count: cython.Py_ssize_t = len(args)
+    first: cython.Py_ssize_t = 2
+    options = NO_OPTIONS
+    if args[2][:1].isalpha():
+        options, first = zadd_options(args)
+    if count == first or (count - first) & 1:
         raise ReplyError(SYNTAX)
-    check_options(options, words // 2)
-    scores = [parse_score(word) for word in args[first::2]]
-    if b"incr" in options:
-        return increase(context, args[1], args[first + 1], scores[0], options)
-    found = context.keyspace.peek_as(args[1], SortedSet)
-    if found is None and b"xx" in options:
+    if options:
+        check_options(options, (count - first) // 2)
+    index: cython.Py_ssize_t
+    scores: list[float] = [parse_score(args[index]) for index in range(first, count, 2)]
+    if options and b"incr" in options:
+        return increase(context, args, first, options)
+    found: SortedSet | None = context.keyspace.peek_as(args[1], SortedSet)
+    if found is None and options and b"xx" in options:
         return 0
-    members = args[first + 1 :: 2]
-    found = prepared(context, found, members)
-    added = updated = 0
-    for score, member in zip(scores, members, strict=True):
+    found = prepared(context, found, args, first + 1)
+    added: cython.Py_ssize_t = 0
+    updated: cython.Py_ssize_t = 0
+    for index in range(first, count, 2):
+        member: bytes = args[index + 1]
+        score: cython.double = scores[(index - first) // 2]
         if options and not allowed(options, found.score(member), score):
             continue
-        result = found.add(member, score)
+        result: cython.int = found.add(member, score)
         if result == ADDED:
             added += 1
         elif result != UNCHANGED:
             updated += 1
     context.keyspace.edited(args[1], found, "zadd", added + updated)
-    return added + updated if b"ch" in options else added
+    return added + updated if options and b"ch" in options else added
 
 
-def add_one(context: Context, key: bytes, member: bytes, score: float) -> int:
-    """ZADD in its commonest form."""
-    found = context.keyspace.peek_as(key, SortedSet)
-    if found is None:
-        found = SortedSet(context.limits)
-    if found.compact:
-        found.expect(1, len(member))
-    result = found.add(member, score)
-    context.keyspace.edited(key, found, "zadd", 0 if result == UNCHANGED else 1)
-    return 1 if result == ADDED else 0
-
-
-def increase(context: Context, key: bytes, member: bytes, by: float, options: frozenset[bytes]) -> float | None:
-    """The member's new score, or None if the options do not allow it."""
-    found = context.keyspace.peek_as(key, SortedSet)
+def increase(context: Context, args: Arguments, first: int, options: frozenset[bytes]) -> float | None:
+    """Add the score at `first` to that of the member behind it: its new score, None if the options do not allow it."""
+    by = parse_score(args[first])
+    member = args[first + 1]
+    found: SortedSet | None = context.keyspace.peek_as(args[1], SortedSet)
     if found is None and b"xx" in options:
         return None
-    found = prepared(context, found, [member])
+    found = prepared(context, found, args, first + 1)
     old = found.score(member)
-    score = by if old is None else old + by
+    score: float = by if old is None else old + by
     if not allowed(options, old, score):
         return None
     if score != score:
         raise ReplyError(NAN)
     changed = found.add(member, score) != UNCHANGED
-    context.keyspace.edited(key, found, "zincr", int(changed))
+    context.keyspace.edited(args[1], found, "zincr", int(changed))
     return score
 
 
@@ -141,7 +148,7 @@ def increase(context: Context, key: bytes, member: bytes, by: float, options: fr
     summary="Increments the score of a member in a sorted set.",
 )
 def zincrby(context: Context, args: Arguments) -> Reply:
-    return increase(context, args[1], args[3], parse_score(args[2]), NO_OPTIONS)
+    return increase(context, args, 2, NO_OPTIONS)
 
 
 @command(
@@ -157,7 +164,7 @@ def zincrby(context: Context, args: Arguments) -> Reply:
     summary="Removes one or more members from a sorted set. Deletes the sorted set if all members were removed.",
 )
 def zrem(context: Context, args: Arguments) -> Reply:
-    found = context.keyspace.peek_as(args[1], SortedSet)
+    found: SortedSet | None = context.keyspace.peek_as(args[1], SortedSet)
     if found is None:
         return 0
     removed = sum(found.remove(member) for member in args[2:])
@@ -177,7 +184,7 @@ def zrem(context: Context, args: Arguments) -> Reply:
     summary="Returns the number of members in a sorted set.",
 )
 def zcard(context: Context, args: Arguments) -> Reply:
-    found = context.keyspace.read_as(args[1], SortedSet)
+    found: SortedSet | None = context.keyspace.read_as(args[1], SortedSet)
     return 0 if found is None else len(found)
 
 
@@ -193,7 +200,7 @@ def zcard(context: Context, args: Arguments) -> Reply:
     summary="Returns the score of a member in a sorted set.",
 )
 def zscore(context: Context, args: Arguments) -> Reply:
-    found = context.keyspace.read_as(args[1], SortedSet)
+    found: SortedSet | None = context.keyspace.read_as(args[1], SortedSet)
     return None if found is None else found.score(args[2])
 
 
@@ -209,7 +216,7 @@ def zscore(context: Context, args: Arguments) -> Reply:
     summary="Returns the score of one or more members in a sorted set.",
 )
 def zmscore(context: Context, args: Arguments) -> Reply:
-    found = context.keyspace.read_as(args[1], SortedSet)
+    found: SortedSet | None = context.keyspace.read_as(args[1], SortedSet)
     return [None if found is None else found.score(member) for member in args[2:]]
 
 
@@ -221,7 +228,7 @@ def _rank(*, reverse: bool) -> Function:
             raise ReplyError(f"ERR wrong number of arguments for '{name}' command")
         if with_score and option_word(args[3]) != b"withscore":
             raise ReplyError(SYNTAX)
-        found = context.keyspace.read_as(args[1], SortedSet)
+        found: SortedSet | None = context.keyspace.read_as(args[1], SortedSet)
         rank = None if found is None else found.rank(args[2])
         if found is None or rank is None:
             return NULL_ARRAY if with_score else None
@@ -259,6 +266,7 @@ for _name, _reverse, _order in (("ZRANK", False, "ascending"), ("ZREVRANK", True
     summary="Returns one or more random members from a sorted set.",
 )
 def zrandmember(context: Context, args: Arguments) -> Reply:
+    found: SortedSet | None
     if len(args) == 2:
         found = context.keyspace.read_as(args[1], SortedSet)
         return None if found is None else found.random(context.random)
@@ -270,7 +278,7 @@ def zrandmember(context: Context, args: Arguments) -> Reply:
     if not with_scores:
         return members
     pairs = [[member, found.score(member)] for member in members]
-    return pairs if context.client.protocol > 2 else [word for pair in pairs for word in pair]
+    return pairs if context.protocol > 2 else [word for pair in pairs for word in pair]
 
 
 NOSCORES = frozenset({b"noscores"})
@@ -292,7 +300,7 @@ NOSCORES = frozenset({b"noscores"})
 def zscan(context: Context, args: Arguments) -> Reply:
     """Scores come as text in RESP3, too. Those of a set that is not compact have 17 digits, as in Redis."""
     cursor = parse_cursor(args[2])
-    found = context.keyspace.read_as(args[1], SortedSet)
+    found: SortedSet | None = context.keyspace.read_as(args[1], SortedSet)
     if found is None:
         return [b"0", []]
     count, pattern, flags = scan_options(args, flags=NOSCORES)

@@ -169,7 +169,7 @@ def _answer(operation: Operation, name: str, options: frozenset[bytes]) -> Funct
         ordered = sorted((score, member) for member, score in operation(request).items())
         if not request.with_scores:
             return [member for _, member in ordered]
-        if context.client.protocol > 2:
+        if context.protocol > 2:
             return [[member, score] for score, member in ordered]
         return [word for score, member in ordered for word in (member, score)]
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cython
 
 from ringkeeper.commands.blocking import Blocked, deadline
 from ringkeeper.commands.numbers import INT64_MAX, SYNTAX, option_word, parse_integer
 from ringkeeper.commands.table import Arguments, Function, KeySpec, Reply, command
 from ringkeeper.resp.values import NULL_ARRAY, ReplyError
-from ringkeeper.types.zset import SortedSet
 from ringkeeper.types.zset_tree import PAIRS
 
 if not cython.compiled:
     from ringkeeper.commands.context import Context
+    from ringkeeper.types.zset import SortedSet
 else:
     from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.zset import SortedSet  # type: ignore[no-redef]
 
 NOT_POSITIVE = "ERR value is out of range, must be positive"
 ENDS = {b"min": False, b"max": True}
@@ -33,6 +36,16 @@ def pop(context: Context, key: bytes, found: SortedSet, count: int, *, highest: 
     return pairs
 
 
+@cython.cfunc
+def pop_one(context: Context, key: bytes, found: SortedSet, highest: cython.bint) -> list[Any]:
+    """As `pop`, of a single member: it and its score."""
+    rank: cython.Py_ssize_t = len(found.members) - 1 if highest else 0
+    pair: list[Any] = found.range(rank, rank + 1, 1)  # FLAT
+    found.remove(pair[0])
+    context.keyspace.edited(key, found, "zpopmax" if highest else "zpopmin", 1)
+    return pair
+
+
 def positive(word: bytes, least: int, error: str) -> int:
     number = parse_integer(word)
     if number is None or number < least:
@@ -45,11 +58,13 @@ def _pop(*, highest: bool) -> Function:
         if len(args) > 3:
             raise ReplyError(SYNTAX)
         count = positive(args[2], 0, NOT_POSITIVE) if len(args) == 3 else 1
-        found = context.keyspace.peek_as(args[1], SortedSet)
+        found: SortedSet | None = context.keyspace.peek_as(args[1], SortedSet)
         if found is None or count == 0:
             return []
+        if len(args) == 2:
+            return pop_one(context, args[1], found, highest)
         pairs = pop(context, args[1], found, count, highest=highest)
-        if len(args) == 3 and context.client.protocol > 2:
+        if context.protocol > 2:
             return pairs
         return [word for pair in pairs for word in pair]
 
@@ -63,7 +78,7 @@ def _blocking_pop(*, highest: bool) -> Function:
         for key in keys:
             found = context.keyspace.peek_as(key, SortedSet)
             if found is not None:
-                return [key, *pop(context, key, found, 1, highest=highest)[0]]
+                return [key, *pop_one(context, key, found, highest)]
         return Blocked(tuple(keys), SortedSet, until, NULL_ARRAY)
 
     return run

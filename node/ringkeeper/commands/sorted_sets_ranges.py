@@ -6,18 +6,23 @@ from typing import Any
 
 import cython
 
-from ringkeeper.commands.numbers import SYNTAX, integer, option_word
+from ringkeeper.commands.numbers import SYNTAX, option_word
 from ringkeeper.commands.scores import Bounds, by_member, by_rank, by_score
 from ringkeeper.commands.table import Arguments, Function, KeySpec, Reply, command
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.store.keyspace import NO_EXPIRY
-from ringkeeper.types.zset import SortedSet
 from ringkeeper.types.zset_tree import FLAT, MEMBERS, PAIRS
 
 if not cython.compiled:
     from ringkeeper.commands.context import Context
+    from ringkeeper.commands.numbers import integer
+    from ringkeeper.commands.scores import parse_end
+    from ringkeeper.types.zset import SortedSet
 else:
     from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.commands.numbers import integer  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.commands.scores import parse_end  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.zset import SortedSet  # type: ignore[no-redef]
 
 RANGES = {"rank": by_rank, "score": by_score, "lex": by_member}
 READERS = {b"byscore": "score", b"bylex": "lex"}
@@ -94,8 +99,28 @@ def select(found: SortedSet, bounds: Bounds, options: Options, form: int) -> lis
     return found.range(start, stop, form)
 
 
+@cython.cfunc
+def ranked(context: Context, args: list[bytes]) -> list[Any]:
+    """ZRANGE in its commonest form: the members from one index to another."""
+    start: cython.longlong = integer(args[2])
+    stop: cython.longlong = integer(args[3])
+    found: SortedSet | None = context.keyspace.read_as(args[1], SortedSet)
+    if found is None:
+        return []
+    count: cython.Py_ssize_t = len(found.members)
+    if start < 0:
+        start = max(start + count, 0)
+    stop = stop + count if stop < 0 else min(stop, count - 1)
+    selected: list[Any] = found.range(start, stop + 1) if start <= stop else []
+    return selected
+
+
 def _range(kind: str | None, reverse: bool | None) -> Function:
+    by_index: cython.bint = kind is None and reverse is None
+
     def run(context: Context, args: Arguments) -> Reply:
+        if by_index and len(args) == 4:
+            return ranked(context, args)
         options = Options(kind, reverse)
         parse_options(args[4:], options, storing=False)
         bounds = parse_bounds(args[2], args[3], options)
@@ -104,7 +129,7 @@ def _range(kind: str | None, reverse: bool | None) -> Function:
             return []
         form = MEMBERS
         if options.with_scores:
-            form = PAIRS if context.client.protocol > 2 else FLAT
+            form = PAIRS if context.protocol > 2 else FLAT
         return select(found, bounds, options, form)
 
     return run
@@ -192,38 +217,46 @@ def store(context: Context, key: bytes, result: SortedSet, event: str) -> int:
 # Counting and removing
 
 
-def _count(kind: str) -> Function:
-    def run(context: Context, args: Arguments) -> Reply:
-        bounds = RANGES[kind](args[2], args[3])
-        found = context.keyspace.read_as(args[1], SortedSet)
-        if found is None:
-            return 0
-        start, stop = bounds(found)
-        return stop - start
+@command(
+    "ZCOUNT",
+    arity=4,
+    flags="readonly fast",
+    keys=(1, 1, 1),
+    access="RO access",
+    group="sorted_set",
+    since="2.0.0",
+    complexity="O(log(N)) with N being the number of elements in the sorted set.",
+    summary="Returns the count of members in a sorted set that have scores within a range.",
+)
+def zcount(context: Context, args: Arguments) -> Reply:
+    low, low_open = parse_end(args[2])
+    high, high_open = parse_end(args[3])
+    found: SortedSet | None = context.keyspace.read_as(args[1], SortedSet)
+    if found is None:
+        return 0
+    start: cython.Py_ssize_t = found.rank_of_score(low, low_open)
+    stop: cython.Py_ssize_t = found.rank_of_score(high, not high_open)
+    return max(stop - start, 0)
 
-    return run
 
-
-for _name, _kind, _since, _summary in (
-    ("ZCOUNT", "score", "2.0.0", "Returns the count of members in a sorted set that have scores within a range."),
-    (
-        "ZLEXCOUNT",
-        "lex",
-        "2.8.9",
-        "Returns the number of members in a sorted set within a lexicographical range.",
-    ),
-):
-    command(
-        _name,
-        arity=4,
-        flags="readonly fast",
-        keys=(1, 1, 1),
-        access="RO access",
-        group="sorted_set",
-        since=_since,
-        complexity="O(log(N)) with N being the number of elements in the sorted set.",
-        summary=_summary,
-    )(_count(_kind))
+@command(
+    "ZLEXCOUNT",
+    arity=4,
+    flags="readonly fast",
+    keys=(1, 1, 1),
+    access="RO access",
+    group="sorted_set",
+    since="2.8.9",
+    complexity="O(log(N)) with N being the number of elements in the sorted set.",
+    summary="Returns the number of members in a sorted set within a lexicographical range.",
+)
+def zlexcount(context: Context, args: Arguments) -> Reply:
+    bounds = by_member(args[2], args[3])
+    found = context.keyspace.read_as(args[1], SortedSet)
+    if found is None:
+        return 0
+    start, stop = bounds(found)
+    return stop - start
 
 
 def _remove(kind: str, event: str) -> Function:

@@ -12,19 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cython
 
-from ringkeeper.types.collection import Limits
-from ringkeeper.types.zset_tree import FLAT, MEMBERS, TUPLES, WIDTH, CountedTree
+from ringkeeper.types.zset_tree import FLAT, MEMBERS, TUPLES, WIDTH
 
-if cython.compiled:
+if not cython.compiled:
+    from ringkeeper.types.collection import Limits
+    from ringkeeper.types.zset_tree import new_tree
+else:
     from cython.cimports.libc.stdlib import calloc, free, realloc
+    from cython.cimports.ringkeeper.types.collection import Limits  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.zset_tree import new_tree  # type: ignore[no-redef]
 
-BASE_BYTES = 500
+BASE_BYTES = cython.declare(cython.Py_ssize_t, 500)
 """An empty sorted set: its own header and those of its parts."""
-MEMBER_BYTES = 105
+MEMBER_BYTES = cython.declare(cython.Py_ssize_t, 105)
 """A member costs so much beyond its own bytes: an object header, its places in the rows, the index and the tree."""
 
 ADDED, UPDATED, UNCHANGED = 2, 1, 0
@@ -32,6 +36,7 @@ ADDED, UPDATED, UNCHANGED = 2, 1, 0
 
 TAG = cython.declare(cython.longlong, 0xFFFFFFFF)
 """The bits of a hash that the index holds."""
+TREE_WIDTH = cython.declare(cython.Py_ssize_t, WIDTH)
 LEAST_SLOTS = cython.declare(cython.Py_ssize_t, 8)
 
 
@@ -44,19 +49,17 @@ class SortedSet:
     O(1) each where nothing else is said; n is the number of members.
     """
 
-    tree = cython.declare(object, visibility="readonly")
-    members: list[bytes]
-    scores: cython.p_double
-    room: cython.Py_ssize_t
-    index: cython.p_longlong
-    slots: cython.Py_ssize_t
-    memory = cython.declare(cython.longlong, visibility="public")
-    limits = cython.declare(object, visibility="readonly")
-    compact = cython.declare(cython.bint, visibility="readonly")
+    if TYPE_CHECKING:
+        scores: Any
+        index: Any
 
     def __init__(self, limits: Limits, width: int = WIDTH) -> None:
-        self.tree = CountedTree(width)
-        self.members = []
+        self.begin(limits, width)
+
+    @cython.cfunc
+    def begin(self, limits: Limits, width: cython.Py_ssize_t) -> None:
+        self.tree = new_tree(width)
+        self.members: list[bytes] = []
         """A row of the table; the scores stand in the same order. The last one fills the gap of one that goes."""
         self.room = 0
         """Scores that there is room for."""
@@ -82,7 +85,7 @@ class SortedSet:
     def encoding(self) -> str:
         return "listpack" if self.compact else "skiplist"
 
-    def expect(self, count: int, longest: int) -> None:
+    def expect(self, count: cython.Py_ssize_t, longest: cython.Py_ssize_t) -> None:
         """Choose the encoding for so many members, the longest of that length, before they come."""
         if count > self.limits.zset_max_listpack_entries or longest > self.limits.zset_max_listpack_value:
             self.compact = False
@@ -150,34 +153,31 @@ class SortedSet:
         row: cython.Py_ssize_t = self.row_of(member, hash(member) & TAG)
         if row < 0:
             return None
-        rank: int = self.tree.rank(self.scores[row], member, False)
-        return rank
+        return self.tree.rank(self.scores[row], member, False)
 
     # Intervals
 
-    def rank_of_score(self, score: float, after: bool) -> int:
+    def rank_of_score(self, score: cython.double, after: cython.bint) -> int:
         """How many have a lower score; with `after`, a lower one or this one. O(log n)."""
-        rank: int = self.tree.rank_of_score(score, after)
-        return rank
+        return self.tree.rank_of_score(score, after)
 
-    def rank_of_member(self, member: bytes, after: bool) -> int:
+    def rank_of_member(self, member: bytes, after: cython.bint) -> int:
         """How many come before these bytes, if all have the first one's score; with `after`, these count. O(log n)."""
         if not self.members:
             return 0
-        rank: int = self.tree.rank(self.at(0)[1], member, after)
-        return rank
+        return self.tree.rank(self.at(0)[1], member, after)
 
     def at(self, rank: int) -> tuple[bytes, float]:
         """The member of a rank, and its score. O(log n)."""
         member, score = self.tree.range(rank, rank + 1, FLAT)
         return member, score
 
-    def range(self, start: int, stop: int, form: int = MEMBERS) -> list[Any]:
-        """What has these ranks, in one of the forms of `zset_tree`. O(log n + stop - start)."""
+    def range(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, form: cython.int = 0) -> list[Any]:
+        """What has these ranks, in one of the forms of `zset_tree` (`MEMBERS`). O(log n + stop - start)."""
         found: list[Any] = self.tree.range(start, stop, form)
         return found
 
-    def remove_range(self, start: int, stop: int) -> None:
+    def remove_range(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> None:
         """O(log n + stop - start)."""
         members: list[bytes] = self.tree.range(start, stop, MEMBERS)
         self.tree.remove_range(start, stop)
@@ -358,3 +358,10 @@ class SortedSet:
                 self.enter(old[i])
         if cython.compiled:
             free(old)
+
+
+def new_sorted_set(limits: Limits) -> SortedSet:
+    """As `SortedSet(limits)`, without Python's way to make an object."""
+    made: SortedSet = SortedSet.__new__(SortedSet)
+    made.begin(limits, TREE_WIDTH)
+    return made

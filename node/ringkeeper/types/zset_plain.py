@@ -13,8 +13,11 @@ from typing import Any
 from sortedcontainers import SortedList
 
 from ringkeeper.types.collection import Limits
-from ringkeeper.types.zset import ADDED, BASE_BYTES, MEMBER_BYTES, UNCHANGED, UPDATED
+from ringkeeper.types.zset import ADDED, UNCHANGED, UPDATED
 from ringkeeper.types.zset_tree import FLAT, MEMBERS, PAIRS
+
+BASE_BYTES, MEMBER_BYTES = 500, 105
+"""As in the fast form."""
 
 
 class PlainSortedSet:

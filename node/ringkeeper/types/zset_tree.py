@@ -10,7 +10,7 @@ was just read. A caller removes and moves only what is here.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cython
 
@@ -23,6 +23,8 @@ WIDTH = 128
 """Entries of a full node. Few enough to be moved in no time, enough to keep nodes rare."""
 MEMBERS, FLAT, PAIRS, TUPLES = 0, 1, 2, 3
 """Forms of a range: members alone; members and scores in turn; lists of the two; tuples of the two."""
+Entries = list[Any]
+"""By this name, Cython takes the type from `zset_tree.pxd`."""
 
 
 @cython.cfunc
@@ -51,23 +53,19 @@ class Node:
     (its parent does, and it may be out of date): it counts as lower than anything.
     """
 
-    width: cython.Py_ssize_t
-    leaf: cython.bint
-    count: cython.Py_ssize_t
-    room: cython.Py_ssize_t
-    scores: cython.p_double
-    sizes: cython.p_longlong
-    members: list[bytes]
-    children: list[Node]
+    if TYPE_CHECKING:
+        scores: Any
+        sizes: Any
 
-    def __init__(self, width: cython.Py_ssize_t, leaf: cython.bint) -> None:
+    @cython.cfunc
+    def begin(self, width: cython.Py_ssize_t, leaf: cython.bint) -> None:
         self.width = width
         self.leaf = leaf
         self.count = 0
         self.room = 0
         """Entries that the arrays have room for."""
-        self.members = []
-        self.children = NO_CHILDREN if leaf else []
+        self.members: list[bytes] = []
+        self.children: list[Node] = NO_CHILDREN if leaf else []
         if not cython.compiled:
             self.scores = []
             self.sizes = []
@@ -191,7 +189,7 @@ class Node:
     @cython.cfunc
     def split(self, at: cython.Py_ssize_t) -> Node:
         """Move the entries from `at` on to a new node, which follows this one."""
-        other: Node = Node(self.width, self.leaf)
+        other: Node = new_node(self.width, self.leaf)
         other.append(self, at)
         self.delete(at, self.count)
         return other
@@ -294,7 +292,7 @@ class Node:
         self.sizes[left] = child.total()
 
     @cython.cfunc
-    def collect(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, form: cython.int, found: list[Any]) -> None:
+    def collect(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, form: cython.int, found: Entries) -> None:
         """Put what has these ranks behind `found`. O(log n + stop - start)."""
         i: cython.Py_ssize_t
         if self.leaf:
@@ -324,7 +322,7 @@ class Node:
     def copy(self) -> Node:
         """O(n)."""
         i: cython.Py_ssize_t
-        other: Node = Node(self.width, self.leaf)
+        other: Node = new_node(self.width, self.leaf)
         other.append(self, 0)
         if not self.leaf:
             for i in range(self.count):
@@ -354,6 +352,13 @@ class Node:
         return heights.pop() + 1, below
 
 
+@cython.cfunc
+def new_node(width: cython.Py_ssize_t, leaf: cython.bint) -> Node:
+    node: Node = Node.__new__(Node)
+    node.begin(width, leaf)
+    return node
+
+
 NO_CHILDREN: list[Node] = []
 """Of every leaf."""
 
@@ -364,18 +369,16 @@ NO_CHILDREN: list[Node] = []
 class CountedTree:
     """Entries in order, each once. Ranks count from 0, intervals of them are half open. O(log n) if nothing is said."""
 
-    root: Node
-
     def __init__(self, width: int = WIDTH) -> None:
         """`width` is for tests, which want high trees of few entries; at least 4."""
-        self.root = Node(width, True)
+        self.root = new_node(width, True)
 
     def add(self, score: cython.double, member: bytes) -> None:
         """An entry that is not here yet."""
         other: Node | None = self.root.put(score, member)
         if other is None:
             return
-        root: Node = Node(self.root.width, False)
+        root: Node = new_node(self.root.width, False)
         root.insert(0, self.root.scores[0], cython.cast(bytes, self.root.members[0]), self.root)
         root.insert(1, other.scores[0], cython.cast(bytes, other.members[0]), other)
         self.root = root
@@ -439,11 +442,18 @@ class CountedTree:
 
     def check(self) -> list[tuple[float, bytes]]:
         """Assert every invariant; all entries. O(n)."""
-        _, entries = self.root.check(True)
+        entries: list[tuple[float, bytes]] = self.root.check(True)[1]
         return entries
 
     @cython.cfunc
     def lower(self) -> None:
         """No root with a single child, or none."""
         while not self.root.leaf and self.root.count <= 1:
-            self.root = cython.cast(Node, self.root.children[0]) if self.root.count else Node(self.root.width, True)
+            self.root = cython.cast(Node, self.root.children[0]) if self.root.count else new_node(self.root.width, True)
+
+
+def new_tree(width: cython.Py_ssize_t) -> CountedTree:
+    """As `CountedTree(width)`, without Python's way to make an object."""
+    tree: CountedTree = CountedTree.__new__(CountedTree)
+    tree.root = new_node(width, True)
+    return tree
