@@ -190,11 +190,10 @@ def persistence(node: Node) -> Fields:
 
 def stats(node: Node) -> Fields:
     yield from traffic(node)
-    cron = node.cron
     yield "expired_keys", sum(keyspace.expired for keyspace in node.databases)
-    yield "expired_stale_perc", f"{100 * cron.stale_fraction:.2f}"
-    yield "expired_time_cap_reached_count", cron.expire_timeouts
-    yield "expire_cycle_cpu_milliseconds", cron.expire_ns // 1_000_000
+    yield "expired_stale_perc", f"{100 * node.expiry.stale_fraction:.2f}"
+    yield "expired_time_cap_reached_count", node.expiry.timeouts
+    yield "expire_cycle_cpu_milliseconds", node.expiry.spent_ns // 1_000_000
     yield "evicted_keys", evicted_keys(node.databases)
     yield "evicted_clients", 0
     yield "total_eviction_exceeded_time", 0

@@ -147,7 +147,7 @@ class NodeCollector:
         yield denied
 
     def counters(self) -> Figures:
-        node, registry, cron = self.node, self.node.clients, self.node.cron
+        node, registry = self.node, self.node.clients
         return (
             ("commands_processed", "Commands executed, of all kinds.", node.dispatcher.processed),
             ("connections", "Connections accepted.", registry.connections_received),
@@ -163,9 +163,9 @@ class NodeCollector:
             ("keyspace_misses", "Lookups that found no key.", sum(each.misses for each in node.databases)),
             ("expired_keys", "Keys removed because their time had come.", sum(each.expired for each in node.databases)),
             ("evicted_keys", "Keys removed to make room.", evicted_keys(node.databases)),
-            ("expire_cycle_seconds", "Time spent on looking for expired keys.", cron.expire_ns / 1e9),
+            ("expire_cycle_seconds", "Time spent on looking for expired keys.", node.expiry.spent_ns / 1e9),
             ("expire_cycle_timeouts", "Rounds in which looking for expired keys used up its time.",
-             cron.expire_timeouts),
+             node.expiry.timeouts),
             ("lazyfreed_objects", "Large values freed in steps.", node.upkeep.freed),
             ("pubsub_forwarded", "Published messages sent to other nodes, each counted.", node.peers.sent),
             ("pubsub_received", "Published messages that came from other nodes.", node.pubsub.received),
@@ -192,7 +192,7 @@ class NodeCollector:
             ("topology_epoch", "Epoch of the topology that this node holds; 0 for none.", membership.epoch),
             ("ready", "Whether this node does what it is there for.", 0 if membership.unready() else 1),
             ("expired_stale_ratio", "Of the keys with an expiry, about how many are past it.",
-             node.cron.stale_fraction),
+             node.expiry.stale_fraction),
             ("lazyfree_pending_objects", "Large values that wait to be freed.", node.upkeep.pending),
             ("loop_delay_max_seconds", "How late the event loop ever was.", node.loop_delay.longest),
             ("uptime_seconds", "Since this process started.", time.monotonic() - node.started),

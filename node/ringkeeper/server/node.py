@@ -33,6 +33,7 @@ from ringkeeper.server.config import Config, ConfigError
 from ringkeeper.server.cron import Cron
 from ringkeeper.server.dispatch import ENDLESS, Dispatcher
 from ringkeeper.server.effects import Effects
+from ringkeeper.server.expiry import Expiry
 from ringkeeper.server.gates import Gatehouse
 from ringkeeper.server.latency import LatencyMonitor
 from ringkeeper.server.loop_delay import LoopDelay
@@ -111,6 +112,7 @@ class Node:
         self.peers = self.make_peers()
         self.survey = Survey(self.clients)
         self.cron = Cron(self)
+        self.expiry = Expiry(self)
         self.loop_delay = LoopDelay(loop)
         self.listeners: list[asyncio.Server] = []
         self.admin: Any = None
@@ -287,6 +289,7 @@ class Node:
         self.cron.stop()
         self.loop_delay.stop()
         self.upkeep.stop()
+        self.expiry.stop()
         self.peers.stop()
         await self.membership.stop()
         for session in self.clients.all():
@@ -331,7 +334,7 @@ class Node:
         time.sleep(seconds)
 
     def set_active_expiry(self, on: bool) -> None:
-        self.cron.active_expiry = on
+        self.expiry.active = on
 
     def pause_rounds(self, on: bool) -> None:
         self.cron.paused = on
@@ -377,8 +380,8 @@ class Node:
         clients = self.clients
         clients.connections_received = clients.rejected_connections = clients.output_limit_disconnections = 0
         clients.traffic.reset_statistics()
-        self.cron.expire_ns = self.cron.expire_timeouts = 0
-        self.cron.stale_fraction = 0.0
+        self.expiry.spent_ns = self.expiry.timeouts = 0
+        self.expiry.stale_fraction = 0.0
         for keyspace in self.databases:
             keyspace.reset_statistics()
         self.peak_bytes = self.used_bytes
