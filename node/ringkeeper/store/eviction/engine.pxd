@@ -6,6 +6,7 @@ from ringkeeper.store.eviction.residents cimport Residents
 cdef class Engine:
     cdef readonly Residents residents
     cdef readonly list queues
+    cdef int slack
     cdef Py_ssize_t sweep
 
     cpdef Py_ssize_t entries(self)

@@ -29,9 +29,11 @@ class Engine:
     and so may `victim` and `tidy`, which lose nothing.
     """
 
-    def __init__(self, residents: Residents, queues: list[Queue]) -> None:
+    def __init__(self, residents: Residents, queues: list[Queue], slack: int) -> None:
         self.residents = residents
         self.queues = queues
+        self.slack = slack
+        """Stale entries may be as many as residents divided by two to the power of this."""
         self.sweep = -1
         """The queue that `tidy` is at; -1 between two rounds."""
 
@@ -61,9 +63,9 @@ class Engine:
 
     @cython.cfunc
     def allowed(self) -> cython.Py_ssize_t:
-        """Entries up to which nothing needs to be done about stale ones: half as many more as there are residents."""
+        """Entries up to which nothing needs to be done about stale ones."""
         count: cython.longlong = self.residents.count()
-        return count + (count >> 1) + STALE_ENTRIES
+        return count + (count >> self.slack) + STALE_ENTRIES
 
     def tidy(self, steps: cython.int) -> bool:
         """Clear away stale entries if there are too many, and give back memory; whether there may be more to do.

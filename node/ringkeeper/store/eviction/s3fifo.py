@@ -42,7 +42,7 @@ class S3Fifo(Engine):
     def __init__(self, residents: Residents) -> None:
         self.small = Queue(residents, SMALL)
         self.main = Queue(residents, MAIN)
-        super().__init__(residents, [self.small, self.main])
+        super().__init__(residents, [self.small, self.main], slack=1)
         self.ghost = Ghost()
         self.evicting = False
         """Whether there was any eviction so far."""

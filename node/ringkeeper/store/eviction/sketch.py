@@ -2,8 +2,10 @@
 """How often keys were used lately: a count-min sketch of 4-bit counters that ages.
 
 Sources: Cormode and Muthukrishnan, "An Improved Data Stream Summary", 2005; the ageing and its period, Einziger,
-Friedman and Manes, "TinyLFU", 2017; the blocks, Caffeine. A key has four counters, all in one line (`lines`), which is
-sized for 12 keys. Only the lowest of them grow ("conservative update"), and the lowest is the estimate.
+Friedman and Manes, "TinyLFU", 2017; the blocks, Caffeine. A key has four counters, all in one line (`lines`). Only the
+lowest of them grow ("conservative update"), and the lowest is the estimate. A line is sized for 10 keys, so that even
+one that waits for its split and bears twice its share hardly ever confuses two popular keys; some more lines help where
+there are few.
 
 When ten times as many additions were counted as there are keys, all counters are halved, that is: the epoch changes,
 and each line catches up when it is next looked at.
@@ -22,7 +24,8 @@ ROWS = cython.declare(cython.int, 4)
 WIDTH = cython.declare(cython.int, 31)
 """Counters of a line; two bytes are left for the epoch up to which it has aged."""
 EPOCH = cython.declare(cython.Py_ssize_t, 62)
-KEYS_IN_LINE = cython.declare(cython.int, 12)
+KEYS_IN_LINE = cython.declare(cython.int, 10)
+SPARE_LINES = cython.declare(cython.int, 8)
 SAMPLES = cython.declare(cython.int, 10)
 HIGHEST = cython.declare(cython.int, 15)
 
@@ -49,7 +52,7 @@ class Sketch:
     def fit(self, count: cython.longlong) -> cython.bint:
         """Go towards a size for so many keys, by one line at most; whether there was a line to add or to give back."""
         self.period = SAMPLES * count if count > 1 else SAMPLES
-        wanted: cython.longlong = count // KEYS_IN_LINE + 1
+        wanted: cython.longlong = count // KEYS_IN_LINE + SPARE_LINES
         if self.lines.count < wanted:
             self.lines.add()
             return True

@@ -35,7 +35,7 @@ else:
 USED = cython.declare(cython.int, 0b00000001)
 QUEUE = cython.declare(cython.int, 0b00001100)
 STEPS = cython.declare(cython.int, 64)
-TIDY_STEPS = cython.declare(cython.int, 8)
+TIDY_STEPS = cython.declare(cython.int, 12)
 WINDOW = cython.declare(cython.int, 1)
 PROBATION = cython.declare(cython.int, 2)
 PROTECTED = cython.declare(cython.int, 3)
@@ -53,7 +53,7 @@ class WTinyLfu(Engine):
         self.window = Queue(residents, WINDOW)
         self.probation = Queue(residents, PROBATION)
         self.protected = Queue(residents, PROTECTED)
-        super().__init__(residents, [self.window, self.probation, self.protected])
+        super().__init__(residents, [self.window, self.probation, self.protected], slack=2)
         self.sketch = Sketch()
         self.random = (seed << 1 | 1) & MASK_64
 
