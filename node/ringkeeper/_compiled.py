@@ -75,6 +75,7 @@ MODULES = (
     "ringkeeper.commands.strings",
     "ringkeeper.access.permissions",
     "ringkeeper.server.dispatch",
+    "ringkeeper.server.gates",
     "ringkeeper.server.session",
     "ringkeeper.server.traffic",
 )

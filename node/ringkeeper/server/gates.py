@@ -14,10 +14,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import cython
+
 from ringkeeper.commands.table import Arguments, Command
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.store.evictor import Evictor
-from ringkeeper.store.slot import key_slot
+
+if not cython.compiled:
+    from ringkeeper.store.slot import key_slot
+else:
+    from cython.cimports.ringkeeper.store.slot import key_slot  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
     from ringkeeper.server.dispatch import Gate, Gates
@@ -121,8 +127,9 @@ def one_key_gate(routes: Routes) -> Gate:
     """The slot gate of the many commands whose only key is their first argument."""
 
     def one_key(session: Session, command: Command, args: Arguments) -> ReplyError | None:
-        slot = key_slot(args[1])
-        return None if routes.served[slot] else routes.redirect(slot, session, command)
+        slot: cython.int = key_slot(args[1])
+        served: bytes = routes.served
+        return None if served[slot] else routes.redirect(slot, session, command)
 
     return one_key
 
@@ -134,11 +141,12 @@ def slot_gate(routes: Routes) -> Gate:
         positions = command.key_positions(args)
         if not positions:
             return None
-        slot = key_slot(args[positions[0]])
+        slot: cython.int = key_slot(args[positions[0]])
+        served: bytes = routes.served
         for position in positions:
             if key_slot(args[position]) != slot:
                 return CROSS_SLOT
-        return None if routes.served[slot] else routes.redirect(slot, session, command)
+        return None if served[slot] else routes.redirect(slot, session, command)
 
     return slots
 
