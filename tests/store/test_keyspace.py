@@ -199,6 +199,12 @@ def test_a_slot_is_the_crc16_of_the_key_or_of_its_hash_tag(key: bytes, hashed: b
     assert key_slot(key) == binascii.crc_hqx(hashed, 0) % 16384
 
 
+@pytest.mark.parametrize("length", range(40))
+def test_a_slot_is_the_crc16_of_keys_of_every_length(length: int) -> None:
+    key = bytes((length * 37 + place * 101) % 120 for place in range(length))
+    assert key_slot(key) == binascii.crc_hqx(key, 0) % 16384
+
+
 def test_the_specifications_example_of_crc16_holds() -> None:
     assert key_slot(b"123456789") == 0x31C3 % 16384
 

@@ -204,7 +204,7 @@ class Keyspace:
         if not record:
             return record
         due: cython.longlong = self.table.expiry(record)
-        if due != NO_EXPIRY and due <= self.clock.now_ms:
+        if 0 <= due <= self.clock.now_ms:
             self._expire(key, slot, record)
             return self.table.find(key, slot)
         if self.touching:
@@ -259,6 +259,8 @@ class Keyspace:
     @cython.exceptval(check=False)
     def _tick(self) -> cython.longlong:
         """When it is now, in ticks."""
+        if cython.compiled:
+            return cython.cast(cython.uint, self.clock.now_ms >> 6)
         return (self.clock.now_ms >> TICK_BITS) & 0xFFFFFFFF
 
     @cython.cfunc
@@ -364,8 +366,11 @@ class Keyspace:
     @cython.cfunc
     @cython.exceptval(check=False)
     def _idle(self, used_at: cython.longlong) -> cython.longlong:
-        ticks: cython.longlong = (self._tick() - used_at) & 0xFFFFFFFF
-        return 0 if ticks >= MOST_IDLE else ticks << TICK_BITS
+        if cython.compiled:
+            ticks: cython.uint = cython.cast(cython.uint, self._tick() - used_at)
+            return 0 if ticks >> 31 else cython.cast(cython.longlong, ticks) << 6
+        idle = (self._tick() - used_at) & 0xFFFFFFFF
+        return 0 if idle >= MOST_IDLE else idle << TICK_BITS
 
     def set_idle(self, key: bytes, idle_ms: int) -> None:
         """Let a key that exists have been used so long ago, 4 years at most (RESTORE IDLETIME)."""
@@ -835,12 +840,12 @@ class Keyspace:
     def _put(self, key: bytes, value: Value, expires_at: cython.longlong) -> Record:
         """Put a value there; `KEEP` leaves an expiry as it is."""
         slot: cython.Py_ssize_t = self._slot(key)
-        if type(value) is Hash and value.expiries:
+        if type(value) is not bytes and type(value) is Hash and value.expiries:
             self.expiring[key] = None
         record: Found = self.table.find(key, slot)
         if record:
             due: cython.longlong = self.table.expiry(record)
-            if due != NO_EXPIRY and due <= self.clock.now_ms:
+            if 0 <= due <= self.clock.now_ms:
                 self._expire(key, slot, record)
                 record = self.table.find(key, slot)
         if record:
