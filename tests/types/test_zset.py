@@ -111,7 +111,6 @@ class AgainstThePlainForm(RuleBasedStateMachine):
         assert the_same(list(self.set.items()), list(self.plain.items()))
         assert list(self.set) == list(self.plain)
         assert len(self.set) == len(self.plain)
-        assert self.set.memory == self.plain.memory
         assert self.set.encoding == self.plain.encoding
 
 

@@ -43,7 +43,7 @@ class Rows(IndexedRows):
     """
 
     def __init__(self, paired: bool) -> None:
-        IndexedRows.__init__(self)
+        self.begin_rows()
         self.values: list[bytes] | None = [] if paired else None
         """As in the row of members; None in a set, whose members have none."""
         self.cursor = 0

@@ -17,6 +17,11 @@ cdef class List:
     cdef Py_ssize_t limit
 
     cdef void push_one(self, bytes element, bint left)
+    cdef void put_into(self, Chunk chunk, Py_ssize_t offset, bytes element)
+    cdef void enter_chunk(self, Py_ssize_t position, Chunk chunk)
+    cdef void leave_chunk(self, Py_ssize_t position)
+    cdef Py_ssize_t row_memory(self)
+    cdef void drop_empty_chunks(self)
     cdef bytes pop_one(self, bint left)
     cdef void clear(self)
     cdef void drop(self, Py_ssize_t count, bint left)

@@ -16,15 +16,21 @@ import cython
 
 if not cython.compiled:
     from ringkeeper.types.collection import Limits
+    from ringkeeper.types.memory import list_memory, text_memory
 else:
     from cython.cimports.cpython.sequence import PySequence_GetItem
     from cython.cimports.ringkeeper.types.collection import Limits  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.memory import list_memory, text_memory  # type: ignore[no-redef]
 
-BASE_BYTES = cython.declare(cython.Py_ssize_t, 800)
-"""An empty list: its own header and its row of chunks."""
-CHUNK_BYTES = cython.declare(cython.Py_ssize_t, 150)
-ELEMENT_BYTES = cython.declare(cython.Py_ssize_t, 50)
-"""An element costs so much beyond its own bytes: an object header and its place in a chunk."""
+OBJECT_BYTES = cython.declare(cython.Py_ssize_t, 80)
+"""The object itself."""
+CHUNK_BYTES = cython.declare(cython.Py_ssize_t, 48)
+"""A chunk's object, without its list of elements."""
+DEQUE_BYTES = cython.declare(cython.Py_ssize_t, 240)
+DEQUE_BLOCK = cython.declare(cython.Py_ssize_t, 544)
+"""A deque without its blocks, and a block, which holds 64 items (`Modules/_collectionsmodule.c`)."""
+FEW = cython.declare(cython.Py_ssize_t, 64)
+"""Chunks up to which a list of them is as fast as a deque, which takes 800 bytes at least."""
 
 LISTPACK_OVERHEAD = cython.declare(cython.Py_ssize_t, 7)
 """Header and end mark."""
@@ -103,6 +109,16 @@ def packed_length(elements: list[bytes]) -> cython.Py_ssize_t:
 
 
 @cython.cfunc
+def texts_memory(elements: list[bytes]) -> cython.Py_ssize_t:
+    """Bytes of all of them as objects. O(n)."""
+    element: bytes
+    total: cython.Py_ssize_t = 0
+    for element in elements:
+        total += text_memory(len(element))
+    return total
+
+
+@cython.cfunc
 def byte_limit(limit: cython.Py_ssize_t) -> cython.Py_ssize_t:
     """The bytes that a negative `list-max-listpack-size` stands for."""
     return 2048 << min(-limit, 5)
@@ -151,9 +167,10 @@ class List:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self.chunks: deque[Chunk] = deque()
+        self.chunks: list[Chunk] | deque[Chunk] = []
+        """A deque once there were more than `FEW`."""
         self.count = 0
-        self.memory = BASE_BYTES
+        self.memory = OBJECT_BYTES + list_memory(cython.cast(list, self.chunks))
         self.limits = limits
         self.compact = True
         """It is one chunk, however long."""
@@ -193,19 +210,49 @@ class List:
             if not self.compact and not self.has_room(chunk, length):
                 chunk = None
         self.count += 1
-        self.memory += ELEMENT_BYTES + length
+        self.memory += text_memory(length)
         if chunk is None:
-            chunk = self.new_chunk(element)
-            if left:
-                self.chunks.appendleft(chunk)
-            else:
-                self.chunks.append(chunk)
-            return
-        if left:
-            chunk.elements.insert(0, element)
+            self.enter_chunk(0 if left else len(self.chunks), self.new_chunk(element))
         else:
+            self.put_into(chunk, 0 if left else len(chunk.elements), element)
+
+    @cython.cfunc
+    def put_into(self, chunk: Chunk, offset: cython.Py_ssize_t, element: bytes) -> cython.void:
+        """Let a chunk have one more element, which is counted already."""
+        before: cython.Py_ssize_t = list_memory(chunk.elements)
+        if offset == len(chunk.elements):
             chunk.elements.append(element)
+        else:
+            chunk.elements.insert(offset, element)
         chunk.size += packed_size(element)
+        self.memory += list_memory(chunk.elements) - before
+
+    @cython.cfunc
+    def enter_chunk(self, position: cython.Py_ssize_t, chunk: Chunk) -> cython.void:
+        """Put a chunk before the one of that position. Its elements are counted already."""
+        before: cython.Py_ssize_t = self.row_memory()
+        if position == len(self.chunks):
+            self.chunks.append(chunk)
+        else:
+            self.chunks.insert(position, chunk)
+        if len(self.chunks) > FEW and type(self.chunks) is list:
+            self.chunks = deque(self.chunks)
+        self.memory += self.row_memory() - before + CHUNK_BYTES + list_memory(chunk.elements)
+
+    @cython.cfunc
+    def leave_chunk(self, position: cython.Py_ssize_t) -> cython.void:
+        """Take a chunk away, but go on counting its elements."""
+        before: cython.Py_ssize_t = self.row_memory()
+        chunk: Chunk = self.chunks[position]
+        del self.chunks[position]
+        self.memory += self.row_memory() - before - CHUNK_BYTES - list_memory(chunk.elements)
+
+    @cython.cfunc
+    def row_memory(self) -> cython.Py_ssize_t:
+        """The bytes of what holds the chunks."""
+        if type(self.chunks) is list:
+            return list_memory(cython.cast(list, self.chunks))
+        return DEQUE_BYTES + DEQUE_BLOCK * (len(self.chunks) // 64 + 1)
 
     @cython.cfunc
     def end_chunk(self, left: cython.bint) -> Chunk:
@@ -222,17 +269,14 @@ class List:
     @cython.cfunc
     def pop_one(self, left: cython.bint) -> bytes:
         chunk: Chunk = self.end_chunk(left)
+        before: cython.Py_ssize_t = list_memory(chunk.elements)
         element: bytes = chunk.elements.pop(0) if left else chunk.elements.pop()
         self.count -= 1
-        self.memory -= ELEMENT_BYTES + len(element)
+        self.memory += list_memory(chunk.elements) - before - text_memory(len(element))
         if chunk.elements:
             chunk.size -= packed_size(element)
         else:
-            self.memory -= CHUNK_BYTES
-            if left:
-                self.chunks.popleft()
-            else:
-                self.chunks.pop()
+            self.leave_chunk(0 if left else len(self.chunks) - 1)
         return element
 
     def pop_many(self, count: int, left: cython.bint) -> list[bytes]:
@@ -262,9 +306,9 @@ class List:
 
     @cython.cfunc
     def clear(self) -> cython.void:
-        self.chunks.clear()
+        self.chunks = []
         self.count = 0
-        self.memory = BASE_BYTES
+        self.memory = OBJECT_BYTES + self.row_memory()
 
     @cython.cfunc
     def drop(self, count: cython.Py_ssize_t, left: cython.bint) -> cython.void:
@@ -273,18 +317,16 @@ class List:
             chunk: Chunk = self.chunks[0 if left else -1]
             length: cython.Py_ssize_t = len(chunk.elements)
             if length > count:
+                before: cython.Py_ssize_t = list_memory(chunk.elements)
                 gone: list[bytes] = chunk.elements[:count] if left else chunk.elements[length - count :]
                 chunk.elements = chunk.elements[count:] if left else chunk.elements[: length - count]
                 chunk.size -= packed_length(gone)
+                self.memory += list_memory(chunk.elements) - before
             else:
                 gone = chunk.elements
-                self.memory -= CHUNK_BYTES
-                if left:
-                    self.chunks.popleft()
-                else:
-                    self.chunks.pop()
+                self.leave_chunk(0 if left else len(self.chunks) - 1)
             self.count -= len(gone)
-            self.memory -= ELEMENT_BYTES * len(gone) + sum(map(len, gone))
+            self.memory -= texts_memory(gone)
             count -= len(gone)
 
     # By number, negative ones counted from the end
@@ -385,20 +427,20 @@ class List:
             return
         chunk.elements[offset] = element
         chunk.size += len(element) - len(old) if large else packed_size(element) - packed_size(old)
-        self.memory += len(element) - len(old)
+        self.memory += text_memory(len(element)) - text_memory(len(old))
 
     @cython.cfunc
     def remove_at(self, position: cython.Py_ssize_t, offset: cython.Py_ssize_t) -> cython.bint:
         """Whether the chunk went with the element."""
         chunk: Chunk = self.chunks[position]
+        before: cython.Py_ssize_t = list_memory(chunk.elements)
         old: bytes = chunk.elements.pop(offset)
         self.count -= 1
-        self.memory -= ELEMENT_BYTES + len(old)
+        self.memory += list_memory(chunk.elements) - before - text_memory(len(old))
         if chunk.elements:
             chunk.size -= packed_size(old)
             return False
-        del self.chunks[position]
-        self.memory -= CHUNK_BYTES
+        self.leave_chunk(position)
         return True
 
     # By content
@@ -435,19 +477,33 @@ class List:
                     kept.append(each)
             removed: cython.Py_ssize_t = len(chunk.elements) - len(kept)
             if removed:
+                size: cython.Py_ssize_t = list_memory(chunk.elements)
                 chunk.elements = kept if forward else kept[::-1]
+                self.memory += list_memory(chunk.elements) - size
                 chunk.size -= removed * packed_size(element)
                 self.count -= removed
                 emptied = emptied or not kept
             if not left:
                 break
-        self.memory -= (before - self.count) * (ELEMENT_BYTES + len(element))
+        self.memory -= (before - self.count) * text_memory(len(element))
         if emptied:
-            self.memory -= CHUNK_BYTES * sum(not chunk.elements for chunk in self.chunks)
-            self.chunks = deque(chunk for chunk in self.chunks if chunk.elements)
+            self.drop_empty_chunks()
         if before > self.count:
             self.shrink()
         return int(before - self.count)
+
+    @cython.cfunc
+    def drop_empty_chunks(self) -> cython.void:
+        chunk: Chunk
+        self.memory -= self.row_memory()
+        full: list[Chunk] = []
+        for chunk in self.chunks:
+            if chunk.elements:
+                full.append(chunk)
+            else:
+                self.memory -= CHUNK_BYTES + list_memory(chunk.elements)
+        self.chunks = full if len(full) <= FEW else deque(full)
+        self.memory += self.row_memory()
 
     def positions(self, element: bytes, rank: int, count: int, most: int) -> list[int]:
         """Numbers of elements that equal `element`: from its occurrence `rank` on, which begins with 1 or, to go
@@ -477,7 +533,6 @@ class List:
 
     @cython.cfunc
     def new_chunk(self, element: bytes) -> Chunk:
-        self.memory += CHUNK_BYTES
         if not self.compact and is_large(self.limit, len(element)):
             return Chunk([element], len(element), plain=True)
         return Chunk([element], LISTPACK_OVERHEAD + packed_size(element))
@@ -498,20 +553,18 @@ class List:
         length: cython.Py_ssize_t = len(element)
         cut: cython.Py_ssize_t = offset + 1 if after else offset
         self.count += 1
-        self.memory += ELEMENT_BYTES + length
+        self.memory += text_memory(length)
         if self.compact or self.has_room(chunk, length):
-            chunk.elements.insert(cut, element)
-            chunk.size += packed_size(element)
+            self.put_into(chunk, cut, element)
             return
         if cut == 0 or cut == len(chunk.elements):
             beside: cython.Py_ssize_t = position + 1 if after else position - 1
             if 0 <= beside < len(self.chunks):
                 chunk = self.chunks[beside]
                 if self.has_room(chunk, length):
-                    chunk.elements.insert(0 if after else len(chunk.elements), element)
-                    chunk.size += packed_size(element)
+                    self.put_into(chunk, 0 if after else len(chunk.elements), element)
                     return
-            self.chunks.insert(position + 1 if after else position, self.new_chunk(element))
+            self.enter_chunk(position + 1 if after else position, self.new_chunk(element))
             return
         self.split(position, cut, element, after)
 
@@ -523,18 +576,16 @@ class List:
         chunk: Chunk = self.chunks[position]
         first: Chunk = chunk_of(chunk.elements[:cut])
         second: Chunk = chunk_of(chunk.elements[cut:])
-        self.memory += CHUNK_BYTES
+        self.memory += list_memory(first.elements) - list_memory(chunk.elements)
         self.chunks[position] = first
-        self.chunks.insert(position + 1, second)
+        self.enter_chunk(position + 1, second)
         if is_large(self.limit, len(element)):
-            self.chunks.insert(position + 1, self.new_chunk(element))
+            self.enter_chunk(position + 1, self.new_chunk(element))
             return
         if after:
-            second.elements.insert(0, element)
-            second.size += packed_size(element)
+            self.put_into(second, 0, element)
         else:
-            first.elements.append(element)
-            first.size += packed_size(element)
+            self.put_into(first, len(first.elements), element)
         self.join_around(position if after else position + 1)
 
     @cython.cfunc
@@ -557,10 +608,11 @@ class List:
         size: cython.Py_ssize_t = first.size + second.size - LISTPACK_OVERHEAD
         if first.plain or second.plain or exceeds(self.limit, size, len(first.elements) + len(second.elements)):
             return False
+        before: cython.Py_ssize_t = list_memory(first.elements)
+        self.leave_chunk(position + 1)
         first.elements += second.elements
         first.size = size
-        del self.chunks[position + 1]
-        self.memory -= CHUNK_BYTES
+        self.memory += list_memory(first.elements) - before
         return True
 
     @cython.cfunc
@@ -604,12 +656,10 @@ class List:
 
     def add_chunk(self, elements: list[bytes], plain: cython.bint) -> None:
         """Put a chunk behind the others while the list is filled, which may be as long as it likes. O(its length)."""
-        if plain:
-            self.chunks.append(Chunk(elements, len(elements[0]), plain=True))
-        else:
-            self.chunks.append(chunk_of(elements))
+        chunk: Chunk = Chunk(elements, len(elements[0]), plain=True) if plain else chunk_of(elements)
         self.count += len(elements)
-        self.memory += CHUNK_BYTES + ELEMENT_BYTES * len(elements) + sum(map(len, elements))
+        self.memory += texts_memory(elements)
+        self.enter_chunk(len(self.chunks), chunk)
 
     def end_filling(self) -> None:
         if len(self.chunks) != 1:
@@ -626,9 +676,9 @@ class List:
         chunk: Chunk
         other: List = List(self.limits)
         for chunk in self.chunks:
-            other.chunks.append(Chunk(list(chunk.elements), chunk.size, plain=chunk.plain))
+            other.enter_chunk(len(other.chunks), Chunk(chunk.elements[:], chunk.size, plain=chunk.plain))
+            other.memory += texts_memory(chunk.elements)
         other.count = self.count
-        other.memory = self.memory
         other.compact = self.compact
         other.limit = self.limit
         return other
@@ -641,7 +691,7 @@ class List:
 
     def check(self) -> None:
         chunk: Chunk
-        expected = BASE_BYTES + CHUNK_BYTES * len(self.chunks)
+        expected = OBJECT_BYTES + self.row_memory() + CHUNK_BYTES * len(self.chunks)
         count = 0
         for chunk in self.chunks:
             assert chunk.elements, "an empty chunk"
@@ -649,7 +699,7 @@ class List:
             assert chunk.size == size, (chunk.size, size)
             assert len(chunk.elements) == 1 or not chunk.plain
             count += len(chunk.elements)
-            expected += ELEMENT_BYTES * len(chunk.elements) + sum(map(len, chunk.elements))
+            expected += list_memory(chunk.elements) + texts_memory(chunk.elements)
         assert count == self.count, (count, self.count)
         assert self.memory == expected, (self.memory, expected)
         assert len(self.chunks) <= 1 or not self.compact

@@ -7,6 +7,7 @@ cdef class IndexedRows:
     cdef long long *index
     cdef Py_ssize_t slots
 
+    cdef void begin_rows(self)
     cdef Py_ssize_t row_of(self, bytes member, long long tag) noexcept
     cdef Py_ssize_t slot_of(self, Py_ssize_t row, long long tag) noexcept
     cdef void enter(self, long long entry) noexcept

@@ -26,7 +26,9 @@ LEAST_SLOTS = cython.declare(cython.Py_ssize_t, 8)
 class IndexedRows:
     """Each member is there once. What else stands in rows beside the members, a subclass moves along. O(1) each."""
 
-    def __init__(self) -> None:
+    @cython.cfunc
+    def begin_rows(self) -> cython.void:
+        """Called once, by the constructor of a subclass."""
         self.members: list[bytes] = []
         """The last one fills the gap of one that goes."""
         self.slots = 0

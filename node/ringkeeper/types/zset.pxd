@@ -1,15 +1,15 @@
 # The fields, and what commands call without going through Python.
+cimport cython
 from ringkeeper.types.collection cimport Limits
+from ringkeeper.types.rows cimport IndexedRows
 from ringkeeper.types.zset_tree cimport CountedTree
 
 
-cdef class SortedSet:
+@cython.no_gc
+cdef class SortedSet(IndexedRows):
     cdef readonly CountedTree tree
-    cdef list members
     cdef double *scores
     cdef Py_ssize_t room
-    cdef long long *index
-    cdef Py_ssize_t slots
     cdef public long long memory
     cdef readonly Limits limits
     cdef readonly bint compact
@@ -24,14 +24,10 @@ cdef class SortedSet:
     cpdef Py_ssize_t rank_of_member(self, bytes member, bint after) except -1
     cpdef object range(self, Py_ssize_t start, Py_ssize_t stop, int form=*)
     cpdef object remove_range(self, Py_ssize_t start, Py_ssize_t stop)
-    cdef Py_ssize_t row_of(self, bytes member, long long tag) noexcept
-    cdef Py_ssize_t slot_of(self, Py_ssize_t row, long long tag) noexcept
-    cdef void enter(self, long long entry) noexcept
-    cdef void vacate(self, Py_ssize_t slot) noexcept
-    cdef object append_row(self, bytes member, long long tag, double score)
-    cdef object remove_row(self, Py_ssize_t row, long long tag)
+    cdef Py_ssize_t structure(self)
+    cdef object append_scored(self, bytes member, long long tag, double score)
+    cdef object remove_scored(self, Py_ssize_t row, long long tag)
     cdef object reserve(self, Py_ssize_t room)
-    cdef object resize_index(self, Py_ssize_t slots)
 
 
 cpdef SortedSet new_sorted_set(Limits limits)

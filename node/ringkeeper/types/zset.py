@@ -20,16 +20,18 @@ from ringkeeper.types.zset_tree import FLAT, MEMBERS, TUPLES, WIDTH
 
 if not cython.compiled:
     from ringkeeper.types.collection import Limits
+    from ringkeeper.types.memory import block_size, text_memory
+    from ringkeeper.types.rows import IndexedRows
     from ringkeeper.types.zset_tree import new_tree
 else:
-    from cython.cimports.libc.stdlib import calloc, free, realloc
+    from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
     from cython.cimports.ringkeeper.types.collection import Limits  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.memory import block_size, text_memory  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.rows import IndexedRows  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.types.zset_tree import new_tree  # type: ignore[no-redef]
 
-BASE_BYTES = cython.declare(cython.Py_ssize_t, 500)
-"""An empty sorted set: its own header and those of its parts."""
-MEMBER_BYTES = cython.declare(cython.Py_ssize_t, 105)
-"""A member costs so much beyond its own bytes: an object header, its places in the rows, the index and the tree."""
+OBJECT_BYTES = cython.declare(cython.Py_ssize_t, 96)
+"""The object itself."""
 
 ADDED, UPDATED, UNCHANGED = 2, 1, 0
 """What `SortedSet.add` did."""
@@ -37,13 +39,12 @@ ADDED, UPDATED, UNCHANGED = 2, 1, 0
 TAG = cython.declare(cython.longlong, 0xFFFFFFFF)
 """The bits of a hash that the index holds."""
 TREE_WIDTH = cython.declare(cython.Py_ssize_t, WIDTH)
-LEAST_SLOTS = cython.declare(cython.Py_ssize_t, 8)
 
 
 @cython.final
 @cython.no_gc
 @cython.cclass
-class SortedSet:
+class SortedSet(IndexedRows):
     """Ranks count from 0, intervals of them are half open: 0 <= start <= stop <= n. A score is never NaN.
 
     O(1) each where nothing else is said; n is the number of members.
@@ -51,31 +52,25 @@ class SortedSet:
 
     if TYPE_CHECKING:
         scores: Any
-        index: Any
 
     def __init__(self, limits: Limits, width: int = WIDTH) -> None:
         self.begin(limits, width)
 
     @cython.cfunc
     def begin(self, limits: Limits, width: cython.Py_ssize_t) -> None:
+        self.begin_rows()
         self.tree = new_tree(width)
-        self.members: list[bytes] = []
-        """A row of the table; the scores stand in the same order. The last one fills the gap of one that goes."""
         self.room = 0
-        """Scores that there is room for."""
-        self.slots = 0
-        """Of the index: none, or a power of two. A used slot holds a row's number, counted from 1, and a tag."""
+        """Scores that there is room for: they stand in the order of the members."""
         if not cython.compiled:
             self.scores = []
-            self.index = []
-        self.memory = BASE_BYTES
+        self.memory = OBJECT_BYTES + self.structure()
         self.limits = limits
         self.compact = True
         """Within the limits ever since it was made."""
 
     def __dealloc__(self) -> None:
-        free(self.scores)
-        free(self.index)
+        PyMem_Free(self.scores)
 
     @property
     def kind(self) -> str:
@@ -118,6 +113,7 @@ class SortedSet:
         """Give a member a score: `ADDED`, `UPDATED` or `UNCHANGED`. O(log n)."""
         if score != score:
             raise ValueError("a score is never NaN")
+        before: cython.Py_ssize_t = self.structure()
         tag: cython.longlong = hash(member) & TAG
         row: cython.Py_ssize_t = self.row_of(member, tag)
         if row >= 0:
@@ -126,6 +122,7 @@ class SortedSet:
             if score == 0.0 and self.compact:
                 score = 0.0  # as below
             self.tree.move(self.scores[row], self.members[row], score)
+            self.memory += self.structure() - before
             self.scores[row] = score
             return UPDATED
         if self.compact:
@@ -133,8 +130,8 @@ class SortedSet:
             if score == 0.0 and self.compact:
                 score = 0.0  # a listpack holds integers, which have no negative zero
         self.tree.add(score, member)
-        self.append_row(member, tag, score)
-        self.memory += MEMBER_BYTES + len(member)
+        self.append_scored(member, tag, score)
+        self.memory += self.structure() - before + text_memory(len(member))
         return ADDED
 
     def remove(self, member: bytes) -> bool:
@@ -143,9 +140,10 @@ class SortedSet:
         row: cython.Py_ssize_t = self.row_of(member, tag)
         if row < 0:
             return False
+        before: cython.Py_ssize_t = self.structure()
         self.tree.remove(self.scores[row], member)
-        self.remove_row(row, tag)
-        self.memory -= MEMBER_BYTES + len(member)
+        self.remove_scored(row, tag)
+        self.memory += self.structure() - before - text_memory(len(member))
         return True
 
     def rank(self, member: bytes) -> int | None:
@@ -180,11 +178,18 @@ class SortedSet:
     def remove_range(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> None:
         """O(log n + stop - start)."""
         members: list[bytes] = self.tree.range(start, stop, MEMBERS)
+        before: cython.Py_ssize_t = self.structure()
         self.tree.remove_range(start, stop)
         for member in members:
             tag: cython.longlong = hash(member) & TAG
-            self.remove_row(self.row_of(member, tag), tag)
-            self.memory -= MEMBER_BYTES + len(member)
+            self.remove_scored(self.row_of(member, tag), tag)
+            self.memory -= text_memory(len(member))
+        self.memory += self.structure() - before
+
+    @cython.cfunc
+    def structure(self) -> cython.Py_ssize_t:
+        """The bytes of all but the object itself and the members. O(1)."""
+        return self.rows_memory() + (block_size(8 * self.room) if self.room else 0) + self.tree.memory
 
     # Whatever the order
 
@@ -216,15 +221,11 @@ class SortedSet:
         i: cython.Py_ssize_t
         other: SortedSet = SortedSet(self.limits)
         other.tree = self.tree.copy()
-        other.members = self.members[:]
+        other.copy_rows(self)
         other.reserve(len(self.members))
         for i in range(len(self.members)):
             other.scores[i] = self.scores[i]
-        if self.slots:
-            other.resize_index(self.slots)
-            for i in range(self.slots):
-                other.index[i] = self.index[i]
-        other.memory = self.memory
+        other.memory = self.memory - self.structure() + other.structure()
         other.compact = self.compact
         return other
 
@@ -240,91 +241,27 @@ class SortedSet:
         rows = [(self.scores[i], member) for i, member in enumerate(self.members)]
         assert sorted(rows) == self.tree.check()
         assert len(rows) <= self.room or not rows
-        for i, member in enumerate(self.members):
-            assert self.row_of(member, hash(member) & TAG) == i
-        assert sum(1 for i in range(self.slots) if self.index[i]) == len(rows)
-        assert 3 * len(rows) <= 2 * self.slots <= max(32 * len(rows), 2 * LEAST_SLOTS)
-        expected = BASE_BYTES + sum(MEMBER_BYTES + len(member) for member in self.members)
+        IndexedRows.check(self)
+        expected = OBJECT_BYTES + self.structure() + sum(text_memory(len(member)) for member in self.members)
         assert self.memory == expected, (self.memory, expected)
 
     # The table
 
     @cython.cfunc
-    @cython.exceptval(check=False)
-    def row_of(self, member: bytes, tag: cython.longlong) -> cython.Py_ssize_t:
-        """A member's row, or -1."""
-        if self.slots == 0:
-            return -1
-        mask: cython.Py_ssize_t = self.slots - 1
-        slot: cython.Py_ssize_t = tag & mask
-        entry: cython.longlong = self.index[slot]
-        while entry != 0:
-            if (entry & TAG) == tag:
-                row: cython.Py_ssize_t = (entry >> 32) - 1
-                if cython.cast(bytes, self.members[row]) == member:
-                    return row
-            slot = (slot + 1) & mask
-            entry = self.index[slot]
-        return -1
-
-    @cython.cfunc
-    @cython.exceptval(check=False)
-    def slot_of(self, row: cython.Py_ssize_t, tag: cython.longlong) -> cython.Py_ssize_t:
-        """Where the index has a row that there is."""
-        mask: cython.Py_ssize_t = self.slots - 1
-        slot: cython.Py_ssize_t = tag & mask
-        while (self.index[slot] >> 32) - 1 != row:
-            slot = (slot + 1) & mask
-        return slot
-
-    @cython.cfunc
-    @cython.exceptval(check=False)
-    def enter(self, entry: cython.longlong) -> cython.void:
-        """Put an entry into the index, which has a slot for it."""
-        mask: cython.Py_ssize_t = self.slots - 1
-        slot: cython.Py_ssize_t = entry & TAG & mask
-        while self.index[slot] != 0:
-            slot = (slot + 1) & mask
-        self.index[slot] = entry
-
-    @cython.cfunc
-    @cython.exceptval(check=False)
-    def vacate(self, slot: cython.Py_ssize_t) -> cython.void:
-        """Empty a slot; entries behind it that a search would now miss move up (Knuth, volume 3, 6.4, algorithm R)."""
-        mask: cython.Py_ssize_t = self.slots - 1
-        at: cython.Py_ssize_t = (slot + 1) & mask
-        while self.index[at] != 0:
-            home: cython.Py_ssize_t = self.index[at] & TAG & mask
-            if ((at - home) & mask) >= ((at - slot) & mask):
-                self.index[slot] = self.index[at]
-                slot = at
-            at = (at + 1) & mask
-        self.index[slot] = 0
-
-    @cython.cfunc
-    def append_row(self, member: bytes, tag: cython.longlong, score: cython.double) -> None:
+    def append_scored(self, member: bytes, tag: cython.longlong, score: cython.double) -> None:
         row: cython.Py_ssize_t = len(self.members)
         if row >= self.room:
             self.reserve(max(4, row + (row >> 2)))
-        if 3 * (row + 1) > 2 * self.slots:
-            self.resize_index(max(2 * self.slots, LEAST_SLOTS))
-        self.members.append(member)
+        self.append_row(member, tag)
         self.scores[row] = score
-        self.enter(((row + 1) << 32) | tag)
 
     @cython.cfunc
-    def remove_row(self, row: cython.Py_ssize_t, tag: cython.longlong) -> None:
+    def remove_scored(self, row: cython.Py_ssize_t, tag: cython.longlong) -> None:
         """The last row takes its place. What has become far too large shrinks."""
         last: cython.Py_ssize_t = len(self.members) - 1
-        self.vacate(self.slot_of(row, tag))
-        moved: bytes = self.members.pop()
-        if row != last:
-            tag = hash(moved) & TAG
-            self.index[self.slot_of(last, tag)] = ((row + 1) << 32) | tag
-            self.members[row] = moved
-            self.scores[row] = self.scores[last]
-        if self.slots > LEAST_SLOTS and 8 * last < self.slots:
-            self.resize_index(self.slots // 2)
+        shrunk: cython.bint = self.remove_row(row, tag)
+        self.scores[row] = self.scores[last]
+        if shrunk:
             self.reserve(max(4, last))
 
     @cython.cfunc
@@ -333,31 +270,11 @@ class SortedSet:
         if not cython.compiled:
             self.scores = self.scores[:room] + [0.0] * (room - self.room)
         else:
-            block: cython.p_void = realloc(self.scores, max(room, 1) * cython.sizeof(cython.double))
+            block: cython.p_void = PyMem_Realloc(self.scores, max(room, 1) * cython.sizeof(cython.double))
             if block is cython.NULL:
                 raise MemoryError
             self.scores = cython.cast(cython.p_double, block)
         self.room = room
-
-    @cython.cfunc
-    def resize_index(self, slots: cython.Py_ssize_t) -> None:
-        """Make the index anew with so many slots. O(n), once in as many changes."""
-        i: cython.Py_ssize_t
-        old: cython.p_longlong = self.index
-        old_slots: cython.Py_ssize_t = self.slots
-        if not cython.compiled:
-            self.index = [0] * slots
-        else:
-            block: cython.p_void = calloc(slots, cython.sizeof(cython.longlong))
-            if block is cython.NULL:
-                raise MemoryError
-            self.index = cython.cast(cython.p_longlong, block)
-        self.slots = slots
-        for i in range(old_slots):
-            if old[i] != 0:
-                self.enter(old[i])
-        if cython.compiled:
-            free(old)
 
 
 def new_sorted_set(limits: Limits) -> SortedSet:

@@ -15,6 +15,8 @@ cdef class Node:
     cdef Py_ssize_t place_of_score(self, double score, bint after) noexcept
     cdef Py_ssize_t before(self, Py_ssize_t at) noexcept
     cdef Py_ssize_t total(self) noexcept
+    cdef Py_ssize_t own(self) noexcept
+    cdef Py_ssize_t whole(self)
     cdef object reserve(self, Py_ssize_t count)
     cdef object insert(self, Py_ssize_t at, double score, bytes member, Node child)
     cdef object delete(self, Py_ssize_t start, Py_ssize_t stop)
@@ -31,7 +33,9 @@ cdef class Node:
 
 cdef class CountedTree:
     cdef Node root
+    cdef readonly long long memory
 
+    cdef object begin(self, Py_ssize_t width)
     cpdef object add(self, double score, bytes member)
     cpdef object remove(self, double score, bytes member)
     cpdef object move(self, double old, bytes member, double score)

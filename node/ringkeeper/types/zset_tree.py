@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import cython
 
-if cython.compiled:
+if not cython.compiled:
+    from ringkeeper.types.memory import block_size, list_memory
+else:
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
-    from cython.cimports.libc.stdlib import free, realloc
+    from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
     from cython.cimports.libc.string import memcmp
+    from cython.cimports.ringkeeper.types.memory import block_size, list_memory  # type: ignore[no-redef]
 
 WIDTH = 128
 """Entries of a full node. Few enough to be moved in no time, enough to keep nodes rare."""
@@ -25,6 +28,11 @@ MEMBERS, FLAT, PAIRS, TUPLES = 0, 1, 2, 3
 """Forms of a range: members alone; members and scores in turn; lists of the two; tuples of the two."""
 Entries = list[Any]
 """By this name, Cython takes the type from `zset_tree.pxd`."""
+NODE_BYTES = cython.declare(cython.Py_ssize_t, 96)
+TREE_BYTES = cython.declare(cython.Py_ssize_t, 48)
+"""The objects themselves, of a node and of a tree."""
+TAKEN = cython.declare(cython.longlong, 0)
+"""Bytes that nodes came to take, less those that they gave back; a tree looks by how much it changes meanwhile."""
 
 
 @cython.cfunc
@@ -41,6 +49,13 @@ def precedes(first: bytes, second: bytes, after: cython.bint) -> cython.bint:
             return order < 0
         return here <= there if after else here < there
     return first <= second if after else first < second
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def take_note(bytes_more: cython.Py_ssize_t) -> cython.void:
+    global TAKEN
+    TAKEN += bytes_more
 
 
 @cython.final
@@ -70,10 +85,11 @@ class Node:
             self.scores = []
             self.sizes = []
             """Of an inner node: the tree's entries below each child."""
+        take_note(self.own())
 
     def __dealloc__(self) -> None:
-        free(self.scores)
-        free(self.sizes)
+        PyMem_Free(self.scores)
+        PyMem_Free(self.sizes)
 
     # The node alone. O(width), searches O(log width).
 
@@ -124,6 +140,25 @@ class Node:
         return self.count if self.leaf else self.before(self.count)
 
     @cython.cfunc
+    @cython.exceptval(check=False)
+    def own(self) -> cython.Py_ssize_t:
+        """The bytes of this node, without the members."""
+        array: cython.Py_ssize_t = block_size(8 * self.room) if self.room else 0
+        if self.leaf:
+            return NODE_BYTES + list_memory(self.members) + array
+        return NODE_BYTES + list_memory(self.members) + list_memory(self.children) + 2 * array
+
+    @cython.cfunc
+    def whole(self) -> cython.Py_ssize_t:
+        """The bytes of this node and of all below, without the members. O(nodes)."""
+        i: cython.Py_ssize_t
+        total: cython.Py_ssize_t = self.own()
+        if not self.leaf:
+            for i in range(self.count):
+                total += cython.cast(Node, self.children[i]).whole()
+        return total
+
+    @cython.cfunc
     def reserve(self, count: cython.Py_ssize_t) -> None:
         """Let the arrays have room for so many entries."""
         if count <= self.room:
@@ -133,12 +168,12 @@ class Node:
             self.scores += [0.0] * (room - self.room)
             self.sizes += [0] * (room - self.room)
         else:
-            scores: cython.p_void = realloc(self.scores, room * cython.sizeof(cython.double))
+            scores: cython.p_void = PyMem_Realloc(self.scores, room * cython.sizeof(cython.double))
             if scores is cython.NULL:
                 raise MemoryError
             self.scores = cython.cast(cython.p_double, scores)
             if not self.leaf:
-                sizes: cython.p_void = realloc(self.sizes, room * cython.sizeof(cython.longlong))
+                sizes: cython.p_void = PyMem_Realloc(self.sizes, room * cython.sizeof(cython.longlong))
                 if sizes is cython.NULL:
                     raise MemoryError
                 self.sizes = cython.cast(cython.p_longlong, sizes)
@@ -147,6 +182,7 @@ class Node:
     @cython.cfunc
     def insert(self, at: cython.Py_ssize_t, score: cython.double, member: bytes, child: Node | None) -> None:
         i: cython.Py_ssize_t
+        before: cython.Py_ssize_t = self.own()
         self.reserve(self.count + 1)
         for i in range(self.count, at, -1):
             self.scores[i] = self.scores[i - 1]
@@ -158,11 +194,13 @@ class Node:
             self.sizes[at] = child.total()
             self.children.insert(at, child)
         self.count += 1
+        take_note(self.own() - before)
 
     @cython.cfunc
     def delete(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> None:
         i: cython.Py_ssize_t
         gone: cython.Py_ssize_t = stop - start
+        before: cython.Py_ssize_t = self.own()
         for i in range(stop, self.count):
             self.scores[i - gone] = self.scores[i]
         del self.members[start:stop]
@@ -171,11 +209,13 @@ class Node:
                 self.sizes[i - gone] = self.sizes[i]
             del self.children[start:stop]
         self.count -= gone
+        take_note(self.own() - before)
 
     @cython.cfunc
     def append(self, other: Node, start: cython.Py_ssize_t) -> None:
         """Put another node's entries from `start` on behind those of this one."""
         i: cython.Py_ssize_t
+        before: cython.Py_ssize_t = self.own()
         self.reserve(self.count + other.count - start)
         for i in range(start, other.count):
             self.scores[self.count + i - start] = other.scores[i]
@@ -185,6 +225,7 @@ class Node:
                 self.sizes[self.count + i - start] = other.sizes[i]
             self.children += other.children[start:]
         self.count += other.count - start
+        take_note(self.own() - before)
 
     @cython.cfunc
     def split(self, at: cython.Py_ssize_t) -> Node:
@@ -257,6 +298,7 @@ class Node:
             here: cython.Py_ssize_t = min(stop, self.sizes[at])
             stop -= self.sizes[at]
             if here - start == self.sizes[at]:
+                take_note(-cython.cast(Node, self.children[at]).whole())
                 self.delete(at, at + 1)
             else:
                 cython.cast(Node, self.children[at]).cut(start, here)
@@ -273,6 +315,7 @@ class Node:
         """A child has lost entries: drop it if it has none, level it with a neighbour if it has few."""
         child: Node = cython.cast(Node, self.children[at])
         if child.count == 0:
+            take_note(-child.own())
             self.delete(at, at + 1)
             return
         if child.count >= self.width // 4 or self.count == 1:
@@ -285,6 +328,7 @@ class Node:
             other.scores[0] = self.scores[right]
             other.members[0] = self.members[right]
         child.append(other, 0)
+        take_note(-other.own())
         self.delete(right, right + 1)
         if child.count > 3 * self.width // 4:
             other = child.split(child.count // 2)
@@ -371,22 +415,31 @@ class CountedTree:
 
     def __init__(self, width: int = WIDTH) -> None:
         """`width` is for tests, which want high trees of few entries; at least 4."""
+        self.begin(width)
+
+    @cython.cfunc
+    def begin(self, width: cython.Py_ssize_t) -> None:
         self.root = new_node(width, True)
+        self.memory = TREE_BYTES + self.root.own()
+        """Bytes of all of it, without the members."""
 
     def add(self, score: cython.double, member: bytes) -> None:
         """An entry that is not here yet."""
+        before: cython.longlong = TAKEN
         other: Node | None = self.root.put(score, member)
-        if other is None:
-            return
-        root: Node = new_node(self.root.width, False)
-        root.insert(0, self.root.scores[0], cython.cast(bytes, self.root.members[0]), self.root)
-        root.insert(1, other.scores[0], cython.cast(bytes, other.members[0]), other)
-        self.root = root
+        if other is not None:
+            root: Node = new_node(self.root.width, False)
+            root.insert(0, self.root.scores[0], cython.cast(bytes, self.root.members[0]), self.root)
+            root.insert(1, other.scores[0], cython.cast(bytes, other.members[0]), other)
+            self.root = root
+        self.memory += TAKEN - before
 
     def remove(self, score: cython.double, member: bytes) -> None:
         """An entry that is here."""
+        before: cython.longlong = TAKEN
         self.root.take(score, member)
         self.lower()
+        self.memory += TAKEN - before
 
     def move(self, old: cython.double, member: bytes, score: cython.double) -> None:
         """Give an entry that is here another score. One that passes no other stays where it is."""
@@ -397,15 +450,16 @@ class CountedTree:
         if 0 < at < node.count - 1 and (node.scores[at - 1] < score) and (score < node.scores[at + 1]):
             node.scores[at] = score
             return
-        self.root.take(old, member)
-        self.lower()
+        self.remove(old, member)
         self.add(score, member)
 
     def remove_range(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> None:
         """O(log n + stop - start)."""
+        before: cython.longlong = TAKEN
         if start < stop:
             self.root.cut(start, stop)
             self.lower()
+        self.memory += TAKEN - before
 
     def rank(self, score: cython.double, member: bytes, after: cython.bint) -> int:
         """How many come before (score, member); with `after`, that one counts too if it is here."""
@@ -427,7 +481,7 @@ class CountedTree:
             node = cython.cast(Node, node.children[at])
         return int(rank + node.place_of_score(score, after))
 
-    def range(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, form: cython.int) -> list[Any]:
+    def range(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, form: cython.int) -> Entries:
         """What has these ranks, in one of the forms. O(log n + stop - start)."""
         found: list[Any] = []
         if start < stop:
@@ -438,22 +492,25 @@ class CountedTree:
         """O(n)."""
         other: CountedTree = CountedTree()
         other.root = self.root.copy()
+        other.memory = TREE_BYTES + other.root.whole()
         return other
 
     def check(self) -> list[tuple[float, bytes]]:
         """Assert every invariant; all entries. O(n)."""
         entries: list[tuple[float, bytes]] = self.root.check(True)[1]
+        assert self.memory == TREE_BYTES + self.root.whole(), (self.memory, self.root.whole())
         return entries
 
     @cython.cfunc
     def lower(self) -> None:
         """No root with a single child, or none."""
         while not self.root.leaf and self.root.count <= 1:
+            take_note(-self.root.own())
             self.root = cython.cast(Node, self.root.children[0]) if self.root.count else new_node(self.root.width, True)
 
 
 def new_tree(width: cython.Py_ssize_t) -> CountedTree:
     """As `CountedTree(width)`, without Python's way to make an object."""
     tree: CountedTree = CountedTree.__new__(CountedTree)
-    tree.root = new_node(width, True)
+    tree.begin(width)
     return tree
