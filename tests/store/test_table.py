@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from random import Random
 
 import pytest
@@ -65,6 +66,16 @@ class Use:
             self.keyspace.update(key, b"updated")
             self.model[key] = b"updated", self.model[key][1]
 
+    def increment(self) -> None:
+        key, number = self.key(), self.random.choice([1, -7, 10**12, 2**63 - 1, -(2**63)])
+        value = self.model.get(key, (b"", NO_EXPIRY))[0]
+        total = int(value) + number if type(value) is bytes and re.fullmatch(rb"0|-?[1-9]\d*", value) else None
+        if total is not None and not (-(2**63) <= total < 2**63 and -(2**63) <= total - number < 2**63):
+            total = None
+        assert self.keyspace.increment(key, number) == total
+        if total is not None:
+            self.model[key] = b"%d" % total, self.model[key][1]
+
     def delete(self) -> None:
         key = self.key()
         assert self.keyspace.delete(key) == (self.model.pop(key, None) is not None)
@@ -104,7 +115,18 @@ class Use:
 @pytest.mark.parametrize("form", ["key:%d", "{one slot}:%d"])
 def test_it_holds_what_a_dictionary_holds_growing_and_shrinking(form: str) -> None:
     use = Use(Keyspace(Clock(1_000_000)), Random(form), form)
-    growing = [use.set, use.set, use.set, use.update, use.expire, use.persist, use.read, use.rename, use.delete]
+    growing = [
+        use.set,
+        use.set,
+        use.set,
+        use.update,
+        use.increment,
+        use.expire,
+        use.persist,
+        use.read,
+        use.rename,
+        use.delete,
+    ]
     shrinking = [use.set, use.update, use.expire, use.persist, use.read, use.rename, *[use.delete] * 5]
     for phase in (growing, shrinking, growing, [use.delete]):
         for step in range(STEPS):

@@ -444,6 +444,10 @@ command(
 
 
 def increment(context: Context, key: bytes, by: int) -> int:
+    if INT64_MIN <= by <= INT64_MAX:
+        total = context.keyspace.increment(key, by)
+        if total is not None:
+            return total
     value = context.keyspace.peek_string(key)
     number = 0 if value is None else integer(value)
     number += by

@@ -78,5 +78,6 @@ cdef class Keyspace:
     cpdef object announce(self, bytes key, str event)
     cpdef object set(self, bytes key, object value, long long expires_at=*, str event=*)
     cpdef object update(self, bytes key, object value, str event=*)
+    cpdef object increment(self, bytes key, long long number)
     cpdef object edited(self, bytes key, object value, str event, long long changes=*)
     cpdef bint delete(self, bytes key, str event=*)

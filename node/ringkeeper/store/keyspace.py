@@ -435,6 +435,18 @@ class Keyspace:
         if event is not None:
             self._changed(key, event)
 
+    def increment(self, key: bytes, number: cython.longlong) -> int | None:
+        """Add a number to the integer under a key; the sum.
+
+        None, and nothing has changed, if the key holds no integer as Redis would write it, or the sum has more than 64
+        bits.
+        """
+        record: Found = self._find(key, self._slot(key))
+        total: int | None = self.table.plus(record, number) if record else None
+        if total is not None:
+            self._changed(key, "incrby")
+        return total
+
     def edited(self, key: bytes, value: Collection, event: str, changes: cython.longlong = 1) -> None:
         """Take note of what a command did to a collection, which is the one under the key or a new one for it.
 

@@ -183,6 +183,7 @@ cdef class Table:
     cdef void recount(self, Record record, Py_ssize_t slot, long long memory) noexcept
     cdef Record set_expiry(self, Record record, Py_ssize_t slot, long long at)
     cdef object value(self, Record record)
+    cdef object plus(self, Record record, int64_t number)
     cdef long long expiry(self, Record record) noexcept
     cdef long long memory(self, Record record) noexcept
     cdef bytes key(self, Record record)

@@ -718,6 +718,19 @@ class Table:
         return cython.cast(object, cython.cast(ObjectPointer, behind_header(record))[0])
 
     @cython.cfunc
+    def plus(self, record: Record, number: int64_t) -> object:
+        """The sum of a number and the integer that a record holds, which becomes the record's value; None if the record
+        holds no integer, or the sum has more than 64 bits."""
+        if record.flags & KIND != INTEGER:
+            return None
+        held: IntegerPointer = cython.cast(IntegerPointer, behind_header(record))
+        total: int64_t = cython.cast(int64_t, cython.cast(uint64_t, held[0]) + cython.cast(uint64_t, number))
+        if (number >= 0) != (total >= held[0]):
+            return None
+        held[0] = total
+        return total
+
+    @cython.cfunc
     @cython.exceptval(check=False)
     def expiry(self, record: Record) -> cython.longlong:
         """Unix milliseconds, or -1."""

@@ -147,6 +147,17 @@ class Table:
     def value(self, record: Record) -> Any:
         return record.held
 
+    def plus(self, record: Record, number: int) -> int | None:
+        """The sum of a number and the integer that a record holds, which becomes the record's value; None if the record
+        holds no integer, or the sum has more than 64 bits."""
+        if type(record.held) is not bytes or not reads_as_integer(record.held):
+            return None
+        total = int(record.held) + number
+        if not -(2**63) <= total < 2**63:
+            return None
+        record.held = b"%d" % total
+        return total
+
     def expiry(self, record: Record) -> int:
         return record.at
 
