@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tracemalloc
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from eviction_models import (
@@ -440,6 +441,50 @@ def test_a_key_costs_at_most_16_bytes_and_the_memory_that_an_engine_reports_is_w
     stale = 0.5 if isinstance(engine, S3Fifo) else 0.25
     assert keys + engine.memory + stale * 6.25 * keys - 65_536 <= 16 * keys
     assert engine.entries() == keys
+
+
+def attempt(number: int, call: Callable[..., Any], *arguments: int) -> Any:
+    """What a call returns, or `MemoryError` if its allocation of this number, counted from 1, failed and stopped it."""
+    testing = pytest.importorskip("_testcapi")
+    testing.set_nomemory(number, number + 1)
+    try:
+        return call(*arguments)
+    except MemoryError:
+        return MemoryError
+    finally:
+        testing.remove_mem_hooks()
+
+
+@each_engine
+@pytest.mark.skipif(not COMPILED, reason="in the pure form, every line allocates")
+@pytest.mark.parametrize("seed", range(3))
+def test_no_resident_is_lost_when_memory_is_short(make: Maker, seed: int) -> None:
+    randomness = random.Random(seed)
+    # Python makes no new object for a handle below 257, so `victim` is as it is for callers in C.
+    residents = DictionaryResidents(200)
+    engine = make(residents)
+    failures = 0
+    for turn in range(10_000):
+        number = randomness.randrange(1, 40)
+        if turn % 3 and residents.count() < 250:
+            handle = residents.put(ident_of(turn), 1)
+            outcome = attempt(number, engine.admit, ident_of(turn), handle)
+            if outcome is MemoryError:
+                residents.drop(handle)
+        elif residents.room() < 0:
+            outcome = attempt(number, engine.victim)
+            if outcome is not MemoryError and outcome:
+                residents.drop(outcome)
+        else:
+            outcome = attempt(number, engine.tidy, 20)
+        failures += outcome is MemoryError
+        if turn % 500 == 499:
+            for handle in list(residents.handles.values())[20:]:
+                residents.drop(handle)
+        if turn % 20 == 0:
+            check(engine, residents)
+            assert enrolled(residents) == set(residents.handles)
+    assert failures > 100
 
 
 def test_a_host_must_say_what_it_holds() -> None:

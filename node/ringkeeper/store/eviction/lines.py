@@ -88,7 +88,11 @@ class Lines:
             self.mask = self.mask << 1 | 1
         buddy: cython.Py_ssize_t = self.buddy()
         source: cython.Py_ssize_t = self.offset(buddy)
-        self.chunk(number)[place : place + LINE] = self.chunk(buddy)[source : source + LINE]
+        target: bytearray = self.chunk(number)
+        origin: bytearray = self.chunk(buddy)
+        i: cython.Py_ssize_t
+        for i in range(LINE):
+            target[place + i] = origin[source + i]
 
     def remove(self) -> None:
         """Forget the last line, which is not the only one; its content must have been merged into its buddy."""

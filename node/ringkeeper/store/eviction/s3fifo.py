@@ -121,8 +121,8 @@ class S3Fifo(Engine):
             self.main.push(ident, handle, 0)
             self.small.drop(handle)
             return 0
-        self.small.drop(handle)
         self.resize()
+        self.small.drop(handle)
         self.ghost.add(ident)
         return handle
 
