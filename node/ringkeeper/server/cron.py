@@ -40,6 +40,7 @@ class Cron:
         self.rounds += 1
         self.node.peak_bytes = max(self.node.peak_bytes, self.node.used_bytes)
         self.node.expiry.begin()
+        self.node.evictor.overhead = self.node.upkeep.queue_bytes + self.node.survey.buffered
         self.node.upkeep.start()
         self.node.clients.close_slow()
         self.node.survey.round(self.node.config.number("hz"))

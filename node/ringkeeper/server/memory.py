@@ -34,7 +34,7 @@ class Memory:
             if len(keyspace)
         }
         """Database -> what its keys and their expiries cost beyond names and values."""
-        self.overhead = sum(map(sum, self.tables.values()))
+        self.overhead = node.evictor.overhead + sum(map(sum, self.tables.values()))
         self.dataset = self.used - self.overhead
 
     @property

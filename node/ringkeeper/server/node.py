@@ -305,10 +305,8 @@ class Node:
 
     @property
     def used_bytes(self) -> int:
-        used = 0
-        for keyspace in self.databases:
-            used += keyspace.used_bytes
-        return used
+        """What counts to `maxmemory`."""
+        return self.evictor.used_bytes
 
     def room_for_a_value(self) -> int:
         """Bytes that a payload of RESTORE may grow to while it is read."""

@@ -16,6 +16,7 @@ FREED_AT_ONCE = 500
 """Elements between two looks at the clock."""
 EVICTED_AT_ONCE = 50
 LABELLED_AT_ONCE = 500
+TIDIED_AT_ONCE = 50
 
 
 class Upkeep:
@@ -24,7 +25,7 @@ class Upkeep:
     def __init__(self, databases: list[Keyspace], evictor: Evictor, loop: asyncio.AbstractEventLoop) -> None:
         self.databases = databases
         self.evictor = evictor
-        self.chores = [Slices(work, loop) for work in (self.free, self.label, self.evict)]
+        self.chores = [Slices(work, loop) for work in (self.free, self.label, self.evict, self.tidy)]
 
     @property
     def pending(self) -> int:
@@ -53,6 +54,15 @@ class Upkeep:
 
     def label(self) -> bool:
         return any(keyspace.label_some(LABELLED_AT_ONCE) for keyspace in self.databases)
+
+    def tidy(self) -> bool:
+        """Let the engines forget what was deleted."""
+        return any(engine.tidy(TIDIED_AT_ONCE) for keyspace in self.databases for engine in keyspace.engines if engine)
+
+    @property
+    def queue_bytes(self) -> int:
+        """What the engines' queues, ghosts and sketches take."""
+        return sum(engine.memory for keyspace in self.databases for engine in keyspace.engines if engine)
 
     def evict(self) -> bool:
         """Work off what commands left: after `maxmemory` was lowered there is much of it."""
