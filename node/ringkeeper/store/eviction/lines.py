@@ -47,7 +47,8 @@ class Lines:
     @property
     def memory(self) -> int:
         """Bytes held."""
-        return sum(len(chunk) + CHUNK_OVERHEAD for chunk in self.chunks)
+        others = len(self.chunks) - 1
+        return int(len(self.chunks[0]) + CHUNK_OVERHEAD + others * (LINES_IN_CHUNK * LINE + CHUNK_OVERHEAD))
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -108,4 +109,5 @@ class Lines:
     def check(self) -> None:
         assert self.mask >> 1 < self.count - 1 <= self.mask or self.count - 1 == self.mask == 0
         assert sum(map(len, self.chunks)) >= self.count * LINE
+        assert sum(len(chunk) + CHUNK_OVERHEAD for chunk in self.chunks) == self.memory
         assert len(self.chunks) == -(-self.count // LINES_IN_CHUNK)
