@@ -76,6 +76,7 @@ MODULES = (
     "ringkeeper.access.permissions",
     "ringkeeper.server.dispatch",
     "ringkeeper.server.gates",
+    "ringkeeper.server.node_time",
     "ringkeeper.server.session",
     "ringkeeper.server.traffic",
 )

@@ -111,6 +111,7 @@ TWINS: dict[str, tuple[str, str, float]] = {
     "max_clients": ("clients", "maxclients", 1),
     "loop_delay_max_seconds": ("stats", "loop_delay_max_usec", 1e-6),
     "uptime_seconds": ("server", "uptime_in_seconds", 1),
+    "wall_clock_difference_seconds": ("server", "wall_clock_difference_ms", 1e-3),
     "memory_used_bytes": ("memory", "used_memory", 1),
     "memory_peak_bytes": ("memory", "used_memory_peak", 1),
     "memory_max_bytes": ("memory", "maxmemory", 1),
@@ -125,6 +126,7 @@ TWINS: dict[str, tuple[str, str, float]] = {
 """A metric without labels, the field of INFO that tells the same, and the latter's unit in the former's."""
 NEARLY = {
     "memory_resident_bytes": (0.1, 0), "memory_fragmentation_ratio": (0.1, 0), "uptime_seconds": (0, 1),
+    "wall_clock_difference_seconds": (0, 0.1),
     "expire_cycle_seconds_total": (0, 1e-3), "expired_stale_ratio": (0, 1e-4), "loop_delay_max_seconds": (0, 1e-6),
 }  # fmt: skip
 """What goes on between two looks, or what INFO rounds: by what part of it, or how much, they may differ."""

@@ -15,9 +15,9 @@ from ringkeeper.commands.table import Arguments
 from ringkeeper.resp.reader import CommandReader
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.server.dispatch import Dispatcher
+from ringkeeper.server.node_time import NodeTime
 from ringkeeper.server.session import Session
 from ringkeeper.server.traffic import Traffic
-from ringkeeper.store.keyspace import Clock
 
 if TYPE_CHECKING:
     from asyncio import Transport
@@ -55,19 +55,19 @@ class ClientRegistry:
         self,
         *,
         dispatcher: Dispatcher,
-        clock: Clock,
+        time: NodeTime,
         make_context: Callable[[Client], Context],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.dispatcher = dispatcher
-        self.clock = clock
+        self.clock = time.clock
         self.make_context = make_context
         self.loop = loop
         self.sessions: dict[int, Session] = {}
         self.subscribed: set[int] = set()
         """The ids of those with subscriptions."""
         self.next_id = 1
-        self.traffic = Traffic(dispatcher=dispatcher, clock=clock, loop=loop)
+        self.traffic = Traffic(dispatcher=dispatcher, time=time, loop=loop)
         self.connections_received = 0
         self.rejected_connections = 0
         self.farewell: asyncio.Event | None = None

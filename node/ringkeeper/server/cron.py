@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 from ringkeeper.server.rates import Rates
@@ -33,7 +32,7 @@ class Cron:
 
     def round(self) -> None:
         loop = self.node.loop
-        self.node.clock.now_ms = time.time_ns() // 1_000_000
+        self.node.look_at_clocks()
         if self.paused:
             self.start()
             return

@@ -70,7 +70,7 @@ class Expiry:
             return
         begin = time.monotonic_ns()
         share = self.share(begin)
-        self.node.clock.now_ms = time.time_ns() // 1_000_000
+        self.node.time.advance(begin)
         self.sweep(begin + SLICE_NS)
         if self.node.effects.changes:
             self.node.effects.tell(None)

@@ -64,6 +64,7 @@ def server(node: Node) -> Fields:
     yield "tcp_port", node.port
     yield "admin_port", node.admin_port
     yield "server_time_usec", node.now_us()
+    yield "wall_clock_difference_ms", node.time.difference // 1_000_000
     yield "uptime_in_seconds", uptime
     yield "uptime_in_days", uptime // 86400
     yield "hz", config.number("hz")
@@ -166,7 +167,7 @@ def persistence(node: Node) -> Fields:
     yield "current_save_keys_total", 0
     yield "rdb_changes_since_last_save", sum(keyspace.dirty for keyspace in node.databases)
     yield "rdb_bgsave_in_progress", 0
-    yield "rdb_last_save_time", int(time.time() - (time.monotonic() - node.started))
+    yield "rdb_last_save_time", node.started_ms // 1000
     yield "rdb_last_bgsave_status", "ok"
     yield "rdb_last_bgsave_time_sec", -1
     yield "rdb_current_bgsave_time_sec", -1

@@ -195,6 +195,8 @@ class NodeCollector:
              node.expiry.stale_fraction),
             ("lazyfree_pending_objects", "Large values that wait to be freed.", node.upkeep.pending),
             ("loop_delay_max_seconds", "How late the event loop ever was.", node.loop_delay.longest),
+            ("wall_clock_difference_seconds", "How far the wall clock is ahead of the time that this node goes by.",
+             node.time.difference / 1e9),
             ("uptime_seconds", "Since this process started.", time.monotonic() - node.started),
         )  # fmt: skip
 

@@ -16,7 +16,7 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from ringkeeper.server.membership import Membership, read_token
 from ringkeeper.server.memory import Memory, give_back
 from ringkeeper.server.modes import Modes
 from ringkeeper.server.monitors import Monitors
+from ringkeeper.server.node_time import NodeTime, Reading, read_clocks
 from ringkeeper.server.peers import Peers
 from ringkeeper.server.pubsub import PubSub
 from ringkeeper.server.session import Session
@@ -70,13 +71,18 @@ class Node:
 
     version = __version__
 
-    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, config: Config, loop: asyncio.AbstractEventLoop, *, clocks: Callable[[], Reading] = read_clocks
+    ) -> None:
         self.config = config
         self.loop = loop
         self.run_id = secrets.token_hex(20)
         self.replication_id = self.run_id
         self.started = time.monotonic()
-        self.clock = Clock(time.time_ns() // 1_000_000)
+        self.clocks = clocks
+        self.clock = Clock()
+        self.time = NodeTime(self.clock, clocks())
+        self.started_ms = self.clock.now_ms
         self.cluster_enabled = config.flag("cluster-enabled")
         count = 1 if self.cluster_enabled else config.number("databases")
         self.random = random.Random()
@@ -102,7 +108,7 @@ class Node:
         self.dispatcher.on_slow = self.took_long
         self.dispatcher.permission = self.access.permission
         self.clients = ClientRegistry(
-            dispatcher=self.dispatcher, clock=self.clock, make_context=self.make_context, loop=loop
+            dispatcher=self.dispatcher, time=self.time, make_context=self.make_context, loop=loop
         )
         self.connect_effects()
         self.membership = Membership(self)
@@ -325,7 +331,19 @@ class Node:
         return ["master", 0, []] if address is None else ["slave", address[0], address[1], "connect", -1]
 
     def now_us(self) -> int:
-        return time.time_ns() // 1000
+        return int(self.time.at(time.monotonic_ns())) // 1000
+
+    def look_at_clocks(self) -> None:
+        """Follow the wall clock, and tell people if somebody has set it."""
+        step = self.time.look(self.clocks())
+        if step:
+            log.warning(
+                "The wall clock was set %s by %.1f s. This node's time follows it gradually: for %.1f s to come "
+                "times to live run up to 10 %% too %s.",
+                *("forward", step / 1e9) if step > 0 else ("back", -step / 1e9),
+                abs(self.time.difference) / 1e8,
+                "fast" if self.time.difference > 0 else "slow",
+            )
 
     def sleep(self, seconds: float) -> None:
         """DEBUG SLEEP: stall the whole node, which is its purpose."""

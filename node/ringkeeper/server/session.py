@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import Transport
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import cython
@@ -501,15 +501,15 @@ class Session(Sender):
 
     def describe(self) -> str:
         """A line of CLIENT LIST. Sizes that Redis takes from its allocator are what is really buffered here."""
-        now = time() * 1000
+        now: cython.longlong = self.traffic.clock.now_ms
         buffered = 0 if self.closing else self.transport.get_write_buffer_size()
         subscribed = {kind: len(self.subscriptions.get(kind, ())) for kind in ("channel", "pattern", "shard")}
         queued = self.transaction
         command = self.dispatcher.last if self.id == self.traffic.current else self.last_command
         return (
             f"id={self.id} addr={self.address} laddr={self.local_address} fd={self.file_descriptor()}"
-            f" name={self.name.decode('utf-8', 'replace')} age={int(now - self.connected_at) // 1000}"
-            f" idle={max(0, int(now - self.last_active)) // 1000} flags={self.flags()} db={self.context.database}"
+            f" name={self.name.decode('utf-8', 'replace')} age={(now - self.connected_at) // 1000}"
+            f" idle={(now - self.last_active) // 1000} flags={self.flags()} db={self.context.database}"
             f" sub={subscribed['channel']} psub={subscribed['pattern']} ssub={subscribed['shard']}"
             f" multi={len(queued.queue) if queued else -1} watch={len(self.watched or ())}"
             f" qbuf={self.reader.buffered} qbuf-free=0 argv-mem=0 multi-mem={queued.size if queued else 0}"

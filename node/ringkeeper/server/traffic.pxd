@@ -1,5 +1,6 @@
 # The fields, and what sessions call without going through Python.
 from ringkeeper.server.dispatch cimport Dispatcher
+from ringkeeper.server.node_time cimport NodeTime
 from ringkeeper.store.keyspace cimport Clock
 
 cdef extern from "sys/socket.h":
@@ -14,13 +15,12 @@ cdef class Sender:
 
 cdef class Traffic:
     cdef Dispatcher dispatcher
+    cdef NodeTime time
     cdef Clock clock
     cdef object loop
     cdef object end_round
     cdef list unsent
     cdef bint in_round
-    cdef long long wall
-    cdef long long began
     cdef public long long current
     cdef public bint paused
     cdef public long long query_buffer_limit
@@ -31,7 +31,7 @@ cdef class Traffic:
 
     cpdef object begin_turn(self, long long session_id)
     cpdef object send_soon(self, Sender sender)
-    cdef object begin_round(self, long long now)
+    cdef object begin_round(self)
 
 
 cdef Py_ssize_t send_at_once(int descriptor, bytearray data) noexcept

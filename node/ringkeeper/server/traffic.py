@@ -8,33 +8,20 @@ replies at once as well, instead of being woken for each.
 from __future__ import annotations
 
 import asyncio
-from time import time_ns
 
 import cython
 
 if not cython.compiled:
     from ringkeeper.server.dispatch import Dispatcher, nanoseconds
-    from ringkeeper.store.keyspace import Clock
+    from ringkeeper.server.node_time import NodeTime
 else:
     from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
-    from cython.cimports.posix.time import CLOCK_REALTIME, clock_gettime, timespec
     from cython.cimports.ringkeeper.server.dispatch import Dispatcher, nanoseconds  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.server.node_time import NodeTime  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.server.traffic import MSG_DONTWAIT, MSG_NOSIGNAL, send
-    from cython.cimports.ringkeeper.store.keyspace import Clock  # type: ignore[no-redef]
 
 TURN = cython.declare(cython.longlong, 5_000_000)
 """Nanoseconds: a session that has executed for longer lets the others run before it goes on."""
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def wall_nanoseconds() -> cython.longlong:
-    """Of `time.time_ns`."""
-    if not cython.compiled:
-        return time_ns()
-    now = cython.declare(timespec)
-    clock_gettime(CLOCK_REALTIME, cython.address(now))
-    return now.tv_sec * 1_000_000_000 + now.tv_nsec
 
 
 @cython.cfunc
@@ -64,16 +51,15 @@ class Sender:
 class Traffic:
     """One a node."""
 
-    def __init__(self, *, dispatcher: Dispatcher, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, *, dispatcher: Dispatcher, time: NodeTime, loop: asyncio.AbstractEventLoop) -> None:
         self.dispatcher = dispatcher
-        self.clock = clock
+        self.time = time
+        self.clock = time.clock
         self.loop = loop
         self.end_round = self.end
         self.unsent: list[Sender] = []
         """With bytes that will be written when the round ends."""
         self.in_round = False
-        self.wall = self.began = 0
-        """When the round began, by the wall and by the clock that is never set: nanoseconds."""
         self.current = 0
         """The id of the session whose commands run, or 0."""
         self.paused = False
@@ -88,25 +74,23 @@ class Traffic:
         self.writes = 0
 
     def begin_turn(self, session_id: cython.longlong) -> None:
-        """A session begins to execute. One look at one clock tells both: the wall's is asked once a round."""
+        """A session begins to execute. The one clock that is read tells all times."""
         now: cython.longlong = nanoseconds()
         self.current = session_id
         if not self.in_round:
-            self.begin_round(now)
-        self.clock.now_ms = (self.wall + now - self.began) // 1_000_000
+            self.begin_round()
+        self.time.advance(now)
         self.dispatcher.mark = now
         self.dispatcher.turn_ends = now + TURN
 
     def send_soon(self, sender: Sender) -> None:
         if not self.in_round:
-            self.begin_round(nanoseconds())
+            self.begin_round()
         self.unsent.append(sender)
 
     @cython.cfunc
-    def begin_round(self, now: cython.longlong) -> None:
+    def begin_round(self) -> None:
         self.in_round = True
-        self.began = now
-        self.wall = wall_nanoseconds()
         self.loop.call_soon(self.end_round)
 
     def end(self) -> None:
