@@ -139,6 +139,14 @@ def block(size: cython.Py_ssize_t) -> cython.Py_ssize_t:
 @cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
+def room(size: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """What of such a block the record may use: `_assign_in_place` lets a text grow to the block's end."""
+    return block(size) if size <= 512 else block(size) - 8
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
 def equals(record: Record, key: cython.p_const_char, length: cython.Py_ssize_t) -> cython.bint:
     return key_length(record) == length and memcmp(key_start(record), key, length) == 0
 
@@ -617,7 +625,7 @@ class Table:
             failing -= 1
             if failing == 0:
                 return cython.NULL
-        return PyMem_Malloc(size)
+        return PyMem_Malloc(room(size))
 
     @cython.cfunc
     def _make(
