@@ -136,7 +136,8 @@ def measure_server(case: Case, name: str) -> Figures | None:
         client = redis.Redis(port=port)
         with contextlib.suppress(redis.ResponseError):
             client.execute_command("CONFIG", "SET", "activedefrag", "no")
-        before = client.info("memory")
+        process, before = client.info("server")["process_id"], client.info("memory")
+        resident_before = resident(process)
         for start in range(0, case.count, 200):
             pipe = client.pipeline(transaction=False)
             for number in range(start, min(start + 200, case.count)):
@@ -148,7 +149,7 @@ def measure_server(case: Case, name: str) -> Figures | None:
                 return None
         after = client.info("memory")
         said = client.execute_command("MEMORY", "USAGE", b"key:%08d" % 0, "SAMPLES", "0")
-        grown = after["used_memory_rss"] - before["used_memory_rss"]
+        grown = resident(process) - resident_before
         given = after["used_memory_dataset"] - before["used_memory_dataset"]
         given += after["used_memory_overhead"] - before["used_memory_overhead"]
         return Figures(grown / case.count, given / case.count, said)

@@ -45,7 +45,7 @@ def _small_blocks() -> int:
     return int(found[1].replace(b",", b""))
 
 
-def resident() -> int:
-    """Bytes of the process in memory (RSS)."""
-    with open("/proc/self/statm") as file:
+def resident(process: int | str = "self") -> int:
+    """Bytes of a process in memory (RSS)."""
+    with open(f"/proc/{process}/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
