@@ -26,9 +26,14 @@ COMMANDS: dict[str, list[bytes]] = {
     "LPOP": [b"LPOP", b"list"],
     "LRANGE 100": [b"LRANGE", b"fixed-list", b"0", b"99"],
     "SADD": [b"SADD", b"set", b"%b"],
+    "SISMEMBER 40": [b"SISMEMBER", b"fixed-set", b"39"],
+    "SMEMBERS 40": [b"SMEMBERS", b"fixed-set"],
     "SPOP": [b"SPOP", b"set"],
     "HSET": [b"HSET", b"hash", b"%b", VALUE],
     "HGET": [b"HGET", b"hash", b"%b"],
+    "HGET of 20": [b"HGET", b"fixed-hash", b"19"],
+    "HGET none": [b"HGET", b"fixed-hash", b"99"],
+    "HSET of 20": [b"HSET", b"fixed-hash", b"19", b"%n"],
     "HGETALL 20": [b"HGETALL", b"fixed-hash"],
     "ZADD": [b"ZADD", b"zset", b"%n", b"%b"],
     "ZSCORE": [b"ZSCORE", b"zset", b"%b"],
@@ -68,6 +73,7 @@ def main() -> None:
     peer = InProcess(2)
     peer.run([[b"RPUSH", b"fixed-list", *[b"%d" % i for i in range(500)]]])
     peer.run([[b"HSET", b"fixed-hash", *[b"%d" % (i // 2) for i in range(40)]]])
+    peer.run([[b"SADD", b"fixed-set", *[b"%d" % i for i in range(40)]]])
     peer.run([[b"ZADD", b"fixed-zset", *[b"%d" % (i // 2) for i in range(1000)]]])
     for name, words in COMMANDS.items():
         if not options.only or name in options.only:

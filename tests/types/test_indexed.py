@@ -7,8 +7,8 @@ import pytest
 
 from ringkeeper.types.indexed import IndexedTable
 
-MOST, LONGEST = 48, 64
-"""How many texts, members or values, are packed, and how long they may be."""
+MOST, LONGEST, LARGEST = 48, 255, 4096
+"""How many texts, members or values, are packed, how long each may be, and all with their lengths."""
 
 
 def filled(count: int) -> IndexedTable:
@@ -73,7 +73,7 @@ def test_it_is_a_dictionary_packed_and_in_rows(seed: int, paired: bool) -> None:
     random = Random(seed)
     table, model = IndexedTable(paired), dict[bytes, bytes | None]()
     names = random.choice([MOST // 2, MOST, 4 * MOST])
-    lengths = random.choice([[3], [3, 0, LONGEST], [3, 10, LONGEST + 1], [300]])
+    lengths = random.choice([[3], [3, 0, 64], [3, 100, 99], [3, LONGEST], [3, 10, LONGEST + 1], [300]])
     packed = True
     for step in range(600):
         member = b"%0*d" % (random.choice(lengths), random.randrange(names))
@@ -81,11 +81,8 @@ def test_it_is_a_dictionary_packed_and_in_rows(seed: int, paired: bool) -> None:
             value = bytes([step % 251]) * random.choice(lengths) if paired else None
             assert table.put(member, value) == (member not in model)
             model[member] = value
-            packed = (
-                packed
-                and len(model) <= (MOST // 2 if paired else MOST)
-                and max(len(member), len(value or b"")) <= LONGEST
-            )
+            packed = packed and len(model) <= (MOST // 2 if paired else MOST)
+            packed = packed and max(len(member), len(value or b"")) <= LONGEST and packed_size(model) <= LARGEST
         else:
             assert table.pop(member) == (member in model)
             model.pop(member, None)
@@ -99,6 +96,10 @@ def test_it_is_a_dictionary_packed_and_in_rows(seed: int, paired: bool) -> None:
     while table.shed(7):
         pass
     assert len(table) == 0
+
+
+def packed_size(model: dict[bytes, bytes | None]) -> int:
+    return sum(1 + len(member) + (0 if value is None else 1 + len(value)) for member, value in model.items())
 
 
 def hold_against(table: IndexedTable, model: dict[bytes, bytes | None], random: Random) -> None:

@@ -22,7 +22,7 @@ cdef class IndexedTable(PackedTexts):
 
     cdef void begin_table(self, bint paired)
     cdef Py_ssize_t length(self)
-    cdef bint has_room(self) noexcept
+    cdef bint fits(self, Py_ssize_t at, bytes member, bytes value) noexcept
     cdef bint put_packed(self, Py_ssize_t at, bytes member, bytes value)
     cdef bint put_in_rows(self, Rows rows, bytes member, bytes value)
     cdef object form_rows(self)

@@ -22,8 +22,10 @@ else:
 
 TAG = cython.declare(cython.longlong, 0xFFFFFFFF)
 """The bits of a hash by which `IndexedRows` finds a member."""
-LONGEST = cython.declare(cython.Py_ssize_t, 64)
-"""Bytes of a packed member or value."""
+LONGEST = cython.declare(cython.Py_ssize_t, 255)
+"""Bytes of a packed member or value: its length is a byte."""
+LARGEST = cython.declare(cython.Py_ssize_t, 4096)
+"""Bytes of all that is packed. A change may move them all, which takes up to 100 ns."""
 MOST = cython.declare(cython.Py_ssize_t, 48)
 """Packed texts: members, or members and values. Beyond it, going through them takes longer than hashing."""
 Texts = list[bytes]
@@ -169,17 +171,25 @@ class IndexedTable(PackedTexts):
             at: cython.Py_ssize_t = self.seek(member, self.paired)
             if at >= 0 and not self.paired:
                 return False
-            fits: cython.bint = value is None or len(value) <= LONGEST
-            if fits and (at >= 0 or (self.has_room() and len(member) <= LONGEST)):
+            if self.fits(at, member, value):
                 return bool(self.put_packed(at, member, value))
             self.form_rows()
         return bool(self.put_in_rows(self.rows, member, value))
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def has_room(self) -> cython.bint:
-        """For another packed member."""
-        return self.count < (MOST >> 1 if self.paired else MOST)
+    def fits(self, at: cython.Py_ssize_t, member: bytes, value: bytes | None) -> cython.bint:
+        """Whether a member, which is packed at that offset or new (-1), may be packed with that value."""
+        size: cython.Py_ssize_t = self.size
+        if value is not None:
+            if len(value) > LONGEST:
+                return False
+            size += 1 + len(value)
+        if at >= 0:
+            return size - 1 - self.pack[self.behind(at)] <= LARGEST
+        if len(member) > LONGEST or self.count >= (MOST >> 1 if self.paired else MOST):
+            return False
+        return size + 1 + len(member) <= LARGEST
 
     @cython.cfunc
     def put_packed(self, at: cython.Py_ssize_t, member: bytes, value: bytes | None) -> cython.bint:
@@ -374,3 +384,4 @@ class IndexedTable(PackedTexts):
         assert len(texts) == self.count * (2 if self.paired else 1)
         assert sum(1 + len(text) for text in texts) == self.size
         assert max(map(len, texts), default=0) <= LONGEST
+        assert self.size <= LARGEST
