@@ -7,7 +7,9 @@ import re
 from random import Random
 
 import pytest
+from differential.in_process import InProcess
 
+from ringkeeper.commands.table import Reply
 from ringkeeper.store import table
 from ringkeeper.store.block import FloatText
 from ringkeeper.store.keyspace import NO_EXPIRY, Clock, Keyspace
@@ -255,3 +257,21 @@ def test_an_allocation_that_fails_leaves_the_keyspace_as_it_was() -> None:
         table.fail_allocation(0)
         use.compare()
         assert failed > 500
+
+
+def state(peer: InProcess) -> list[Reply]:
+    return peer.run([[b"KEYS", b"*"], [b"GET", b"k"], [b"PTTL", b"k"], [b"HGETALL", b"h"], [b"EXPIRETIME", b"h"]])
+
+
+@pytest.mark.skipif(not COMPILED, reason="the plain table leaves memory to Python")
+def test_a_node_that_gets_no_memory_says_so_and_is_as_it_was() -> None:
+    peer = InProcess(2)
+    peer.run([[b"SET", b"k", b"v"], [b"HSET", b"h", b"f", b"v"], [b"EXPIRE", b"h", b"100"]])
+    for command in (b"SET k " + b"x" * 99, b"SET new v", b"SET k v EX 10", b"EXPIRE k 10", b"PERSIST h", b"RENAME k h"):
+        before = state(peer)
+        table.fail_allocation(1)
+        (reply,) = peer.run([command.split()])
+        table.fail_allocation(0)
+        assert str(reply).startswith("OOM the system gave this node no memory"), command
+        assert state(peer) == before, command
+        peer.check()

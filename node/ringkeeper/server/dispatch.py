@@ -41,6 +41,7 @@ Gates = tuple[Gate, ...]
 Choice = Callable[[Command], tuple[Gates, Gates]]
 """The gates of a command on this node, as it is configured at present; and those for a restricted session."""
 
+NO_MEMORY = ReplyError("OOM the system gave this node no memory for the command; free some, or lower maxmemory")
 NOTHING = Raw(b"")
 """The reply of a command that will answer later."""
 ENDLESS = 2**62
@@ -261,6 +262,10 @@ class Dispatcher:
             entry.failed += 1
             self.count(error)
             write(out, error, context.protocol)
+        except MemoryError:
+            del out[length:]
+            entry.failed += 1
+            write(out, self.out_of_memory(context, entry.command, args), context.protocol)
         except Exception as error:
             del out[length:]
             entry.failed += 1
@@ -327,6 +332,14 @@ class Dispatcher:
         code = error.code
         if code in self.errors or len(self.errors) < ERROR_KINDS:
             self.errors[code] = self.errors.get(code, 0) + 1
+
+    def out_of_memory(self, context: Context, command: Command, args: Arguments) -> ReplyError:
+        """The system gave no memory. A key is then as it was before; a collection may have taken some of the elements,
+        and is counted anew."""
+        for position in command.key_positions(args):
+            context.keyspace.recount(args[position])
+        self.count(NO_MEMORY)
+        return NO_MEMORY
 
     def internal_error(self, command: Command, error: Exception) -> ReplyError:
         """A fault of ours, not of the client's: logged with its traceback the first time that it happens there."""

@@ -16,6 +16,7 @@ import cython
 
 from ringkeeper.commands.table import Arguments, Command
 from ringkeeper.resp.values import ProtocolError, ReplyError
+from ringkeeper.server.dispatch import NO_MEMORY
 
 if not cython.compiled:
     from ringkeeper.commands.context import Context
@@ -228,6 +229,8 @@ class Session(Sender):
             self.execute_batch()
         except ProtocolError as error:
             self.refuse(error)
+        except MemoryError:
+            self.give_up()
         self.running = False
         self.last_command = self.dispatcher.last
         traffic.current = 0
@@ -419,6 +422,13 @@ class Session(Sender):
         reply = ReplyError(f"ERR Protocol error: {error}")
         self.dispatcher.count(reply)
         write(self.out, reply, self.context.protocol)
+        self.closing = True
+
+    def give_up(self) -> None:
+        """There was no memory even to read a command: what of it is still to come could not be told from the next."""
+        log.warning("No memory to read a command of client %s, which is closed", self.id)
+        self.dispatcher.count(NO_MEMORY)
+        write(self.out, NO_MEMORY, self.context.protocol)
         self.closing = True
 
     def close(self) -> None:

@@ -470,6 +470,13 @@ class Keyspace:
             self.table.remove(record, self.last_slot)
             self.note(key, "del")
 
+    def recount(self, key: bytes) -> None:
+        """Behind a command that broke off: a collection under the key may have changed, and count other bytes."""
+        record: Found = self._record(key)
+        value = self.table.value(record) if record else b""
+        if record and not isinstance(value, (bytes, bytearray)):
+            self.edited(key, value, "", 0)
+
     def delete(self, key: bytes, event: str = "del") -> bool:
         """Whether there was such a key (one whose time had come does not count)."""
         record: Found = self._find(key, self._slot(key))
@@ -515,10 +522,14 @@ class Keyspace:
         assert record
         expires_at = self.table.expiry(record)
         value: Value = self.table.value(record)
+        existed = other.peek(name) is not None
+        record = other._store(name, value, expires_at)
+        if existed:
+            record.created_at = self.clock.now_ms // 1000
+            other.announce(name, "new")
+        record = self._record(key)
+        assert record
         self.table.remove(record, self.last_slot)
-        if other.peek(name) is not None:
-            other._make_way(name)
-        other._store(name, value, expires_at)
         self._changed(key, events[0])
         other._changed(name, events[1])
 
