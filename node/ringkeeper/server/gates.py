@@ -27,6 +27,7 @@ else:
 
 if TYPE_CHECKING:
     from ringkeeper.server.dispatch import Gate, Gates
+    from ringkeeper.server.effects import Effects
     from ringkeeper.server.session import Session
 
 NO_AUTH = ReplyError("NOAUTH Authentication required.")
@@ -75,6 +76,8 @@ class Gatehouse:
         """Whether there is a `maxmemory`, or a namespace with a budget."""
         self.most_evicted = 1
         """Keys that may be removed before a command."""
+        self.effects: Effects | None = None
+        """Told of them, before the command runs. None where nobody listens."""
         self.debug = "no"
         """`no`, `local` or `yes`: who may use DEBUG."""
         self.routes: Routes | None = None
@@ -106,20 +109,35 @@ class Gatehouse:
                 gates.append(lease_gate(self.routes))
         if self.memory_limited and command.denyoom:
             gates.append(self.memory)
+        elif self.memory_limited and command.name == "exec":
+            gates.append(self.memory_of_transaction)
         return gates
 
     def debugging(self, session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG002
         return None if self.debug == "local" and session.is_local else DEBUG_REFUSED
 
     def memory(self, session: Session, command: Command, args: Arguments) -> ReplyError | None:
-        """Makes room if need be: some for each command, the rest in the background."""
-        if not self.evictor.make_room(self.most_evicted):
+        """Makes room if need be: some for each command, the rest in the background. Nothing goes amid a transaction."""
+        if session.executing:
+            return None
+        done = self.evictor.make_room(self.most_evicted)
+        if self.effects is not None and self.effects.changes:
+            self.effects.tell(None)
+        if not done:
             return OUT_OF_MEMORY
         if self.evictor.any_stuck:
             namespaces = session.context.keyspace.namespaces
             for position in command.key_positions(args):
                 if self.evictor.is_full(namespaces.match(args[position])):
                     return NAMESPACE_FULL
+        return None
+
+    def memory_of_transaction(self, session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG002
+        """Before EXEC: room for each queued command that may need it, or none of them runs."""
+        if session.transaction is not None:
+            for each, words in session.transaction.growing:
+                if refusal := self.memory(session, each, words):
+                    return refusal
         return None
 
 

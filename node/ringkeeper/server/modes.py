@@ -96,7 +96,7 @@ class Modes:
         refusal = self.dispatcher.objection_to(session, args)
         if refusal is None:
             if not (session.transaction.aborted or session.watch_touched):  # EXEC will run none, nor look at more keys
-                session.transaction.add(args)
+                session.transaction.add(self.dispatcher.find(args).command, args)
             write(out, QUEUED, session.protocol)
         else:
             self.dispatcher.refuse(session, refusal, out)

@@ -114,7 +114,7 @@ class Node:
         self.membership = Membership(self)
         if self.cluster_enabled:
             self.gatehouse.routes = self.membership.routes
-        self.upkeep = Upkeep(self.databases, self.evictor, loop)
+        self.upkeep = Upkeep(self.databases, self.evictor, self.effects, loop)
         self.peers = self.make_peers()
         self.survey = Survey(self.clients)
         self.cron = Cron(self)
@@ -144,6 +144,7 @@ class Node:
         self.effects = effects
         effects.attach([(self.transactions, False), (self.tracking, False), (self.pubsub, True), (self.waiting, False)])
         dispatcher.changes = effects.changes
+        self.gatehouse.effects = effects
         dispatcher.effects = effects
         dispatcher.waiting = clients.waiting = self.waiting
         clients.modes = Modes(dispatcher, self.tracking)

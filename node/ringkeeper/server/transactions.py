@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from ringkeeper.commands.context import Client
-from ringkeeper.commands.table import Arguments, Reply
+from ringkeeper.commands.table import Arguments, Command, Reply
 from ringkeeper.resp.values import NULL_ARRAY, OK, Raw, ReplyError
 from ringkeeper.server.gates import CROSS_SLOT
 from ringkeeper.server.session import Session
@@ -31,17 +31,21 @@ ABORTED = ReplyError("EXECABORT Transaction discarded because of previous errors
 class Transaction:
     """What a session has queued since MULTI."""
 
-    __slots__ = ("aborted", "queue", "size")
+    __slots__ = ("aborted", "growing", "queue", "size")
 
     def __init__(self) -> None:
         self.queue: list[Arguments] = []
+        self.growing: list[tuple[Command, Arguments]] = []
+        """Those that may need memory: EXEC asks for them all whether there is room."""
         self.size = 0
         """Bytes of the words in the queue, with what the objects around them take."""
         self.aborted = False
         """A command was refused while it was queued: EXEC will run none."""
 
-    def add(self, args: Arguments) -> None:
+    def add(self, command: Command, args: Arguments) -> None:
         self.queue.append(args)
+        if command.denyoom:
+            self.growing.append((command, args))
         self.size += sum(map(len, args)) + WORD_OVERHEAD * len(args) + COMMAND_OVERHEAD
 
 

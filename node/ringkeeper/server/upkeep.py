@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+from ringkeeper.server.effects import Effects
 from ringkeeper.server.slices import Slices
 from ringkeeper.store.evictor import Evictor
 from ringkeeper.store.keyspace import Keyspace
@@ -22,9 +23,12 @@ TIDIED_AT_ONCE = 50
 class Upkeep:
     """One a node."""
 
-    def __init__(self, databases: list[Keyspace], evictor: Evictor, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, databases: list[Keyspace], evictor: Evictor, effects: Effects, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.databases = databases
         self.evictor = evictor
+        self.effects = effects
         self.chores = [Slices(work, loop) for work in (self.free, self.label, self.evict, self.tidy)]
 
     @property
@@ -70,6 +74,8 @@ class Upkeep:
             return False
         before = self.evicted
         self.evictor.make_room(EVICTED_AT_ONCE)
+        if self.effects.changes:
+            self.effects.tell(None)
         return self.evicted > before
 
     @property
