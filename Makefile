@@ -7,6 +7,7 @@ COMPILED := RINGKEEPER_REQUIRE_COMPILED=1
 SOAK_COMMANDS ?= 300000
 SOAK_STREAMS ?= 1000000
 SOAK_STEPS ?= 100000
+SOAK_MINUTES ?= 30
 # The suites whose subjects are compiled: in the pure form too.
 TWO_FORMS := resp types persist store commands cluster server repo
 
@@ -45,8 +46,8 @@ lint: setup ## ruff, mypy --strict, import layers
 generate: setup ## write the files that are made from code: CRD, chart, reference pages
 	@scripts/generate
 
-bench: setup ## compare with Redis and Valkey in the same run
-	$(COMPILED) $(PYTHON) bench/compare.py
+bench: setup ## measure everything beside Redis and Valkey in one run; BENCH='--quick' or BENCH='memory growth --write'
+	$(COMPILED) $(PYTHON) bench/everything.py $(BENCH)
 
 compat: setup ## run the test suites of redis-py and fakeredis on Redis and here; COMPAT='--suite fakeredis --keyword zadd' for a part
 	$(COMPILED) $(PYTHON) tests/compat/run.py $(COMPAT)
@@ -57,7 +58,7 @@ fuzz: setup ## feed the parsers mutated streams and payloads, in both forms
 	$(PURE) $(PYTHON) tests/persist/fuzz.py --payloads 50000 --seed 1
 	$(COMPILED) $(PYTHON) tests/persist/fuzz.py --payloads 50000 --seed 1
 
-soak: setup ## the long runs: a million fuzzed streams in each form, 300,000 commands a group beside Redis and Valkey
+soak: setup ## the long runs: a million fuzzed streams in each form, 300,000 commands a group beside Redis and Valkey, half an hour at maxmemory
 	$(COMPILED) $(PYTHON) tests/resp/fuzz.py --streams $(SOAK_STREAMS) --seed 0
 	$(PURE) $(PYTHON) tests/resp/fuzz.py --streams $(SOAK_STREAMS) --seed 0
 	$(COMPILED) $(PYTHON) tests/persist/fuzz.py --payloads $(SOAK_STREAMS) --seed 0
@@ -67,6 +68,7 @@ soak: setup ## the long runs: a million fuzzed streams in each form, 300,000 com
 	$(COMPILED) $(PYTHON) tests/differential/run.py --commands $(SOAK_COMMANDS) --seed 0
 	$(COMPILED) $(PYTHON) tests/differential/sessions.py --steps $(SOAK_STEPS) --seed 0
 	$(COMPILED) $(PYTHON) tests/differential/acl.py --steps $(SOAK_STEPS) --seed 0
+	$(COMPILED) $(PYTHON) bench/soak.py --minutes $(SOAK_MINUTES)
 	$(COMPILED) $(PYTHON) -m pytest -m soak --timeout 7200 tests || [ $$? = 5 ] # 5: no test is marked so
 
 e2e: setup ## a real Kubernetes (kind): images, chart, quickstart, faults; from nothing, and deleted again

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ringkeeper.resp.reader import NOT_READY, ReplyReader
@@ -31,8 +31,6 @@ from ringkeeper.resp.writer import encode_command
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
-BEGIN = "<!-- begin: written by bench/compare.py -->"
-END = "<!-- end: written by bench/compare.py -->"
 
 KEYS = 100_000
 VALUE_BYTES = 64
@@ -153,19 +151,20 @@ def commands() -> dict[str, list[str]]:
 
 
 @contextlib.contextmanager
-def running(name: str, command: Sequence[str]) -> Iterator[Server]:
+def running(name: str, command: Sequence[str], *directives: str, empty: bool = False) -> Iterator[Server]:
+    """A server that holds `filling()`, or nothing."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         log = pathlib.Path(folder, "log")
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*command, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder],
+                [*command, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder, *directives],
                 env=node_environment() if name == "Ringkeeper" else None,
                 stdout=output,
                 stderr=output,
             )
         try:
-            fill(connect(name, process, port, log))
+            fill(connect(name, process, port, log), () if empty else filling())
             yield Server(name, process.pid, port)
         finally:
             process.terminate()
@@ -195,10 +194,11 @@ def filling() -> Iterator[list[bytes]]:
     yield [b"SADD", b"some-set", *[b"member:%d" % number for number in range(20)]]
 
 
-def fill(connection: socket.socket) -> None:
+def fill(connection: socket.socket, commands: Iterable[list[bytes]]) -> None:
+    """One command after the other."""
     with connection:
         reader = ReplyReader()
-        for args in filling():
+        for args in commands:
             connection.sendall(encode_command(args))
             while reader.next() is NOT_READY:
                 data = connection.recv(4096)
@@ -239,15 +239,15 @@ def measure(server: Server, operation: str, pipeline: int, requests: int) -> Sam
     )
 
 
-def run(servers: Sequence[Server], rounds: int, requests: dict[int, int]) -> Samples:
+def run(servers: Sequence[Server], operations: Sequence[str], rounds: int, requests: dict[int, int]) -> Samples:
     samples: Samples = {}
     for pipeline in requests:
-        for operation in OPERATIONS:
+        for operation in operations:
             if pipeline != DEPTH and operation not in EVERY_DEPTH:
                 continue
             count = requests[pipeline] // SLOW.get(operation, 1)
             for round_number in range(rounds):
-                for server in servers[round_number % len(servers) :] + servers[: round_number % len(servers)]:
+                for server in turned(servers, round_number):
                     sample = measure(server, operation, pipeline, count)
                     samples.setdefault((operation, pipeline, server.name), []).append(sample)
                     print(
@@ -258,9 +258,18 @@ def run(servers: Sequence[Server], rounds: int, requests: dict[int, int]) -> Sam
     return samples
 
 
+def turned(servers: Sequence[Server], round_number: int) -> list[Server]:
+    """The order of a round: another one begins each time."""
+    first = round_number % len(servers)
+    return [*servers[first:], *servers[:first]]
+
+
 def spread(samples: Sequence[Sample], value: Callable[[Sample], float], digits: int) -> str:
+    return median_of([value(sample) for sample in samples], digits)
+
+
+def median_of(values: Sequence[float], digits: int) -> str:
     """Median, least and most."""
-    values = [value(sample) for sample in samples]
     middle, least, most = statistics.median(values), min(values), max(values)
     return f"{middle:.{digits}f} ({least:.{digits}f}–{most:.{digits}f})"
 
@@ -305,16 +314,25 @@ def machine() -> str:
     return f"{os.cpu_count()} cores ({model}), {system}"
 
 
-def write(text: str) -> None:
-    document = DOCUMENT.read_text()
-    head, _, rest = document.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    DOCUMENT.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
+def setting(found: dict[str, list[str]]) -> str:
+    """What was measured, and where."""
+    return ", ".join(f"{name} {version(command)}" for name, command in found.items()) + f"; {machine()}"
+
+
+def write(text: str, section: str = "compare.py") -> None:
+    """Put a result into docs/benchmarks.md, between the marks of its section."""
+    begin, end = (f"<!-- {edge}: written by bench/{section} -->" for edge in ("begin", "end"))
+    head, found, rest = DOCUMENT.read_text().partition(begin)
+    _, found_too, tail = rest.partition(end)
+    if not found or not found_too:
+        raise BenchError(f"{DOCUMENT.name} has no place for {section}: {begin} … {end}")
+    DOCUMENT.write_text(f"{head}{begin}\n{text}\n{end}{tail}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compare the node with Redis and Valkey.")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--operations", nargs="+", default=[*OPERATIONS], choices=OPERATIONS, metavar="OPERATION")
     parser.add_argument("--pipelines", type=int, nargs="+", default=sorted(REQUESTS), choices=sorted(REQUESTS))
     parser.add_argument("--quick", action="store_true", help="a tenth of the requests")
     parser.add_argument("--write", action="store_true", help="put the result into docs/benchmarks.md")
@@ -324,12 +342,11 @@ def main() -> int:
         found = commands()
         with contextlib.ExitStack() as stack:
             servers = [stack.enter_context(running(name, command)) for name, command in found.items()]
-            samples = run(servers, options.rounds, requests)
+            samples = run(servers, options.operations, options.rounds, requests)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    versions = ", ".join(f"{name} {version(command)}" for name, command in found.items())
-    text = f"{versions}; {machine()}; median of {options.rounds} rounds (least–most).\n\n{table(samples)}"
+    text = f"{setting(found)}; median of {options.rounds} rounds (least–most).\n\n{table(samples)}"
     print(text)
     if options.write:
         write(text)

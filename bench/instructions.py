@@ -30,6 +30,7 @@ from compare import (
     commands,
     connect,
     fill,
+    filling,
     free_port,
     node_environment,
 )
@@ -154,7 +155,7 @@ def counted(name: str, command: list[str]) -> Iterator[Counted]:
                 stderr=output,
             )
         try:
-            fill(connect(name, process, port, log, START_SECONDS))
+            fill(connect(name, process, port, log, START_SECONDS), filling())
             server = Counted(process, port, pathlib.Path(folder))
             server.settle()
             yield server
