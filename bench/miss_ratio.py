@@ -1,8 +1,9 @@
-"""Miss ratios of the eviction engines: `python bench/miss_ratio.py [--objects N] [--requests N] [--write]`.
+"""Miss ratios of the eviction engines: `python bench/miss_ratio.py [--server] [--objects N] [--requests N] [--write]`.
 
 Each trace runs through the engines in this process, through libCacheSim's implementations of the same algorithms and
 through an exact LRU. Objects are of equal size, and a cache's capacity is a share of the objects that the trace names.
-`--cost` measures instead what a call of an engine costs.
+`--server` runs them instead through servers, Redis's LRU and LFU beside ours (`served.py`); `--cost` measures what a
+call of an engine costs.
 
 libCacheSim is installed by `pip install -e '.[bench]'`.
 """
@@ -25,7 +26,6 @@ from ringkeeper.store.eviction.s3fifo import S3Fifo
 from ringkeeper.store.eviction.w_tinylfu import WTinyLfu
 
 DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- begin: written by bench/miss_ratio.py -->", "<!-- end: written by bench/miss_ratio.py -->"
 
 SHARES = (0.01, 0.1, 0.3)
 SCANS = 20
@@ -162,6 +162,42 @@ def compare(objects: int, requests: int) -> Iterator[str]:
             yield f"| {' | '.join(cells)} |"
 
 
+def compare_servers(objects: int, requests: int) -> Iterator[str]:
+    """The lines of a Markdown table: through servers, beside libCacheSim (where it is installed) in this process."""
+    from served import miss_ratios
+
+    yield (
+        "| trace | cache | exact LRU | LRU: Redis | here | difference | LFU: Redis | here | difference "
+        "| s3-fifo: libCacheSim | here | difference | w-tinylfu: libCacheSim | here | difference | keys held |"
+    )
+    yield "|---" * 16 + "|"
+    for title, make in TRACES.items():
+        trace = make(objects, requests)
+        footprint = len(set(trace))
+        for share in SHARES:
+            capacity = int(footprint * share)
+            redis_lru, lru_here, redis_lfu, lfu_here, s3_fifo, w_tinylfu = found = miss_ratios(trace, capacity)
+            cells = [title, f"{share:.0%}", f"{lru(trace, capacity):.2%}"]
+            cells += side_by_side(redis_lru.misses, lru_here.misses) + side_by_side(redis_lfu.misses, lfu_here.misses)
+            cells += side_by_side(library_says("S3FIFO", trace, capacity), s3_fifo.misses)
+            cells += side_by_side(library_says("WTinyLFU", trace, capacity), w_tinylfu.misses)
+            held = [each.held for each in found]
+            yield f"| {' | '.join(cells)} | {min(held):.1%}–{max(held):.1%} |"
+
+
+def library_says(name: str, trace: Trace, capacity: int) -> float | None:
+    try:
+        return libcachesim(name)(trace, capacity)
+    except ModuleNotFoundError:
+        return None
+
+
+def side_by_side(theirs: float | None, ours: float) -> list[str]:
+    if theirs is None:
+        return ["–", f"{ours:.2%}", "–"]
+    return [f"{theirs:.2%}", f"{ours:.2%}", f"{(ours - theirs) * 100:+.2f}"]
+
+
 def seconds(call: Callable[[int, int], object], arguments: Sequence[tuple[int, int]]) -> float:
     """CPU time of a call, on average."""
     begin = time.process_time()
@@ -197,25 +233,32 @@ def cost(keys: int) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def write(text: str) -> None:
-    head, _, rest = DOCUMENT.read_text().partition(BEGIN)
-    DOCUMENT.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
+def write(text: str, section: str) -> None:
+    begin, end = (f"<!-- {edge}: written by bench/{section} -->" for edge in ("begin", "end"))
+    head, _, rest = DOCUMENT.read_text().partition(begin)
+    DOCUMENT.write_text(f"{head}{begin}\n{text}\n{end}{rest.partition(end)[2]}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the eviction engines with libCacheSim's and with LRU.")
-    parser.add_argument("--objects", type=int, default=100_000)
-    parser.add_argument("--requests", type=int, default=1_000_000)
+    parser.add_argument("--server", action="store_true", help="through servers, beside Redis's LRU and LFU")
+    parser.add_argument("--objects", type=int, help="100,000 unless given; through servers 20,000")
+    parser.add_argument("--requests", type=int, help="1,000,000 unless given; through servers 200,000")
+    parser.add_argument("--quick", action="store_true", help="a tenth of both")
     parser.add_argument("--cost", action="store_true", help="measure what calls cost, with 1,000,000 keys")
     parser.add_argument("--write", action="store_true", help="put the result into docs/benchmarks.md")
     options = parser.parse_args()
+    scale = (5 if options.server else 1) * (10 if options.quick else 1)
+    objects, requests = options.objects or 100_000 // scale, options.requests or 1_000_000 // scale
     print(f"{_compiled.form('ringkeeper.store.eviction.engine')} form\n")
     lines = []
-    for line in cost(1_000_000) if options.cost else compare(options.objects, options.requests):
+    comparing = compare_servers if options.server else compare
+    for line in cost(1_000_000) if options.cost else comparing(objects, requests):
         print(line, flush=True)
         lines.append(line)
     if options.write and not options.cost:
-        write(f"{options.objects:,} objects, {options.requests:,} requests.\n\n" + "\n".join(lines))
+        section = "miss_ratio.py --server" if options.server else "miss_ratio.py"
+        write(f"{objects:,} objects, {requests:,} requests.\n\n" + "\n".join(lines), section)
 
 
 if __name__ == "__main__":
