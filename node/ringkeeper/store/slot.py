@@ -41,6 +41,7 @@ def hashed_part(key: bytes) -> bytes:
     return key
 
 
+@cython.locals(opening=cython.p_const_uchar, closing=cython.p_const_uchar)
 @cython.locals(data=cython.p_const_uchar, at=cython.Py_ssize_t, length=cython.Py_ssize_t, crc=cython.uint)
 def key_slot(key: bytes) -> int:
     """CRC16 (XMODEM) of the `hashed_part` of a key."""
@@ -49,10 +50,14 @@ def key_slot(key: bytes) -> int:
     # The same sum: a call of binascii costs more than a short key does here. Eight bytes are summed up at once
     # (Kounavis and Berry, "A Systematic Approach to Building High Performance Software-based CRC Generators", 2005).
     data = key
-    if memchr(data, 0x7B, len(key)) != cython.NULL:
-        key = hashed_part(key)
-        data = key
     length = len(key)
+    opening = cython.cast(cython.p_const_uchar, memchr(data, 0x7B, length))
+    if opening != cython.NULL:
+        opening += 1
+        closing = cython.cast(cython.p_const_uchar, memchr(opening, 0x7D, length - (opening - data)))
+        if closing != cython.NULL and closing > opening:
+            data = opening
+            length = closing - opening
     at = 0
     crc = 0
     while length - at >= 8:
