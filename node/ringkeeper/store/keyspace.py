@@ -31,6 +31,7 @@ from ringkeeper.store.namespaces import NO_NAMESPACES, Namespace
 from ringkeeper.store.policies import QUEUED_POLICIES
 from ringkeeper.types.collection import Collection
 from ringkeeper.types.hash import Hash
+from ringkeeper.types.memory import text_memory
 
 if not cython.compiled:
     from ringkeeper.store.eviction.engine import Engine
@@ -81,6 +82,8 @@ AT_ONCE = 100
 """Keys gathered at once where all are gone through."""
 SPARE_BYTES = 10
 """A key's share of the table's buckets, about."""
+LISTED_BYTES = 60
+"""Of a hash with fields that expire: its place among the keys of such, about."""
 
 
 COUNTS_NOTHING, COUNTS_FREQUENCY, TELLS_ENGINE, TELLS_OF_VOLATILE = range(4)
@@ -401,7 +404,10 @@ class Keyspace:
     def memory_of(self, key: bytes) -> int:
         """The bytes that a key and its value take, a share of the table included. For a key that exists."""
         record: Found = self._record(key)
-        return int(self.table.memory(record)) + SPARE_BYTES if record else 0
+        if not record:
+            return 0
+        listed = text_memory(len(key)) + LISTED_BYTES if key in self.expiring else 0
+        return int(self.table.memory(record)) + SPARE_BYTES + listed
 
     # Changing. `event` is what keyspace notifications call it.
 
