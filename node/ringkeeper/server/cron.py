@@ -45,4 +45,5 @@ class Cron:
         self.node.survey.round(self.node.config.number("hz"))
         if loop.time() - self.rates.sampled_at >= 1:
             self.rates.sample(loop.time(), self.node.totals())
+            self.node.trimming.round(self.node.used_bytes)
         self.start()

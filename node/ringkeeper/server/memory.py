@@ -16,6 +16,8 @@ from ringkeeper.store.keyspace import EXPIRY_BYTES, HEADER_BYTES
 if TYPE_CHECKING:
     from ringkeeper.server.node import Node
 
+MALLOC_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
 
 class Memory:
     """The figures of one moment, in bytes. O(databases)."""
@@ -122,6 +124,5 @@ def total_memory() -> int:
 
 def give_back() -> None:
     """Hand what the C library holds free back to the system, where the C library can (glibc's `malloc_trim`)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    if MALLOC_TRIM is not None:
+        MALLOC_TRIM(0)

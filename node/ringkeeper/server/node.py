@@ -49,6 +49,7 @@ from ringkeeper.server.slowlog import SlowCommand, SlowLog
 from ringkeeper.server.survey import Survey
 from ringkeeper.server.tracking import TrackingTable
 from ringkeeper.server.transactions import Transactions
+from ringkeeper.server.trimming import Trimming
 from ringkeeper.server.upkeep import Upkeep
 from ringkeeper.server.waiting import DEMOTED, Wait, WaitingRoom
 from ringkeeper.store.events import event_classes
@@ -117,6 +118,7 @@ class Node:
         self.upkeep = Upkeep(self.databases, self.evictor, self.effects, loop)
         self.peers = self.make_peers()
         self.survey = Survey(self.clients)
+        self.trimming = Trimming()
         self.cron = Cron(self)
         self.expiry = Expiry(self)
         self.loop_delay = LoopDelay(loop)
