@@ -126,10 +126,10 @@ MAKERS = (
 
 @pytest.mark.skipif(form("ringkeeper.types.hash") != "compiled", reason="it is told for the compiled form")
 @pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize("size", [1, 2, 4, 8, 16, 32, 33, 64, 128, 512, 1000, 20_000])
+@pytest.mark.parametrize("size", [1, 4, 8, 33, 128, 1000, 20_000])
 @pytest.mark.parametrize("length", [3, 10, 32, 100, 1000])
 def test_what_is_said_is_what_was_allocated(make: type[Collection], size: int, length: int) -> None:
-    if size * length > 1_000_000 or (length == 3 and size > 999):
+    if size * length > 200_000 or (length == 3 and size > 999):
         return
     count = max(ELEMENTS // size, 5)
     kept: list[Collection | None] = [None] * count
