@@ -18,7 +18,7 @@ else:
 
 OBJECT_BYTES = cython.declare(cython.Py_ssize_t, 80)
 """The object itself."""
-ENTRY_BYTES = cython.declare(cython.Py_ssize_t, 64 + 24)
+ENTRY_BYTES = cython.declare(cython.Py_ssize_t, 64 + 28)
 """An entry of the queue, without the field: a tuple, and most of a number, which the fields of one command share."""
 NO_EXPIRY = -1
 
