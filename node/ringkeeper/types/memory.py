@@ -32,6 +32,12 @@ def block_size(size: cython.Py_ssize_t) -> cython.Py_ssize_t:
 
 
 @cython.exceptval(check=False)
+def usable_size(size: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """What to ask of an allocator for `size` bytes so that all of the block may be used."""
+    return block_size(size) - (8 if size > 512 else 0)
+
+
+@cython.exceptval(check=False)
 def text_memory(length: cython.Py_ssize_t) -> cython.Py_ssize_t:
     """The bytes of a bytes object of that length. Of those up to one byte long CPython has one each, for all."""
     return 0 if length < 2 else block_size(length + 33)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import cython
 
 if not cython.compiled:
-    from ringkeeper.types.memory import block_size
+    from ringkeeper.types.memory import block_size, usable_size
 else:
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
     from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
     from cython.cimports.libc.string import memcmp, memcpy, memmove
-    from cython.cimports.ringkeeper.types.memory import block_size  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.memory import block_size, usable_size  # type: ignore[no-redef]
 
 
 @cython.cfunc
@@ -120,7 +120,7 @@ class PackedTexts:
             memmove(self.pack + at + new, self.pack + at + old, behind)
         else:
             # Not by `realloc`: it leaves what shrinks by a quarter where it is, as large as it was.
-            block: cython.p_void = PyMem_Malloc(size)
+            block: cython.p_void = PyMem_Malloc(usable_size(size))
             if block is cython.NULL:
                 raise MemoryError
             pack: cython.p_uchar = cython.cast(cython.p_uchar, block)
