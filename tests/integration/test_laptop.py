@@ -90,6 +90,21 @@ def test_the_password_of_the_manifests_secret_is_asked_for(cli: Cli) -> None:
     assert redis.RedisCluster(host="127.0.0.1", port=port, password="change-me").get("k") == b"v"
 
 
+def test_the_namespaces_of_the_manifest_are_in_force(cli: Cli) -> None:
+    port = free_base_port()
+    cli("up", "-f", str(ROOT / "examples/namespaces.yaml"), "--base-port", str(port), "-d")
+    client = redis.RedisCluster(host="127.0.0.1", port=port)
+    client.set("session:1", "alice")
+    client.set("session:2", "bob", ex=10**6)
+    client.set("cart:1", "pear")
+    assert client.ttl("session:1") == pytest.approx(1800, abs=30)
+    assert client.ttl("session:2") == pytest.approx(86400, abs=30)
+    assert client.ttl("cart:1") == -1
+    with pytest.raises(redis.exceptions.OutOfMemoryError, match="larger than its namespace's maxMemory"):
+        client.setrange("cart:1", 16 * 1024**2, "x")
+    client.close()
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
