@@ -45,16 +45,17 @@ class World:
         return sum(self.keyspace.look(form % number) is not None for number in range(count)) / count
 
 
+@pytest.mark.parametrize("tag", [b"", b"{of one slot}"])
 @pytest.mark.parametrize("prefix", ["allkeys-", "volatile-"])
-def test_lru_removes_what_nobody_used_for_long(prefix: str) -> None:
+def test_lru_removes_what_nobody_used_for_long(prefix: str, tag: bytes) -> None:
     world = World(prefix + "lru")
     at = world.clock.now_ms + HOUR
-    world.fill(b"old:%d", 1000, at)
+    world.fill(tag + b"old:%d", 1000, at)
     world.clock.now_ms += 60_000
-    world.fill(b"new:%d", 1000, at)
+    world.fill(tag + b"new:%d", 1000, at)
     world.halve()
-    assert world.share(b"new:%d", 1000) > 0.9
-    assert world.share(b"old:%d", 1000) < 0.1
+    assert world.share(tag + b"new:%d", 1000) > 0.9
+    assert world.share(tag + b"old:%d", 1000) < 0.1
     assert world.keyspace.evicted == 2000 - len(world.keyspace)
     world.keyspace.check()
 

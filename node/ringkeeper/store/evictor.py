@@ -212,12 +212,14 @@ class Evictor:
         record: Found
         found: cython.bint = False
         for keyspace in self.databases:
-            for _ in range(self.samples):
-                record = keyspace.table.sample(self.pool.volatile)
+            record = keyspace.table.sample(self.pool.volatile)
+            for left in range(self.samples - 1, -1, -1):
                 if not record:
                     break
                 found = True
                 self.pool.offer(keyspace, record)
+                if left:
+                    record = keyspace.table.sample_near(self.pool.volatile)
         return found
 
     @cython.cfunc

@@ -3,6 +3,9 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from ringkeeper.store.namespaces cimport Namespaces
 
+cdef extern from *:
+    void prefetch "__builtin_prefetch" (const void* place) noexcept
+
 cdef enum:
     # Kinds of value, in the lowest bits of a record's flags.
     TEXT = 0
@@ -106,6 +109,9 @@ cdef class Table:
     cdef uint32_t group_volatiles[128]
     cdef uint64_t random_state
     cdef Py_ssize_t sampled_slot
+    cdef PartPointer sampled_part
+    cdef Py_ssize_t sampled_first
+    cdef Py_ssize_t sampled_last
     cdef Py_ssize_t sweep_slot
     cdef Py_ssize_t sweep_part
     cdef uint32_t sweep_due
@@ -190,6 +196,8 @@ cdef class Table:
     cdef object remove(self, Record record, Py_ssize_t slot)
     cdef long long sweep(self, Py_ssize_t limit, long long now_ms, object removed)
     cdef Record sample(self, bint volatile) noexcept
+    cdef Record sample_near(self, bint volatile) noexcept
+    cdef Record _sampled(self, PartPointer part, Py_ssize_t index) noexcept
     cdef Found nothing(self) noexcept
     cdef void hit(self, Record record) noexcept
     cdef void miss(self, Py_ssize_t space) noexcept

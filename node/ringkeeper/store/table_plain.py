@@ -343,6 +343,10 @@ class Table:
             index -= len(names)
         return None
 
+    def sample_near(self, volatile: bool) -> Found:
+        """Another one: here nothing is near."""
+        return self.sample(volatile)
+
     def gather(self, cursor: int, count: int, what: int, now_ms: int) -> tuple[int, list[Any]]:
         """The next about `count` records behind a cursor, and the cursor behind them; both ends are 0.
 
