@@ -4,8 +4,7 @@ A cache is to hold so many objects, but a server's limit is in bytes, of which i
 limit is corrected every few requests, by as much as the number of keys (DBSIZE) is beside the capacity.
 
 Redis's clock for LRU counts seconds, ours 64 ms, and LFU decays by the minute: a trace that is replayed within seconds
-would all be of one moment. So the servers' calendar runs 500 times as fast (`fast_clock.c`), and Redis looks at it 500
-times a second: once in each of its seconds.
+would all be of one moment. So time runs 500 times as fast for the servers (`fast_clock.c`).
 """
 
 from __future__ import annotations
@@ -28,8 +27,6 @@ from rss import ask, figure
 from ringkeeper.resp.writer import encode_command
 
 SPEED = 500
-HZ = 500
-"""How often Redis looks at the clock: no more is allowed."""
 VALUE_BYTES = 1_000
 CALIBRATED_WITH = 2_000
 """Keys."""
@@ -143,7 +140,7 @@ def fast_clock(folder: str) -> pathlib.Path:
 
 @contextlib.contextmanager
 def preloaded(library: pathlib.Path) -> Iterator[None]:
-    """Servers that are started meanwhile have a fast calendar."""
+    """For servers that are started meanwhile time runs fast."""
     os.environ.update(LD_PRELOAD=str(library), CLOCK_SPEED=str(SPEED))
     try:
         yield
@@ -166,7 +163,7 @@ def miss_ratios(trace: Sequence[int], capacity: int) -> list[Served]:
         stack.enter_context(preloaded(fast_clock(folder)))
         servers = []
         for name, policy in CASES:
-            directives = ["--maxmemory-policy", policy, *(["--hz", str(HZ)] if name == "Redis" else [])]
+            directives = ["--maxmemory-policy", policy]
             servers.append(stack.enter_context(running(name, found[name], *directives, empty=True)))
         pool = stack.enter_context(ProcessPoolExecutor(len(CASES), multiprocessing.get_context("fork")))
         waiting = [pool.submit(replay, server.port, trace, capacity) for server in servers]
