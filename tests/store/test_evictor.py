@@ -54,8 +54,8 @@ def test_lru_removes_what_nobody_used_for_long(prefix: str, tag: bytes) -> None:
     world.clock.now_ms += 60_000
     world.fill(tag + b"new:%d", 1000, at)
     world.halve()
-    assert world.share(tag + b"new:%d", 1000) > 0.9
-    assert world.share(tag + b"old:%d", 1000) < 0.1
+    assert world.share(tag + b"new:%d", 1000) > 0.8
+    assert world.share(tag + b"old:%d", 1000) < 0.2
     assert world.keyspace.evicted == 2000 - len(world.keyspace)
     world.keyspace.check()
 
