@@ -7,6 +7,7 @@ COMPILED := RINGKEEPER_REQUIRE_COMPILED=1
 SOAK_COMMANDS ?= 300000
 SOAK_STREAMS ?= 1000000
 SOAK_STEPS ?= 100000
+SOAK_TABLE_STEPS ?= 1000000
 SOAK_MINUTES ?= 30
 # The suites whose subjects are compiled: in the pure form too.
 TWO_FORMS := resp types persist store commands cluster server repo
@@ -69,6 +70,8 @@ soak: setup ## the long runs: a million fuzzed streams in each form, 300,000 com
 	$(COMPILED) $(PYTHON) tests/differential/sessions.py --steps $(SOAK_STEPS) --seed 0
 	$(COMPILED) $(PYTHON) tests/differential/acl.py --steps $(SOAK_STEPS) --seed 0
 	$(COMPILED) $(PYTHON) bench/soak.py --minutes $(SOAK_MINUTES)
+	RINGKEEPER_TABLE_STEPS=$(SOAK_TABLE_STEPS) $(COMPILED) $(PYTHON) -m pytest --timeout 7200 tests/store/test_table.py
+	RINGKEEPER_TABLE_STEPS=100000 scripts/sanitize tests/store tests/types tests/resp tests/persist
 	$(COMPILED) $(PYTHON) -m pytest -m soak --timeout 7200 tests || [ $$? = 5 ] # 5: no test is marked so
 
 e2e: setup ## a real Kubernetes (kind): images, chart, quickstart, faults; from nothing, and deleted again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from random import Random
@@ -47,14 +48,15 @@ def some_value(random: Random) -> object:
 class Use:
     """Changes a keyspace and a dictionary alike."""
 
-    def __init__(self, keyspace: Keyspace, random: Random, form: str) -> None:
+    def __init__(self, keyspace: Keyspace, random: Random, form: str, names: int = 4000) -> None:
         self.keyspace = keyspace
         self.random = random
         self.form = form
+        self.names = names
         self.model: Model = {}
 
     def key(self) -> bytes:
-        return (self.form % self.random.randrange(4000)).encode()
+        return (self.form % self.random.randrange(self.names)).encode()
 
     def set(self) -> None:
         key, value = self.key(), some_value(self.random)
@@ -275,3 +277,18 @@ def test_a_node_that_gets_no_memory_says_so_and_is_as_it_was() -> None:
         assert str(reply).startswith("OOM the system gave this node no memory"), command
         assert state(peer) == before, command
         peer.check()
+
+
+@pytest.mark.skipif(not COMPILED, reason="the plain table leaves memory to Python")
+def test_it_is_sound_behind_every_step_also_where_memory_is_short() -> None:
+    """Few keys, so that all of it can be looked at each time, and enough for the slot to be split and to become one."""
+    use = Use(Keyspace(Clock(1_000_000)), Random(11), "{one slot}:%d", 900)
+    growing = [use.set, use.set, use.set, use.update, use.expire, use.persist, use.rename, use.read, use.delete]
+    shrinking = [use.set, use.update, use.expire, use.persist, use.read, *[use.delete] * 5]
+    for step in range(STEPS // 5):
+        table.fail_allocation(use.random.choice([0, 0, 0, 1, 2, 3]))
+        actions = growing if step % 1500 < 1000 else shrinking
+        with contextlib.suppress(MemoryError):
+            use.random.choice(actions)()
+        table.fail_allocation(0)
+        use.compare()
