@@ -12,6 +12,7 @@ users' rules are asked of restricted sessions alone: to the others every command
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import cython
@@ -27,8 +28,8 @@ else:
 
 if TYPE_CHECKING:
     from ringkeeper.server.dispatch import Gate, Gates
-    from ringkeeper.server.effects import Effects
     from ringkeeper.server.session import Session
+    from ringkeeper.store.keyspace import Change
 
 NO_AUTH = ReplyError("NOAUTH Authentication required.")
 OUT_OF_MEMORY = ReplyError("OOM command not allowed when used memory > 'maxmemory'.")
@@ -76,8 +77,9 @@ class Gatehouse:
         """Whether there is a `maxmemory`, or a namespace with a budget."""
         self.most_evicted = 1
         """Keys that may be removed before a command."""
-        self.effects: Effects | None = None
-        """Told of them, before the command runs. None where nobody listens."""
+        self.changes: list[Change] = []
+        self.tell: Callable[[Session | None], None] = lambda _: None
+        """`Effects.changes` and `Effects.tell`: who listens hears of evictions before the command runs."""
         self.debug = "no"
         """`no`, `local` or `yes`: who may use DEBUG."""
         self.routes: Routes | None = None
@@ -121,8 +123,8 @@ class Gatehouse:
         if session.executing:
             return None
         done = self.evictor.make_room(self.most_evicted)
-        if self.effects is not None and self.effects.changes:
-            self.effects.tell(None)
+        if self.changes:
+            self.tell(None)
         if not done:
             return OUT_OF_MEMORY
         if self.evictor.any_stuck:

@@ -146,7 +146,7 @@ class Node:
         self.effects = effects
         effects.attach([(self.transactions, False), (self.tracking, False), (self.pubsub, True), (self.waiting, False)])
         dispatcher.changes = effects.changes
-        self.gatehouse.effects = effects
+        self.gatehouse.changes, self.gatehouse.tell = effects.changes, effects.tell
         dispatcher.effects = effects
         dispatcher.waiting = clients.waiting = self.waiting
         clients.modes = Modes(dispatcher, self.tracking)
