@@ -18,7 +18,6 @@ from ringkeeper.types.collection import Limits
 from ringkeeper.types.set import Set
 
 STEPS = int(os.environ.get("RINGKEEPER_TABLE_STEPS", "20000"))
-COMPILED = not table.__file__.endswith(".py")
 
 Model = dict[bytes, tuple[object, int]]
 
@@ -241,7 +240,7 @@ def test_a_sample_is_fair(form: bytes) -> None:
     assert squared < 299 + 5 * (2 * 299) ** 0.5, squared
 
 
-@pytest.mark.skipif(not COMPILED, reason="the plain table leaves memory to Python")
+@pytest.mark.compiled_only
 def test_an_allocation_that_fails_leaves_the_keyspace_as_it_was() -> None:
     for form in ("key:%d", "{one slot}:%d"):
         use = Use(Keyspace(Clock(1_000_000)), Random(7), form)
@@ -265,7 +264,7 @@ def state(peer: InProcess) -> list[Reply]:
     return peer.run([[b"KEYS", b"*"], [b"GET", b"k"], [b"PTTL", b"k"], [b"HGETALL", b"h"], [b"EXPIRETIME", b"h"]])
 
 
-@pytest.mark.skipif(not COMPILED, reason="the plain table leaves memory to Python")
+@pytest.mark.compiled_only
 def test_a_node_that_gets_no_memory_says_so_and_is_as_it_was() -> None:
     peer = InProcess(2)
     peer.run([[b"SET", b"k", b"v"], [b"HSET", b"h", b"f", b"v"], [b"EXPIRE", b"h", b"100"]])
@@ -279,7 +278,7 @@ def test_a_node_that_gets_no_memory_says_so_and_is_as_it_was() -> None:
         peer.check()
 
 
-@pytest.mark.skipif(not COMPILED, reason="the plain table leaves memory to Python")
+@pytest.mark.compiled_only
 def test_it_is_sound_behind_every_step_also_where_memory_is_short() -> None:
     """Few keys, so that all of it can be looked at each time, and enough for the slot to be split and to become one."""
     use = Use(Keyspace(Clock(1_000_000)), Random(11), "{one slot}:%d", 900)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from allocated import allocated
 
-from ringkeeper._compiled import form
 from ringkeeper.types.collection import Collection, Limits
 from ringkeeper.types.hash import Hash
 from ringkeeper.types.list import List
@@ -124,7 +123,7 @@ MAKERS = (
 )  # fmt: skip
 
 
-@pytest.mark.skipif(form("ringkeeper.types.hash") != "compiled", reason="it is told for the compiled form")
+@pytest.mark.compiled_only
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("size", [1, 4, 8, 33, 128, 1000, 20_000])
 @pytest.mark.parametrize("length", [3, 10, 32, 100, 1000])

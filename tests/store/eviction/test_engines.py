@@ -456,7 +456,7 @@ def attempt(number: int, call: Callable[..., Any], *arguments: int) -> Any:
 
 
 @each_engine
-@pytest.mark.skipif(not COMPILED, reason="in the pure form, every line allocates")
+@pytest.mark.compiled_only
 @pytest.mark.parametrize("seed", range(3))
 def test_no_resident_is_lost_when_memory_is_short(make: Maker, seed: int) -> None:
     randomness = random.Random(seed)
