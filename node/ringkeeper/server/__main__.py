@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -91,6 +92,8 @@ async def until_stopped(config: Config) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ask_to_stop, node, number)
     await node.start()
+    if os.environ.get("PYTHONHASHSEED", "random") != "random":
+        log.warning("PYTHONHASHSEED is set: clients could choose keys that collide. Unset it in production")
     spare_the_collector()
     await node.stopped.wait()
     await node.stop()
