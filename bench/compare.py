@@ -319,7 +319,7 @@ def setting(found: dict[str, list[str]]) -> str:
     return ", ".join(f"{name} {version(command)}" for name, command in found.items()) + f"; {machine()}"
 
 
-def write(text: str, section: str = "compare.py") -> None:
+def write(text: str, section: str) -> None:
     """Put a result into docs/benchmarks.md, between the marks of its section."""
     begin, end = (f"<!-- {edge}: written by bench/{section} -->" for edge in ("begin", "end"))
     head, found, rest = DOCUMENT.read_text().partition(begin)
@@ -327,6 +327,20 @@ def write(text: str, section: str = "compare.py") -> None:
     if not found or not found_too:
         raise BenchError(f"{DOCUMENT.name} has no place for {section}: {begin} … {end}")
     DOCUMENT.write_text(f"{head}{begin}\n{text}\n{end}{tail}")
+
+
+def publish(section: str, into_document: bool, measure: Callable[[dict[str, list[str]]], str]) -> int:
+    """Print what `measure` says of the servers found here, and put it into docs/benchmarks.md if asked to; the exit
+    code."""
+    try:
+        text = measure(commands())
+        print(text)
+        if into_document:
+            write(text, section)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def main() -> int:
@@ -338,19 +352,14 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the result into docs/benchmarks.md")
     options = parser.parse_args()
     requests = {pipeline: REQUESTS[pipeline] // (10 if options.quick else 1) for pipeline in options.pipelines}
-    try:
-        found = commands()
+
+    def measure(found: dict[str, list[str]]) -> str:
         with contextlib.ExitStack() as stack:
             servers = [stack.enter_context(running(name, command)) for name, command in found.items()]
             samples = run(servers, options.operations, options.rounds, requests)
-    except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    text = f"{setting(found)}; median of {options.rounds} rounds (least–most).\n\n{table(samples)}"
-    print(text)
-    if options.write:
-        write(text)
-    return 0
+        return f"{setting(found)}; median of {options.rounds} rounds (least–most).\n\n{table(samples)}"
+
+    return publish("compare.py", options.write, measure)
 
 
 if __name__ == "__main__":

@@ -22,13 +22,12 @@ from compare import (
     BenchError,
     Sample,
     Server,
-    commands,
     cpu_seconds,
+    publish,
     running,
     setting,
     spread,
     turned,
-    write,
 )
 from rss import ask, figure
 
@@ -119,19 +118,14 @@ def main() -> int:
     if options.quick:
         rounds, count, megabytes = 2, count // 10, 10
     limit = ("--maxmemory", f"{megabytes}mb")
-    try:
-        found = commands()
+
+    def measure(found: dict[str, list[str]]) -> str:
         with contextlib.ExitStack() as stack:
             servers = [stack.enter_context(running(name, command, *limit)) for name, command in found.items()]
             text = table(run(servers, options.policies, rounds, count))
-        text = f"{setting(found)}; `maxmemory` {megabytes} MB; median of {rounds} rounds (least–most).\n\n{text}"
-        print(text)
-        if options.write:
-            write(text, "full.py")
-    except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return f"{setting(found)}; `maxmemory` {megabytes} MB; median of {rounds} rounds (least–most).\n\n{text}"
+
+    return publish("full.py", options.write, measure)
 
 
 if __name__ == "__main__":

@@ -20,15 +20,13 @@ from compare import (
     CONNECTIONS,
     VALUE,
     VALUE_BYTES,
-    BenchError,
     Server,
-    commands,
     cpu_seconds,
     measure,
+    publish,
     running,
     setting,
     turned,
-    write,
 )
 from open_loop import Stream, play, quantile
 from rss import fill_keys
@@ -124,19 +122,14 @@ def main() -> int:
     options = parser.parse_args()
     first, last = (100_000, 500_000) if options.quick else options.keys
     first, last = first // BATCH * BATCH, last // BATCH * BATCH
-    try:
-        found = commands()
+
+    def measure(found: dict[str, list[str]]) -> str:
         rate = options.rate or half_rate(found, CALIBRATING // (10 if options.quick else 1))
         lines = run(found, first, last, rate, options.rounds)
         head = f"{setting(found)}; {first:,} keys grow to {last:,} at {rate:,.0f} inserts a second."
-        text = "\n".join([head, "", *lines])
-        print(text)
-        if options.write:
-            write(text, "growth.py")
-    except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return "\n".join([head, "", *lines])
+
+    return publish("growth.py", options.write, measure)
 
 
 if __name__ == "__main__":

@@ -18,15 +18,13 @@ from compare import (
     KEYS,
     VALUE,
     VALUE_BYTES,
-    BenchError,
     Server,
-    commands,
     measure,
     median_of,
+    publish,
     running,
     setting,
     turned,
-    write,
 )
 from open_loop import Stream, play, quantile
 
@@ -98,19 +96,14 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the result into docs/benchmarks.md")
     options = parser.parse_args()
     rounds, seconds, count = (2, 1.0, 10_000) if options.quick else (options.rounds, options.seconds, 100_000)
-    try:
-        found = commands()
+
+    def measure(found: dict[str, list[str]]) -> str:
         with contextlib.ExitStack() as stack:
             servers = [stack.enter_context(running(name, command)) for name, command in found.items()]
             text = table(*run(servers, rounds, seconds, count))
-        text = f"{setting(found)}; median of {rounds} rounds of {seconds:.0f} s (least–most).\n\n{text}"
-        print(text)
-        if options.write:
-            write(text, "latency.py")
-    except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return f"{setting(found)}; median of {rounds} rounds of {seconds:.0f} s (least–most).\n\n{text}"
+
+    return publish("latency.py", options.write, measure)
 
 
 if __name__ == "__main__":

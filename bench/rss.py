@@ -17,11 +17,10 @@ from compare import (
     VALUE,
     BenchError,
     Server,
-    commands,
     fill,
+    publish,
     running,
     setting,
-    write,
 )
 
 from ringkeeper.resp.reader import NOT_READY, ReplyReader
@@ -100,12 +99,12 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="100,000 keys only")
     parser.add_argument("--write", action="store_true", help="put the result into docs/benchmarks.md")
     options = parser.parse_args()
-    lines = [
-        "| keys | server | resident, bytes per key | × Redis | `used_memory`, bytes per key |",
-        "|---|---|---|---|---|",
-    ]
-    try:
-        found = commands()
+
+    def measured(found: dict[str, list[str]]) -> str:
+        lines = [
+            "| keys | server | resident, bytes per key | × Redis | `used_memory`, bytes per key |",
+            "|---|---|---|---|---|",
+        ]
         for keys in [100_000] if options.quick else options.keys:
             redis = 0.0
             for name, command in found.items():
@@ -114,14 +113,9 @@ def main() -> int:
                 redis = redis or taken
                 lines.append(f"| {keys:,} | {name} | {taken:.1f} | {taken / redis:.2f} | {said:.1f} |")
                 print(lines[-1], file=sys.stderr)
-        text = "\n".join([f"{setting(found)}.", "", *lines])
-        print(text)
-        if options.write:
-            write(text, "rss.py")
-    except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return "\n".join([f"{setting(found)}.", "", *lines])
+
+    return publish("rss.py", options.write, measured)
 
 
 if __name__ == "__main__":
