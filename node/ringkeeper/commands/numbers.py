@@ -36,7 +36,14 @@ def parse_integer(word: Word) -> int | None:
 
 @cython.exceptval(check=False)
 def few_digits(word: bytes) -> cython.longlong:
-    """The number that up to 15 digits make, without leading zeros: exact as a double, too. -1 for any other word."""
+    """The number that up to 15 digits make, without leading zeros. -1 for any other word."""
+    return -1 if len(word) > 1 and word[0] == 0x30 else digits(word)
+
+
+@cython.exceptval(check=False)
+def digits(word: bytes) -> cython.longlong:
+    """The number that up to 15 digits make, leading zeros among them or not: exact as a double, too. -1 for any other
+    word."""
     length: cython.Py_ssize_t = len(word)
     if not 0 < length <= 15:
         return -1
@@ -47,7 +54,7 @@ def few_digits(word: bytes) -> cython.longlong:
         if not 0x30 <= digit <= 0x39:
             return -1
         number = number * 10 + digit - 0x30
-    return number if word[0] != 0x30 or length == 1 else -1
+    return number
 
 
 def small_integer(word: bytes, error: str | None = None) -> int:

@@ -12,10 +12,10 @@ from ringkeeper.commands.numbers import NOT_A_FLOAT
 from ringkeeper.resp.values import ReplyError
 
 if not cython.compiled:
-    from ringkeeper.commands.numbers import integer
+    from ringkeeper.commands.numbers import digits, integer
     from ringkeeper.types.zset import SortedSet
 else:
-    from cython.cimports.ringkeeper.commands.numbers import integer  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.commands.numbers import digits, integer  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.types.zset import SortedSet  # type: ignore[no-redef]
 
 PLAIN = b"0123456789+-.eE"
@@ -36,23 +36,6 @@ End = tuple[float, bool]
 """Of a range of scores, and whether it is excluded."""
 Bounds = Callable[[SortedSet], Interval]
 """From a set to the ranks of a range in it, half open; the first is never above the second."""
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def digits(word: bytes) -> cython.longlong:
-    """The number that up to 15 digits make, leading zeros among them or not; -1 for any other word."""
-    length: cython.Py_ssize_t = len(word)
-    if not 0 < length <= 15:
-        return -1
-    i: cython.Py_ssize_t
-    number: cython.longlong = 0
-    for i in range(length):
-        digit: cython.int = word[i]
-        if not 0x30 <= digit <= 0x39:
-            return -1
-        number = number * 10 + digit - 0x30
-    return number
 
 
 def parse_score(word: bytes, error: str = NOT_A_FLOAT) -> cython.double:
