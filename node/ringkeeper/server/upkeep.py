@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from ringkeeper.server.effects import Effects
+from ringkeeper.server.namespaces import evicted_keys
 from ringkeeper.server.slices import Slices
 from ringkeeper.store.evictor import Evictor
 from ringkeeper.store.keyspace import Keyspace
@@ -72,13 +73,8 @@ class Upkeep:
         """Work off what commands left: after `maxmemory` was lowered there is much of it."""
         if not self.evictor.is_needed:
             return False
-        before = self.evicted
+        before = evicted_keys(self.databases)
         self.evictor.make_room(EVICTED_AT_ONCE)
         if self.effects.changes:
             self.effects.tell(None)
-        return self.evicted > before
-
-    @property
-    def evicted(self) -> int:
-        """Keys removed to make room, in all databases."""
-        return sum(keyspace.evicted for keyspace in self.databases)
+        return evicted_keys(self.databases) > before

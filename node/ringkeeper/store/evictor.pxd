@@ -27,6 +27,7 @@ cdef class Evictor:
     cdef long long used(self)
     cdef bint _evict_any(self)
     cdef bint _evict_by_chance(self)
+    cdef Keyspace fullest(self)
     cdef bint _evict_queued(self, Py_ssize_t scope)
     cdef bint _fill(self)
     cdef bint _evict_best(self, Pool pool, Py_ssize_t space)

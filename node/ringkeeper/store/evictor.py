@@ -173,35 +173,35 @@ class Evictor:
     @cython.cfunc
     def _evict_by_chance(self) -> cython.bint:
         """A key of the fullest database: with several, Redis takes turns, which comes to the same."""
-        keyspace: Keyspace
-        record: Found
-        best: Keyspace = self.databases[0]
-        for keyspace in self.databases:
-            if keyspace.table.used > best.table.used:
-                best = keyspace
-        record = best.table.sample(self.pool.volatile)
+        keyspace: Keyspace = self.fullest()
+        record: Found = keyspace.table.sample(self.pool.volatile)
         if not record:
             return False
-        best.evict(record, best.table.sampled_slot)
+        keyspace.evict(record, keyspace.table.sampled_slot)
         return True
 
     @cython.cfunc
-    def _evict_queued(self, scope: cython.Py_ssize_t) -> cython.bint:
-        """Remove what an engine says of the database that has most; whether it said anything."""
+    def fullest(self) -> Keyspace:
+        """The database that has most."""
         keyspace: Keyspace
-        engine: Engine
         best: Keyspace = self.databases[0]
         for keyspace in self.databases:
             if keyspace.table.used > best.table.used:
                 best = keyspace
-        if scope >= len(best.engines) or best.engines[scope] is None:
+        return best
+
+    @cython.cfunc
+    def _evict_queued(self, scope: cython.Py_ssize_t) -> cython.bint:
+        """Remove what an engine says of the fullest database; whether it said anything."""
+        keyspace: Keyspace = self.fullest()
+        if scope >= len(keyspace.engines) or keyspace.engines[scope] is None:
             return False
-        engine = best.engines[scope]
+        engine: Engine = keyspace.engines[scope]
         for _ in range(VICTIMS):
             handle: cython.ulonglong = engine.victim()
             if handle != 0:
-                record: Record = best.table.record_at(handle)
-                best.evict(record, key_slot(best.table.key(record)))
+                record: Record = keyspace.table.record_at(handle)
+                keyspace.evict(record, key_slot(keyspace.table.key(record)))
                 return True
         return False
 

@@ -43,6 +43,7 @@ cdef class Keyspace:
     cdef public long long lfu_decay_minutes
 
     cdef Py_ssize_t _slot(self, bytes key)
+    cdef Found _alive(self, bytes key, Py_ssize_t slot)
     cdef Found _find(self, bytes key, Py_ssize_t slot)
     cdef long long _tick(self) noexcept
     cdef void _expire(self, bytes key, Py_ssize_t slot, Record record)

@@ -202,15 +202,21 @@ class Keyspace:
         return self.last_slot
 
     @cython.cfunc
-    def _find(self, key: bytes, slot: cython.Py_ssize_t) -> Found:
+    @cython.inline
+    def _alive(self, key: bytes, slot: cython.Py_ssize_t) -> Found:
+        """The record of a key; one whose time has come goes."""
         record: Found = self.table.find(key, slot)
-        if not record:
-            return record
-        due: cython.longlong = self.table.expiry(record)
-        if 0 <= due <= self.clock.now_ms:
-            self._expire(key, slot, record)
-            return self.table.find(key, slot)
-        if self.touching:
+        if record:
+            due: cython.longlong = self.table.expiry(record)
+            if 0 <= due <= self.clock.now_ms:
+                self._expire(key, slot, record)
+                return self.table.nothing()
+        return record
+
+    @cython.cfunc
+    def _find(self, key: bytes, slot: cython.Py_ssize_t) -> Found:
+        record: Found = self._alive(key, slot)
+        if record and self.touching:
             self._touch(record)
         return record
 
@@ -871,12 +877,7 @@ class Keyspace:
         slot: cython.Py_ssize_t = self._slot(key)
         if type(value) is not bytes and type(value) is Hash and value.expiries:
             self.expiring[key] = None
-        record: Found = self.table.find(key, slot)
-        if record:
-            due: cython.longlong = self.table.expiry(record)
-            if 0 <= due <= self.clock.now_ms:
-                self._expire(key, slot, record)
-                record = self.table.find(key, slot)
+        record: Found = self._alive(key, slot)
         if record:
             record = self.table.assign(record, slot, value, expires_at)
             self._touch(record)
