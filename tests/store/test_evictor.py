@@ -29,7 +29,11 @@ class World:
         self.evictor.set_policy(policy)
         for keyspace in self.databases:
             keyspace.siblings = self.databases
-        put_into_force(Namespaces(namespaces), self.evictor, self.databases)
+        put_into_force(Namespaces(namespaces), *self.parts)
+
+    @property
+    def parts(self) -> tuple[Evictor, list[Keyspace]]:
+        return self.evictor, self.databases
 
     def fill(self, form: bytes, count: int, at: int = NO_EXPIRY) -> None:
         for number in range(count):
@@ -219,6 +223,31 @@ def test_what_is_deleted_and_set_again_does_not_pile_up_in_an_engine(policy: str
         assert world.keyspace.engines[0].entries() < 2000, round_
 
 
+@pytest.mark.parametrize("policy", QUEUED)
+def test_an_engine_goes_with_the_keys_of_a_swapped_database(policy: str) -> None:
+    world = World("allkeys-" + policy, databases=2)
+    first, second = world.databases
+    world.fill(b"hot:%d", 300)
+    for _ in range(3):
+        for number in range(300):
+            first.read(b"hot:%d" % number)
+    world.fill(b"cold:%d", 300)
+    engines = [*first.engines, *second.engines]
+    first.swap(second)
+    assert [*second.engines, *first.engines] == engines
+    world.keyspace = second
+    world.evictor.max_memory = world.evictor.used_bytes
+    for number in range(3000):
+        second.set(b"scan:%d" % number, b"x" * 50)
+        assert world.evictor.make_room(10)
+    assert len(second) <= second.engines[0].entries() < len(second) + 150, "the engine said who goes"
+    assert world.share(b"hot:%d", 300) > 0.9
+    assert first.engines[0].entries() == 0
+    for keyspace in world.databases:
+        keyspace.check()
+        keyspace.engines[0].check()
+
+
 def test_each_scope_has_its_own_engine() -> None:
     world = World(
         "allkeys-s3-fifo",
@@ -307,6 +336,35 @@ def test_namespaces_that_change_while_keys_are_counted_to_the_former_ones_come_n
     world.keyspace.set_namespaces(Namespaces([Namespace(b"a:3")]), bytes(2))
     labelled(world)
     assert [row[0] for row in world.keyspace.space_figures()] == [389, 111]
+
+
+@pytest.mark.parametrize("moment", ["under way", "one is through", "others are wanted"])
+def test_a_count_to_new_namespaces_goes_on_where_the_keys_are_swapped_to(moment: str) -> None:
+    world = World("allkeys-s3-fifo", databases=2)
+    first, second = world.databases
+    world.fill(b"a:%d", 500)
+    second.set(b"b:1", b"x")
+    put_into_force(Namespaces([Namespace(b"a:"), Namespace(b"b:", 10**6, "allkeys-w-tinylfu")]), *world.parts)
+    assert first.label_some(10)
+    if moment != "under way":
+        second.label_some(10_000)
+    if moment == "others are wanted":
+        put_into_force(Namespaces([Namespace(b"a:1", 10**6, "allkeys-s3-fifo")]), *world.parts)
+        assert len(second.rules) == 2 < len(first.rules) == 3
+    first.swap(second)
+    assert first.read(b"b:1"), "a use in between"
+    for keyspace in world.databases:
+        while keyspace.label_some(50):
+            pass
+        keyspace.check()
+    keys = [[row[0] for row in keyspace.space_figures()] for keyspace in world.databases]
+    queued = [[engine and engine.entries() for engine in keyspace.engines] for keyspace in world.databases]
+    if moment == "others are wanted":
+        assert keys == [[1, 0], [389, 111]]
+        assert queued == [[1, 0], [389, 111]]
+    else:
+        assert keys == [[0, 0, 1], [0, 500, 0]]
+        assert queued == [[0, None, 1], [500, None, 0]]
 
 
 def test_a_budget_that_is_set_later_is_kept_as_well() -> None:

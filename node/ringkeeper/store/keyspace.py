@@ -583,11 +583,38 @@ class Keyspace:
         return dropped
 
     def swap(self, other: Keyspace) -> None:
-        """Exchange all the data with another database."""
-        self.table.swap(other.table)
+        """Exchange all the data with another database, and with it what governs and counts them.
+
+        The two may be at different namespaces, of which each has counted a part of its keys. The engines' queues name
+        keys of one table. What was counted of uses goes along too: it is told in sum over all databases only.
+        """
+        self.table, other.table = other.table, self.table
         self.expiring, other.expiring = other.expiring, self.expiring
+        self.hits, other.hits = other.hits, self.hits
+        self.misses, other.misses = other.misses, self.misses
+        self.expired, other.expired = other.expired, self.expired
+        self.evicted, other.evicted = other.evicted, self.evicted
+        self._swap_rules(other)
         self._changed(None, "swapdb")
         other._changed(None, "swapdb")
+
+    def _swap_rules(self, other: Keyspace) -> None:
+        self.namespaces, other.namespaces = other.namespaces, self.namespaces
+        self.has_spaces, other.has_spaces = other.has_spaces, self.has_spaces
+        self.rules, other.rules = other.rules, self.rules
+        self.over, other.over = other.over, self.over
+        self.counting, other.counting = other.counting, self.counting
+        self.scopes, other.scopes = other.scopes, self.scopes
+        self.engines, other.engines = other.engines, self.engines
+        self.label_cursor, other.label_cursor = other.label_cursor, self.label_cursor
+        self.wanted, other.wanted = other.wanted, self.wanted
+        self.wanted_counting, other.wanted_counting = other.wanted_counting, self.wanted_counting
+        self.wanted_engines, other.wanted_engines = other.wanted_engines, self.wanted_engines
+        for keyspace in (self, other):
+            wanted = keyspace.wanted_engines[1] if keyspace.wanted_engines else []
+            for engine in [*keyspace.engines, *wanted]:
+                if engine is not None:
+                    engine.residents.keyspace = keyspace
 
     def drop_slot(self, slot: int) -> int:
         """Drop every key of a slot (it is owned elsewhere now); how many there were."""

@@ -5,7 +5,7 @@ from ringkeeper.store.keyspace cimport Keyspace
 
 
 cdef class Scope(Residents):
-    cdef readonly Keyspace keyspace
+    cdef public Keyspace keyspace
     cdef readonly Evictor evictor
     cdef readonly int number
     cdef readonly bint volatile
