@@ -56,6 +56,7 @@ MODULES = (
     "ringkeeper.persist.reader",
     "ringkeeper.persist.packed",
     "ringkeeper.persist.writer",
+    "ringkeeper.persist.rdb",
     "ringkeeper.types.zset",
     "ringkeeper.types.zset_tree",
     "ringkeeper.resp.doubles",

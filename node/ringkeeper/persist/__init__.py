@@ -1,1 +1,1 @@
-"""Redis's serialisation of values (RDB): pure, from bytes to values and back."""
+"""Redis's file formats: values and RDB files (pure, from bytes to values and back), and the files themselves."""

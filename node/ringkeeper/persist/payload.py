@@ -59,7 +59,7 @@ def restore(payload: bytes, limits: Limits, room: int = MOST_GROWN) -> Value:
     try:
         return read_value(reader, reader.byte(), limits)
     except Corrupt as why:
-        log.debug("Bad data in a payload of RESTORE, near byte %d: %s", reader.position, why)
+        log.debug("Bad data in a payload of RESTORE, near byte %d: %s", reader.at, why)
         raise ReplyError(BAD_DATA) from None
 
 

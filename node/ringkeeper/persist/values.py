@@ -18,7 +18,7 @@ from typing import Final
 
 from ringkeeper.commands.scores import strtod
 from ringkeeper.persist.packed import intset, listpack, write_listpack, ziplist, zipmap
-from ringkeeper.persist.reader import Corrupt, Reader
+from ringkeeper.persist.reader import Corrupt, Empty, Reader
 from ringkeeper.persist.writer import write_double, write_length, write_milliseconds, write_string
 from ringkeeper.store.keyspace import Value
 from ringkeeper.types.collection import Collection, Limits
@@ -129,7 +129,7 @@ def read_value(reader: Reader, form: int, limits: Limits) -> Value:
         raise Corrupt(f"{form} is no form of a supported value")
     value = read(reader, limits)
     if not len(value):
-        raise Corrupt(f"the {value.kind} is empty")
+        raise Empty(f"the {value.kind} is empty")
     return value
 
 

@@ -14,8 +14,7 @@ SHORTEST_COMPRESSED = cython.declare(cython.Py_ssize_t, 20)
 """Longer strings are compressed, if that helps."""
 
 
-@cython.ccall
-def write_length(out: bytearray, length: cython.Py_ssize_t) -> cython.void:
+def write_length(out: bytearray, length: cython.Py_ssize_t) -> None:
     if length < 0x40:
         out.append(length)
     elif length < 0x4000:
@@ -27,8 +26,7 @@ def write_length(out: bytearray, length: cython.Py_ssize_t) -> cython.void:
         out += b"\x81" + length.to_bytes(8, "big")
 
 
-@cython.ccall
-def write_string(out: bytearray, text: bytes) -> cython.void:
+def write_string(out: bytearray, text: bytes) -> None:
     """As an integer where it is one, compressed where that is shorter. O(its length)."""
     size: cython.Py_ssize_t = len(text)
     if size <= LONGEST_INTEGER and _write_integer(out, text):
@@ -68,6 +66,6 @@ def write_double(out: bytearray, number: float) -> None:
     out += struct.pack("<d", number)
 
 
-def write_milliseconds(out: bytearray, time: int) -> None:
+def write_milliseconds(out: bytearray, time: cython.longlong) -> None:
     """-1 for none."""
-    out += time.to_bytes(8, "little", signed=True)
+    out += int(time).to_bytes(8, "little", signed=True)
