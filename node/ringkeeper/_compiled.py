@@ -58,6 +58,8 @@ MODULES = (
     "ringkeeper.persist.writer",
     "ringkeeper.persist.rdb",
     "ringkeeper.types.zset",
+    "ringkeeper.types.zset_indexed",
+    "ringkeeper.types.zset_packed",
     "ringkeeper.types.zset_tree",
     "ringkeeper.resp.doubles",
     "ringkeeper.resp.reader",

@@ -1,4 +1,4 @@
-"""A sorted set against its plain form, step by step, with trees of few and of many entries a node."""
+"""A sorted set against its plain form, step by step: packed, and with trees of few and of many entries a node."""
 
 from __future__ import annotations
 
@@ -17,17 +17,29 @@ from ringkeeper.types.zset_tree import FLAT, MEMBERS, PAIRS, TUPLES, WIDTH, Coun
 
 MEMBERS_OF_ALL_KINDS = st.one_of(
     st.integers(0, 60).map(lambda number: b"%d" % number),
-    st.sampled_from([b"", b"\0", b"\xff", b"\xff\xff", b"a", b"ab", b"a\0", b"l" * 64, b"l" * 65]),
+    st.sampled_from([b"", b"\0", b"\xff", b"\xff\xff", b"a", b"ab", b"a\0", b"l" * 64, b"l" * 65, b"l" * 255]),
     st.binary(max_size=3),
 )
 SCORES = st.one_of(
     st.integers(-3, 3).map(float),
     st.sampled_from([0.0, -0.0, math.inf, -math.inf, 5e-324, 1.7e308, 0.1, 2.0**53]),
+    st.sampled_from(
+        [float(sign * 2**bits + more) for sign in (1, -1) for bits in (7, 8, 15, 16, 31) for more in (-1, 0)]
+    ),
     st.floats(allow_nan=False),
 )
 FORMS = st.sampled_from([MEMBERS, FLAT, PAIRS, TUPLES])
 LITTLE_ROOM = Limits(zset_max_listpack_entries=8, zset_max_listpack_value=64)
 NO_ROOM = Limits(zset_max_listpack_entries=0)
+MOST, LONGEST, LARGEST = 128, 255, 4096
+"""How many members are packed, how long each may be, and all with their scores and the lengths of both."""
+
+
+def large(limits: Limits, width: int = WIDTH) -> SortedSet:
+    """One that is not packed although it is empty."""
+    made = SortedSet(limits)
+    made.form_index(width)
+    return made
 
 
 def the_same(found: object, expected: object) -> bool:
@@ -36,9 +48,9 @@ def the_same(found: object, expected: object) -> bool:
 
 
 class AgainstThePlainForm(RuleBasedStateMachine):
-    @initialize(width=st.sampled_from([4, 5, 8, WIDTH]), limits=st.sampled_from([LITTLE_ROOM, NO_ROOM, Limits()]))
+    @initialize(width=st.sampled_from([0, 4, 5, 8, WIDTH]), limits=st.sampled_from([LITTLE_ROOM, NO_ROOM, Limits()]))
     def begin(self, width: int, limits: Limits) -> None:
-        self.set = SortedSet(limits, width)
+        self.set = large(limits, width) if width else SortedSet(limits)
         self.plain = PlainSortedSet(limits)
 
     @rule(member=MEMBERS_OF_ALL_KINDS, score=SCORES)
@@ -97,6 +109,10 @@ class AgainstThePlainForm(RuleBasedStateMachine):
         self.set.expect(count, longest)
         self.plain.expect(count, longest)
 
+    @rule(width=st.sampled_from([4, 5, WIDTH]))
+    def form_an_index(self, width: int) -> None:
+        self.set.form_index(width)
+
     @rule()
     def go_on_with_a_copy(self) -> None:
         old, self.set = self.set, self.set.copy()
@@ -121,7 +137,7 @@ TestAgainstThePlainForm.settings = settings(max_examples=60, stateful_step_count
 @pytest.mark.parametrize("width", [4, 7, WIDTH])
 def test_thousands_of_members_come_change_and_go(width: int) -> None:
     randomness = random.Random(width)
-    found, plain = SortedSet(NO_ROOM, width), PlainSortedSet(NO_ROOM)
+    found, plain = large(NO_ROOM, width), PlainSortedSet(NO_ROOM)
     for phase in (0.9, 0.5, 0.1, 0.8, 0.0):
         for _ in range(4000):
             member = b"%d" % randomness.randrange(3000)
@@ -137,7 +153,7 @@ def test_thousands_of_members_come_change_and_go(width: int) -> None:
 
 @pytest.mark.parametrize("step", [1, -1])
 def test_members_that_come_in_order_fill_their_nodes(step: int) -> None:
-    found = SortedSet(NO_ROOM, 8)
+    found = large(NO_ROOM, 8)
     for i in range(1000)[::step]:
         assert found.add(b"%d" % i, float(i)) == ADDED
     found.check()
@@ -158,13 +174,17 @@ def test_a_score_is_a_number() -> None:
 
 
 def test_the_sign_of_zero_is_lost_while_the_set_is_compact() -> None:
-    compact, large = SortedSet(Limits()), SortedSet(NO_ROOM)
-    for found in (compact, large):
+    for found, zero in (
+        (SortedSet(Limits()), 0.0),
+        (large(Limits()), 0.0),
+        (SortedSet(NO_ROOM), -0.0),
+        (large(NO_ROOM), -0.0),
+    ):
         found.add(b"member", -0.0)
         found.add(b"other", 1.0)
         found.add(b"other", -0.0)
-    assert the_same(list(compact.items()), [(b"member", 0.0), (b"other", 0.0)])
-    assert the_same(list(large.items()), [(b"member", -0.0), (b"other", -0.0)])
+        assert the_same(list(found.items()), [(b"member", zero), (b"other", zero)])
+        assert the_same(found.score(b"other"), zero)
 
 
 def test_the_encoding_changes_behind_the_limits_and_never_back() -> None:
@@ -214,16 +234,70 @@ def test_a_compact_set_is_scanned_whole_and_in_order() -> None:
 
 def test_random_members_are_members() -> None:
     randomness = random.Random(2)
+    for found in (SortedSet(NO_ROOM), large(NO_ROOM)):
+        for i in range(50):
+            found.add(b"%d" % i, 0.0)
+        assert {found.random(randomness) for _ in range(2000)} == set(found)
+        assert len(set(found.sample(randomness, 20))) == 20
+        assert sorted(found.sample(randomness, 51)) == sorted(found)
+
+
+def test_many_members_are_packed_no_longer() -> None:
+    found, plain = SortedSet(Limits()), PlainSortedSet(Limits())
+    for i in range(MOST + 40):
+        assert (found.indexed is None) == (i <= MOST)
+        assert found.add(b"%d" % i, i * 37 % 50) == plain.add(b"%d" % i, i * 37 % 50)
+        found.check()
+        assert list(found.items()) == list(plain.items())
+    found.remove_range(1, len(found))
+    assert found.indexed is not None, "once is for good"
+    found.check()
+
+
+def test_a_long_member_is_not_packed() -> None:
     found = SortedSet(NO_ROOM)
-    for i in range(50):
-        found.add(b"%d" % i, 0.0)
-    assert {found.random(randomness) for _ in range(2000)} == set(found)
-    assert len(set(found.sample(randomness, 20))) == 20
-    assert sorted(found.sample(randomness, 51)) == sorted(found)
+    found.add(b"x" * LONGEST, 1.0)
+    assert found.indexed is None
+    found.add(b"y" * (LONGEST + 1), 0.5)
+    assert found.indexed is not None
+    assert list(found.items()) == [(b"y" * (LONGEST + 1), 0.5), (b"x" * LONGEST, 1.0)]
+    found.check()
+
+
+@pytest.mark.parametrize("score", [0.0, 0.1])
+def test_large_members_are_packed_as_long_as_there_is_room_for_any_score_of_theirs(score: float) -> None:
+    found = SortedSet(NO_ROOM)
+    size = 0
+    for i in range(40):
+        member = b"%0*d" % (190 + i, i)
+        size += 1 + len(member) + 9
+        assert found.add(member, score) == ADDED
+        found.check()
+        assert (found.indexed is None) == (size <= LARGEST)
+        size -= 0 if score else 8
+    assert found.range(0, 40) == sorted(b"%0*d" % (190 + i, i) for i in range(40))
+
+
+def test_a_score_that_takes_more_bytes_may_be_one_too_many() -> None:
+    found = SortedSet(NO_ROOM)
+    room = LARGEST
+    while room > 300:
+        found.add(b"%0250d" % room, 0.0)
+        room -= 252
+    found.add(b"x" * (room - 10), 0.0)
+    assert found.indexed is None
+    last = found.at(0)[0]
+    assert found.add(last, 0.1) == UPDATED
+    assert found.indexed is None
+    found.check()
+    assert found.add(b"x" * (room - 10), 0.1) == UPDATED
+    assert found.indexed is not None
+    found.check()
+    assert {score for _, score in found.items()} == {0.0, 0.1}
 
 
 def test_a_large_set_is_let_go_of_in_steps() -> None:
-    found = SortedSet(NO_ROOM, 8)
+    found = large(NO_ROOM, 8)
     for i in range(1000):
         found.add(b"%d" % i, float(i))
     assert [found.shed(300) for _ in range(5)] == [300, 300, 300, 100, 0]

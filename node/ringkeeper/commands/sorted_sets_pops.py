@@ -39,7 +39,7 @@ def pop(context: Context, key: bytes, found: SortedSet, count: int, *, highest: 
 @cython.cfunc
 def pop_one(context: Context, key: bytes, found: SortedSet, highest: cython.bint) -> list[Any]:
     """As `pop`, of a single member: it and its score."""
-    rank: cython.Py_ssize_t = len(found.members) - 1 if highest else 0
+    rank: cython.Py_ssize_t = found.length() - 1 if highest else 0
     pair: list[Any] = found.range(rank, rank + 1, 1)  # FLAT
     found.remove(pair[0])
     context.keyspace.edited(key, found, "zpopmax" if highest else "zpopmin", 1)

@@ -107,7 +107,7 @@ def ranked(context: Context, args: list[bytes]) -> list[Any]:
     found: SortedSet | None = context.keyspace.read_as(args[1], SortedSet)
     if found is None:
         return []
-    count: cython.Py_ssize_t = len(found.members)
+    count: cython.Py_ssize_t = found.length()
     if start < 0:
         start = max(start + count, 0)
     stop = stop + count if stop < 0 else min(stop, count - 1)

@@ -1,9 +1,7 @@
-# cython: boundscheck=False, wraparound=False
 """Sorted sets: members, each with a score, in the order of their scores and, where these are equal, of their bytes.
 
-Two structures hold the same members. The *table* answers for one member: members and scores stand in two rows, and an
-index with open addressing says where. A slot of the index holds 32 bits of the member's hash beside the row's number,
-so that a look-up touches a row only where it finds what it seeks. The *tree* answers for ranks and ranges.
+While they are few and short, they stand packed in one block of memory (`types/zset_packed.py`). When there are too many
+for that, or one is too long, they become objects in a table and a tree (`types/zset_indexed.py`), for good.
 
 `types/zset_plain.py` says the same in few words; tests hold one against the other.
 """
@@ -12,65 +10,55 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cython
 
-from ringkeeper.types.zset_tree import FLAT, MEMBERS, TUPLES, WIDTH
+from ringkeeper.types.zset_packed import ADDED, UNCHANGED, UPDATED
+from ringkeeper.types.zset_tree import MEMBERS, TUPLES, WIDTH
 
 if not cython.compiled:
     from ringkeeper.types.collection import Limits
-    from ringkeeper.types.memory import block_size, text_memory
-    from ringkeeper.types.rows import IndexedRows
-    from ringkeeper.types.zset_tree import new_tree
+    from ringkeeper.types.zset_indexed import IndexedScores, new_indexed
+    from ringkeeper.types.zset_packed import PackedScores
 else:
-    from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
     from cython.cimports.ringkeeper.types.collection import Limits  # type: ignore[no-redef]
-    from cython.cimports.ringkeeper.types.memory import block_size, text_memory  # type: ignore[no-redef]
-    from cython.cimports.ringkeeper.types.rows import IndexedRows  # type: ignore[no-redef]
-    from cython.cimports.ringkeeper.types.zset_tree import new_tree  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.zset_indexed import IndexedScores, new_indexed  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.zset_packed import PackedScores  # type: ignore[no-redef]
 
-OBJECT_BYTES = cython.declare(cython.Py_ssize_t, 96)
+__all__ = ["ADDED", "UNCHANGED", "UPDATED", "SortedSet", "new_sorted_set"]
+
+OBJECT_BYTES = cython.declare(cython.Py_ssize_t, 64)
 """The object itself."""
-
-ADDED, UPDATED, UNCHANGED = 2, 1, 0
-"""What `SortedSet.add` did."""
-
-TAG = cython.declare(cython.longlong, 0xFFFFFFFF)
-"""The bits of a hash that the index holds."""
+NEW = cython.declare(cython.int, ADDED)
 TREE_WIDTH = cython.declare(cython.Py_ssize_t, WIDTH)
 
 
 @cython.final
 @cython.no_gc
 @cython.cclass
-class SortedSet(IndexedRows):
+class SortedSet(PackedScores):
     """Ranks count from 0, intervals of them are half open: 0 <= start <= stop <= n. A score is never NaN.
 
-    O(1) each where nothing else is said; n is the number of members.
+    O(1) each where nothing else is said; n is the number of members, and what is packed is bounded.
     """
 
-    if TYPE_CHECKING:
-        scores: Any
-
-    def __init__(self, limits: Limits, width: int = WIDTH) -> None:
-        self.begin(limits, width)
+    def __init__(self, limits: Limits) -> None:
+        self.set_up(limits)
 
     @cython.cfunc
-    def begin(self, limits: Limits, width: cython.Py_ssize_t) -> None:
-        self.begin_rows()
-        self.tree = new_tree(width)
-        self.room = 0
-        """Scores that there is room for: they stand in the order of the members."""
-        if not cython.compiled:
-            self.scores = []
-        self.memory = OBJECT_BYTES + self.structure()
+    def set_up(self, limits: Limits) -> None:
+        self.begin(True)
+        self.indexed: IndexedScores | None = None
+        """The members, once they are packed no longer."""
         self.limits = limits
-        self.compact = True
-        """Within the limits ever since it was made."""
+        self.count_memory()
 
-    def __dealloc__(self) -> None:
-        PyMem_Free(self.scores)
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def count_memory(self) -> cython.void:
+        """Bring `memory` up to date. Not a property: that costs more than all of this, and each command asks."""
+        self.memory: int = OBJECT_BYTES + (self.pack_memory() if self.indexed is None else self.indexed.memory)
 
     @property
     def kind(self) -> str:
@@ -78,6 +66,7 @@ class SortedSet(IndexedRows):
 
     @property
     def encoding(self) -> str:
+        """`compact` says whether it has been within the limits ever since it was made."""
         return "listpack" if self.compact else "skiplist"
 
     def expect(self, count: cython.Py_ssize_t, longest: cython.Py_ssize_t) -> None:
@@ -86,10 +75,13 @@ class SortedSet(IndexedRows):
             self.compact = False
 
     def __len__(self) -> int:
-        return len(self.members)
+        return int(self.length())
+
+    def length(self) -> cython.Py_ssize_t:
+        return self.count if self.indexed is None else len(self.indexed.members)
 
     def __contains__(self, member: bytes) -> bool:
-        return bool(self.row_of(member, hash(member) & TAG) >= 0)
+        return bool(self.seek(member, 1) >= 0 if self.indexed is None else self.indexed.has(member))
 
     def __iter__(self) -> Iterator[bytes]:
         """Members in order."""
@@ -97,188 +89,169 @@ class SortedSet(IndexedRows):
 
     def items(self) -> Iterator[tuple[bytes, float]]:
         """Members and scores in order. The set must not change meanwhile. O(n)."""
-        for start in range(0, len(self.members), 100):
-            yield from self.tree.range(start, min(start + 100, len(self.members)), TUPLES)
+        for start in range(0, len(self), 100):
+            yield from self.range(start, min(start + 100, len(self)), TUPLES)
 
     # One member
 
     def score(self, member: bytes) -> float | None:
-        row: cython.Py_ssize_t = self.row_of(member, hash(member) & TAG)
-        if row < 0:
-            return None
-        score: float = self.scores[row]
-        return score
+        if self.indexed is not None:
+            found: float | None = self.indexed.score(member)
+            return found
+        at: cython.Py_ssize_t = self.seek(member, 1)
+        return None if at < 0 else self.score_at(self.behind(at))
 
     def add(self, member: bytes, score: cython.double) -> int:
         """Give a member a score: `ADDED`, `UPDATED` or `UNCHANGED`. O(log n)."""
+        result: cython.int
         if score != score:
             raise ValueError("a score is never NaN")
-        before: cython.Py_ssize_t = self.structure()
-        tag: cython.longlong = hash(member) & TAG
-        row: cython.Py_ssize_t = self.row_of(member, tag)
-        if row >= 0:
-            if self.scores[row] == score:
-                return UNCHANGED
-            if score == 0.0 and self.compact:
-                score = 0.0  # as below
-            self.tree.move(self.scores[row], self.members[row], score)
-            self.memory += self.structure() - before
-            self.scores[row] = score
-            return UPDATED
-        if self.compact:
-            self.expect(len(self.members) + 1, len(member))
-            if score == 0.0 and self.compact:
-                score = 0.0  # a listpack holds integers, which have no negative zero
-        self.tree.add(score, member)
-        self.append_scored(member, tag, score)
-        self.memory += self.structure() - before + text_memory(len(member))
-        return ADDED
+        if score == 0.0 and self.compact:
+            score = self.zero(member, score)
+        if self.indexed is None:
+            at: cython.Py_ssize_t = self.seek(member, 1)
+            if self.fits(at, member):
+                result = self.put(at, member, score)
+            else:
+                result = self.form_index(TREE_WIDTH).add(member, score)
+        else:
+            result = self.indexed.add(member, score)
+        self.count_memory()
+        if result == NEW and self.compact:
+            self.expect(self.length(), len(member))
+        return int(result)
+
+    @cython.cfunc
+    def zero(self, member: bytes, score: cython.double) -> cython.double:
+        """What a zero becomes in a compact set, if this is one with that member."""
+        if member not in self:
+            self.expect(self.length() + 1, len(member))
+        return 0.0 if self.compact else score  # a listpack holds integers, which have no negative zero
 
     def remove(self, member: bytes) -> bool:
         """Whether there was such a member. O(log n)."""
-        tag: cython.longlong = hash(member) & TAG
-        row: cython.Py_ssize_t = self.row_of(member, tag)
-        if row < 0:
-            return False
-        before: cython.Py_ssize_t = self.structure()
-        self.tree.remove(self.scores[row], member)
-        self.remove_scored(row, tag)
-        self.memory += self.structure() - before - text_memory(len(member))
-        return True
+        found: cython.bint
+        found = self.take(self.seek(member, 1)) if self.indexed is None else self.indexed.remove(member)
+        self.count_memory()
+        return bool(found)
 
     def rank(self, member: bytes) -> int | None:
         """How many come before a member. O(log n)."""
-        row: cython.Py_ssize_t = self.row_of(member, hash(member) & TAG)
-        if row < 0:
-            return None
-        return self.tree.rank(self.scores[row], member, False)
+        if self.indexed is not None:
+            rank: cython.Py_ssize_t = self.indexed.rank(member)
+            return None if rank < 0 else rank
+        at: cython.Py_ssize_t = self.seek(member, 1)
+        return None if at < 0 else self.rank_at(at)
 
     # Intervals
 
     def rank_of_score(self, score: cython.double, after: cython.bint) -> int:
         """How many have a lower score; with `after`, a lower one or this one. O(log n)."""
-        return self.tree.rank_of_score(score, after)
+        if self.indexed is not None:
+            return self.indexed.tree.rank_of_score(score, after)
+        return int(self.rank_at(self.place_of_score(score, after)))
 
     def rank_of_member(self, member: bytes, after: cython.bint) -> int:
         """How many come before these bytes, if all have the first one's score; with `after`, these count. O(log n)."""
-        if not self.members:
+        if not self.length():
             return 0
-        return self.tree.rank(self.at(0)[1], member, after)
+        if self.indexed is not None:
+            return self.indexed.tree.rank(self.at(0)[1], member, after)
+        return int(self.rank_at(self.place(self.score_at(self.behind(0)), member, after)))
 
     def at(self, rank: int) -> tuple[bytes, float]:
         """The member of a rank, and its score. O(log n)."""
-        member, score = self.tree.range(rank, rank + 1, FLAT)
-        return member, score
+        found: tuple[bytes, float] = self.range(rank, rank + 1, TUPLES)[0]
+        return found
 
     def range(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, form: cython.int = 0) -> list[Any]:
         """What has these ranks, in one of the forms of `zset_tree` (`MEMBERS`). O(log n + stop - start)."""
-        found: list[Any] = self.tree.range(start, stop, form)
+        found: list[Any]
+        if self.indexed is not None:
+            found = self.indexed.tree.range(start, stop, form)
+        else:
+            found = self.packed_range(start, stop, form)
         return found
 
     def remove_range(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> None:
         """O(log n + stop - start)."""
-        members: list[bytes] = self.tree.range(start, stop, MEMBERS)
-        before: cython.Py_ssize_t = self.structure()
-        self.tree.remove_range(start, stop)
-        for member in members:
-            tag: cython.longlong = hash(member) & TAG
-            self.remove_scored(self.row_of(member, tag), tag)
-            self.memory -= text_memory(len(member))
-        self.memory += self.structure() - before
-
-    @cython.cfunc
-    def structure(self) -> cython.Py_ssize_t:
-        """The bytes of all but the object itself and the members. O(1)."""
-        return self.rows_memory() + (block_size(8 * self.room) if self.room else 0) + self.tree.memory
+        if self.indexed is not None:
+            self.indexed.remove_range(start, stop)
+        else:
+            self.cut(start, stop)
+        self.count_memory()
 
     # Whatever the order
 
     def random(self, randomness: Random) -> bytes:
         """Any member, each as likely. For a set that is not empty."""
-        return self.members[randomness.randrange(len(self.members))]
+        number = randomness.randrange(len(self))
+        return self.at(number)[0] if self.indexed is None else self.indexed.members[number]
 
     def sample(self, randomness: Random, count: int) -> list[bytes]:
         """So many different members, in random order, or all. O(count)."""
-        if count >= len(self.members):
-            return list(self.members)
-        return randomness.sample(self.members, count)
+        members = self.range(0, self.count, MEMBERS) if self.indexed is None else self.indexed.members
+        return list(members) if count >= len(members) else randomness.sample(members, count)
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """The next `count` members behind a cursor and the cursor behind them; both ends are 0. O(count).
 
-        It goes from the end of the row to its beginning: what moves into a gap comes from where the scan has been, so
-        a member that stays is returned at least once. A compact set comes whole, in order.
+        A member that stays is returned at least once. A compact set comes whole, in order, and so does a packed one.
         """
-        if self.compact:
-            return 0, self.range(0, len(self.members))
-        length = len(self.members)
-        end = length if cursor == 0 else min(cursor, length)
-        start = max(end - max(count, 1), 0)
-        return start, self.members[start:end]
+        if self.compact or self.indexed is None:
+            return 0, self.range(0, len(self))
+        cursor, members = self.indexed.scan(cursor, count)
+        return cursor, members
 
     def copy(self) -> SortedSet:
         """O(n)."""
-        i: cython.Py_ssize_t
-        other: SortedSet = SortedSet(self.limits)
-        other.tree = self.tree.copy()
-        other.copy_rows(self)
-        other.reserve(len(self.members))
-        for i in range(len(self.members)):
-            other.scores[i] = self.scores[i]
-        other.memory = self.memory - self.structure() + other.structure()
+        other: SortedSet = new_sorted_set(self.limits)
+        other.copy_pack(self)
+        other.indexed = None if self.indexed is None else self.indexed.copy()
         other.compact = self.compact
+        other.count_memory()
         return other
 
+    def form_index(self, width: cython.Py_ssize_t = WIDTH) -> IndexedScores:
+        """Unpack, if that has not been done; the new form. Raises `MemoryError`, and nothing has changed then.
+
+        `width` is for tests, which want high trees of few entries; at least 4.
+        """
+        if self.indexed is not None:
+            return self.indexed
+        indexed: IndexedScores = new_indexed(width)
+        at: cython.Py_ssize_t = 0
+        while at < self.size:
+            member: bytes = self.text(at)
+            at = self.behind(at)
+            indexed.add(member, self.score_at(at))
+            at = self.behind(at)
+        self.clear_pack()
+        self.indexed = indexed
+        self.count_memory()
+        return indexed
+
     def shed(self, count: int) -> int:
-        """As `Collection.shed`; the index is left as it is, and no member found by it."""
-        left = max(len(self.members) - count, 0)
-        going = len(self.members) - left
-        del self.members[left:]
-        self.tree.remove_range(0, going)
-        return going
+        """As `Collection.shed`."""
+        if self.indexed is not None:
+            return self.indexed.shed(count)
+        shed: int = self.count
+        self.clear_pack()
+        return shed
 
     def check(self) -> None:
-        rows = [(self.scores[i], member) for i, member in enumerate(self.members)]
-        assert sorted(rows) == self.tree.check()
-        assert len(rows) <= self.room or not rows
-        IndexedRows.check(self)
-        expected = OBJECT_BYTES + self.structure() + sum(text_memory(len(member)) for member in self.members)
-        assert self.memory == expected, (self.memory, expected)
-
-    # The table
-
-    @cython.cfunc
-    def append_scored(self, member: bytes, tag: cython.longlong, score: cython.double) -> None:
-        row: cython.Py_ssize_t = len(self.members)
-        if row >= self.room:
-            self.reserve(max(4, row + (row >> 2)))
-        self.append_row(member, tag)
-        self.scores[row] = score
-
-    @cython.cfunc
-    def remove_scored(self, row: cython.Py_ssize_t, tag: cython.longlong) -> None:
-        """The last row takes its place. What has become far too large shrinks."""
-        last: cython.Py_ssize_t = len(self.members) - 1
-        shrunk: cython.bint = self.remove_row(row, tag)
-        self.scores[row] = self.scores[last]
-        if shrunk:
-            self.reserve(max(4, last))
-
-    @cython.cfunc
-    def reserve(self, room: cython.Py_ssize_t) -> None:
-        """Let there be room for so many scores."""
-        if not cython.compiled:
-            self.scores = self.scores[:room] + [0.0] * (room - self.room)
+        if self.indexed is None:
+            PackedScores.check(self)
         else:
-            block: cython.p_void = PyMem_Realloc(self.scores, max(room, 1) * cython.sizeof(cython.double))
-            if block is cython.NULL:
-                raise MemoryError
-            self.scores = cython.cast(cython.p_double, block)
-        self.room = room
+            self.indexed.check()
+            assert self.count == self.size == 0
+        counted = self.memory
+        self.count_memory()
+        assert self.memory == counted
 
 
 def new_sorted_set(limits: Limits) -> SortedSet:
     """As `SortedSet(limits)`, without Python's way to make an object."""
     made: SortedSet = SortedSet.__new__(SortedSet)
-    made.begin(limits, TREE_WIDTH)
+    made.set_up(limits)
     return made
