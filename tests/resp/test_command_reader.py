@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringkeeper.resp.reader import CommandReader
-from ringkeeper.resp.values import ProtocolError
+from ringkeeper.resp.values import ProtocolError, TooLargeError
 from ringkeeper.resp.writer import encode_command
 
 COMMANDS = st.lists(st.lists(st.binary(max_size=100), min_size=1, max_size=6), max_size=8)
@@ -144,6 +144,23 @@ def test_the_longest_argument_can_be_configured() -> None:
     reader.feed(encode_command([b"x" * 5, b"y" * 6]))
     with pytest.raises(ProtocolError, match="invalid bulk length"):
         reader.next()
+
+
+@pytest.mark.parametrize("piece", [1, 7, 4096, 10**6])
+def test_a_word_that_is_too_large_is_skipped_and_what_follows_is_read(piece: int) -> None:
+    reader = CommandReader()
+    reader.most_kept = 1000
+    large = encode_command([b"SET", b"k", b"x" * 50_000, b"EX", b"9"])
+    for start in range(0, 40_000, piece):
+        reader.feed(large[start : min(start + piece, 40_000)])
+        assert reader.next() is None
+        assert reader.buffered < 100, "nothing of it is kept"
+    reader.feed(large[40_000:] + encode_command([b"SET", b"k", b"y" * 1000]))
+    with pytest.raises(TooLargeError):
+        reader.next()
+    assert reader.next() == [b"SET", b"k", b"y" * 1000]
+    assert reader.next() is None
+    assert reader.buffered == 0
 
 
 def test_announced_lengths_take_no_memory() -> None:

@@ -187,3 +187,13 @@ def test_a_peer_that_takes_nothing_makes_nobody_wait_and_costs_bounded_memory(tm
         assert got + dropped == 1025, "each was dropped or came, once"
         assert a.log.read_text().count("are dropped") == 1, "one line an episode"
         eventually(lambda: "takes messages again" in a.log.read_text(), "the end of the episode is told")
+
+
+def test_a_message_larger_than_maxmemory_is_taken_from_another_node(tmp_path: Path) -> None:
+    with linked(tmp_path, "--maxmemory", "2mb") as (a, b), subscribed(b, "SUBSCRIBE", "c") as subscriber:
+        message = "x" * 6_000_000
+        with Wire(a.port) as wire:
+            assert wire("PUBLISH", "c", message).startswith("-OOM"), "but not from a client"
+            assert wire("CONFIG SET maxmemory 0") == "OK"
+            assert wire("PUBLISH", "c", message) == 0
+        assert subscriber.read() == ["message", "c", message]

@@ -31,6 +31,8 @@ cdef class CommandReader(Inbox):
     cdef bint _authenticated
     cdef long long _max_bulk
     cdef long long _max_arguments
+    cdef long long _most_kept
+    cdef bint _skipped
     cdef list _args
     cdef Py_ssize_t _remaining
     cdef long long _number

@@ -24,7 +24,16 @@ from typing import Final
 import cython
 
 from ringkeeper.resp.inline import split_inline
-from ringkeeper.resp.values import NULL_ARRAY, ProtocolError, Push, ReplyError, SetReply, Simple, Verbatim
+from ringkeeper.resp.values import (
+    NULL_ARRAY,
+    ProtocolError,
+    Push,
+    ReplyError,
+    SetReply,
+    Simple,
+    TooLargeError,
+    Verbatim,
+)
 
 if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -75,6 +84,14 @@ UNFINISHED: Final = NotReady()
 """Within a parser: a value has begun, or was dropped, and the next line can be read."""
 
 
+class Nowhere(io.BytesIO):
+    """Takes the place of a bulk string that is not to be kept."""
+
+    def write(self, _: object) -> int:
+        return 0
+
+
+NOWHERE: Final = Nowhere()
 PLAIN_WORDS = cython.declare(cython.Py_ssize_t, 16)
 """Most words of a command that is read at one go."""
 NAME_LENGTH = cython.declare(cython.Py_ssize_t, 24)
@@ -242,6 +259,8 @@ class Inbox:
         self._ending += self._buffer[start + body : start + taken]
         self._missing -= taken
         self._position += taken
+        if bulk is NOWHERE:
+            self._entry += taken  # so that it is not counted as held
         if self._missing:
             return None
         self._bulk = None
@@ -264,6 +283,9 @@ class CommandReader(Inbox):
     """A server's side: commands, as RESP arrays of bulk strings or as inline requests.
 
     An unauthenticated client may send 10 arguments and 16384 bytes each, no more. Empty requests are skipped.
+
+    A command with an argument that is longer than `most_kept` and does not come in one piece with what announces it is
+    refused: such an argument is skipped as it comes, and takes no memory.
     """
 
     def __init__(self, *, authenticated: bool = True) -> None:
@@ -271,6 +293,9 @@ class CommandReader(Inbox):
         self._authenticated = authenticated
         self._max_bulk = MAX_BULK
         self._max_arguments = MAX_ARGUMENTS
+        self._most_kept = MAX_BULK
+        self._skipped = False
+        """An argument of the unfinished command was not kept."""
         self._args: Words = []
         self._remaining = 0
         """Arguments of the unfinished command that have not come."""
@@ -294,8 +319,20 @@ class CommandReader(Inbox):
     def proto_max_bulk_len(self, value: int) -> None:
         self._max_bulk = value
 
+    @property
+    def most_kept(self) -> int:
+        """The longest argument that is worth being read, in bytes."""
+        return int(self._most_kept)
+
+    @most_kept.setter
+    def most_kept(self, value: int) -> None:
+        self._most_kept = value
+
     def next(self) -> Words | None:
-        """The next whole command; None when more bytes are needed. Raises `ProtocolError`, then and ever after."""
+        """The next whole command; None when more bytes are needed.
+
+        Raises `TooLargeError` in place of a command that was not kept, and `ProtocolError`, then and ever after.
+        """
         if self._failure is not None:
             raise ProtocolError(self._failure)
         if self._waiting and not self._refill():
@@ -310,6 +347,9 @@ class CommandReader(Inbox):
             if command is not None:
                 self._held = 0
                 self._entry = self._position
+                if self._skipped:
+                    self._skipped = False
+                    raise TooLargeError
                 return command
             self._trim()
             if not self._refill():
@@ -425,6 +465,9 @@ class CommandReader(Inbox):
                 self._fail("unauthenticated bulk length")
             if self._length - self._position < size + 2:
                 self._begin_bulk(size)
+                if size > self._most_kept:
+                    self._bulk = NOWHERE
+                    self._skipped = True
                 self._finish_bulk()
                 return False
             self._args.append(data[self._position : self._position + size])

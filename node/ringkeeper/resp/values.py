@@ -111,6 +111,10 @@ class ProtocolError(Exception):
     """
 
 
+class TooLargeError(Exception):
+    """A command had a word longer than is kept. It was read to its end: the next one can follow."""
+
+
 OK: Final = Simple(b"OK")
 PONG: Final = Simple(b"PONG")
 NULL_ARRAY: Final = NullArray()

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TOO_MANY = b"-ERR max number of clients reached\r\n"
+ALWAYS_KEPT = 1 << 20
+"""Bytes of a word that are read however little `maxmemory` is: a small word may come in pieces as well."""
 PROTECTED = (
     b"-DENIED Ringkeeper is running in protected mode because protected mode is enabled and no password is set for "
     b"the default user. In this mode connections are only accepted from the loopback interface. To accept others, set "
@@ -86,6 +88,8 @@ class ClientRegistry:
         # From the configuration
         self.max_clients = 10_000
         self.longest_bulk = 512 * 1024**2
+        self.most_kept = 512 * 1024**2
+        """Bytes of a word of a client's command that there can be room for."""
         self.output_limits = {"normal": OutputLimits(), "pubsub": OutputLimits()}
         self.smallest_output_limit = 0
         """Bytes below which none of them matters."""
@@ -107,7 +111,16 @@ class ClientRegistry:
     def make_reader(self) -> CommandReader:
         reader = CommandReader()
         reader.proto_max_bulk_len = self.longest_bulk
+        reader.most_kept = self.most_kept
         return reader
+
+    def limit_words(self, longest: int, max_memory: int) -> None:
+        """Put `proto-max-bulk-len` and `maxmemory` into force, which bound what is read of a word."""
+        self.longest_bulk = longest
+        self.most_kept = max(max_memory, ALWAYS_KEPT) if max_memory else longest
+        for session in self.all():
+            session.reader.proto_max_bulk_len = longest
+            session.reader.most_kept = longest if session.peer is not None else self.most_kept
 
     def admit(self, session: Session) -> bytes | None:
         """Take a new connection in, or say why not (the bytes to send before it closes)."""

@@ -214,10 +214,8 @@ class Node:
         clients.idle_seconds = config.number("timeout")
         clients.keepalive_seconds = config.number("tcp-keepalive")
         clients.traffic.query_buffer_limit = config.number("client-query-buffer-limit")
-        if "proto-max-bulk-len" in changed:
-            clients.longest_bulk = config.number("proto-max-bulk-len")
-            for session in clients.all():
-                session.reader.proto_max_bulk_len = clients.longest_bulk
+        if changed & {"proto-max-bulk-len", "maxmemory"}:
+            clients.limit_words(config.number("proto-max-bulk-len"), config.number("maxmemory"))
         for limit in LIMITS:
             setattr(self.limits, limit, config.number(limit.replace("_", "-")))
         clients.output_limits = limits = output_limits(config.text("client-output-buffer-limit"))

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import cython
 
 from ringkeeper.commands.table import Arguments, Command
-from ringkeeper.resp.values import ProtocolError, ReplyError
+from ringkeeper.resp.values import ProtocolError, ReplyError, TooLargeError
 from ringkeeper.server.dispatch import NO_MEMORY
+from ringkeeper.store.keyspace import TOO_LARGE
 
 if not cython.compiled:
     from ringkeeper.commands.context import Context
@@ -227,6 +228,8 @@ class Session(Sender):
         self.running = True
         try:
             self.execute_batch()
+        except TooLargeError:
+            self.refuse_large()
         except ProtocolError as error:
             self.refuse(error)
         except MemoryError:
@@ -245,7 +248,7 @@ class Session(Sender):
     @cython.cfunc
     @cython.exceptval(-1)
     def execute_batch(self) -> cython.int:
-        """Raises `ProtocolError` behind the commands before the fault."""
+        """Raises `ProtocolError` or `TooLargeError` behind the commands before the fault."""
         dispatcher: Dispatcher = self.dispatcher
         context: Context = self.context
         reader: CommandReader = self.reader
@@ -294,6 +297,7 @@ class Session(Sender):
         """The client is another node. It may say what nodes say to each other; that gives it no further rights."""
         self.peer = id_
         self.reader.authenticated = True
+        self.reader.most_kept = self.reader.proto_max_bulk_len
 
     def yield_turn(self) -> None:
         self.scheduled = True
@@ -423,6 +427,16 @@ class Session(Sender):
         self.dispatcher.count(reply)
         write(self.out, reply, self.context.protocol)
         self.closing = True
+
+    def refuse_large(self) -> None:
+        """Answer a command with a word larger than `maxmemory`, of which nothing was kept, and go on behind it."""
+        length: cython.Py_ssize_t = len(self.out)
+        self.dispatcher.refuse(self, TOO_LARGE, self.out)
+        if self.silent:
+            del self.out[length:]
+            if self._reply_mode == "skip":
+                self.reply_mode = "on"
+        self.yield_turn()
 
     def give_up(self) -> None:
         """There was no memory even to read a command: what of it is still to come could not be told from the next."""
