@@ -49,6 +49,7 @@ MODULES = (
     "ringkeeper.types.rows",
     "ringkeeper.types.indexed",
     "ringkeeper.types.hash",
+    "ringkeeper.types.chunk",
     "ringkeeper.types.list",
     "ringkeeper.types.set",
     "ringkeeper.persist.crc64",

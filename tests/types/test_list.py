@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -13,7 +17,7 @@ from ringkeeper.types.list import List
 ELEMENTS = st.one_of(
     st.sampled_from([b"a", b"b", b"", b"7", b"-1", b"01"]),
     st.integers(-(2**64), 2**64).map(lambda number: b"%d" % number),
-    st.sampled_from([60, 500, 2000, 4000, 4090, 8184, 8193]).map(lambda length: b"x" * length),
+    st.sampled_from([60, 254, 255, 256, 500, 2000, 4000, 4090, 8184, 8193]).map(lambda length: b"x" * length),
 )
 INDEXES = st.integers(-12, 12) | st.sampled_from([-(2**63), 2**63 - 1])
 ENDS = st.booleans()
@@ -44,6 +48,12 @@ class AgainstAPlainList(RuleBasedStateMachine):
         expected = [self.model.pop(0 if left else -1) for _ in range(min(count, len(self.model)))]
         assert self.list.pop_many(count, left) == expected
 
+    @rule(left=ENDS)
+    def drop_end(self, left: bool) -> None:
+        if self.model:
+            self.list.drop_end(left)
+            self.model.pop(0 if left else -1)
+
     @rule(from_left=ENDS, to_left=ENDS)
     def rotate(self, from_left: bool, to_left: bool) -> None:
         if self.model:
@@ -53,7 +63,10 @@ class AgainstAPlainList(RuleBasedStateMachine):
 
     @rule(start=INDEXES, stop=INDEXES)
     def read(self, start: int, stop: int) -> None:
-        assert self.list.range(start, stop) == [self.model[i] for i in self.between(start, stop)]
+        expected = [self.model[i] for i in self.between(start, stop)]
+        assert self.list.range(start, stop) == expected
+        bulks = b"".join([b"$%d\r\n%b\r\n" % (len(each), each) for each in expected])
+        assert self.list.bulks(start, stop) == (len(expected), bulks)
         there = -len(self.model) <= start < len(self.model)
         assert self.list.get(start) == (self.model[start] if there else None)
 
@@ -123,6 +136,10 @@ class AgainstAPlainList(RuleBasedStateMachine):
         assert list(self.list) == self.model
         assert len(self.list) == len(self.model)
 
+    @rule(count=st.integers(1, 3), length=st.sampled_from([1, 10, 300]), left=ENDS)
+    def push_enough_to_fill_chunks(self, count: int, length: int, left: bool) -> None:
+        self.push([b"%0*d" % (length, number) for number in range(count * 4000 // (length + 4))], left)
+
 
 AgainstAPlainList.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestAgainstAPlainList = AgainstAPlainList.TestCase
@@ -166,3 +183,58 @@ def test_the_middle_of_a_million_is_reached_past_whole_chunks() -> None:
     assert found.range(99_990, 99_999) == [b"%07d" % number for number in range(99_990, 100_000)]
     assert found.insert(b"0050000", b"x", False)
     found.check()
+
+
+def attempt(number: int, call: Callable[..., Any], *arguments: object) -> bool:
+    """Whether a call came to its end although its allocation of this number, counted from 1, failed."""
+    testing = pytest.importorskip("_testcapi")
+    testing.set_nomemory(number, number + 1)
+    try:
+        call(*arguments)
+    except MemoryError:
+        return False
+    finally:
+        testing.remove_mem_hooks()
+    return True
+
+
+@pytest.mark.compiled_only
+@pytest.mark.parametrize("limit", [-2, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_list_is_as_it_was_where_memory_is_short(limit: int, seed: int) -> None:
+    randomness = random.Random(seed)
+    found = List(Limits(list_max_listpack_size=limit))
+    failures = 0
+    for turn in range(4000):
+        elements = [
+            b"%0*d" % (randomness.choice([2, 10, 300, 4000, 9000]), i) for i in range(randomness.randrange(1, 9))
+        ]
+        before = list(found)
+        encoding = found.encoding
+        pivot = before[randomness.randrange(len(before))] if before else b""
+        left = turn % 2 == 0
+        calls: list[tuple[Any, ...]] = [(found.push, elements, left)]
+        if before:
+            calls += [
+                (found.insert, pivot, elements[0], left), (found.set, randomness.randrange(len(before)), elements[0]),
+                (found.rotate, left, turn % 3 == 0), (found.pop, left), (found.pop_many, 3, left), (found.copy,),
+            ]  # fmt: skip
+        call = randomness.choice(calls if len(before) < 40 else calls[1:])
+        if not attempt(randomness.randrange(1, 8), *call):
+            failures += 1
+            assert list(found) == before
+            assert found.encoding == encoding
+        found.check()
+    assert failures > 200
+
+
+def test_elements_that_come_together_may_be_more_than_one_chunk_holds() -> None:
+    found = List(Limits())
+    found.begin_filling()
+    elements = [b"%0200d" % number for number in range(10_000)]
+    found.add_chunk(elements, False)
+    found.end_filling()
+    found.check()
+    assert list(found) == elements
+    assert len(found.chunks) == 2
+    assert found.encoding == "quicklist"

@@ -6,7 +6,7 @@ import cython
 
 from ringkeeper.commands.numbers import INT64_MIN, SYNTAX, integer, option_word
 from ringkeeper.commands.table import Arguments, KeySpec, Reply, command
-from ringkeeper.resp.values import NULL_ARRAY, OK, ReplyError
+from ringkeeper.resp.values import ARRAY, NULL_ARRAY, OK, Bulks, ReplyError
 
 if not cython.compiled:
     from ringkeeper.commands.context import Context
@@ -188,7 +188,7 @@ def llen(context: Context, args: Arguments) -> Reply:
 def lrange(context: Context, args: Arguments) -> Reply:
     start, stop = integer(args[2]), integer(args[3])
     found: List | None = context.keyspace.read_as(args[1], List)
-    return [] if found is None else found.range(start, stop)
+    return [] if found is None else Bulks(ARRAY, *found.bulks(start, stop))
 
 
 @command(
@@ -366,8 +366,9 @@ def move(context: Context, source: List, args: Arguments, *, from_left: bool, to
     else:
         if target is None:
             target = List(context.limits)
-        element = source.pop(from_left)
+        [element] = source.range(0, 0) if from_left else source.range(-1, -1)
         target.push([element], to_left)
+        source.drop_end(from_left)
     keyspace.edited(target_key, target, "lpush" if to_left else "rpush")
     keyspace.edited(source_key, source, "lpop" if from_left else "rpop")
     return element

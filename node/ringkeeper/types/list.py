@@ -1,36 +1,36 @@
-"""Lists of byte strings: a row of chunks, each some kilobytes long, cut and joined where Redis cuts its quicklist.
+"""Lists of byte strings: a chain of chunks, each some kilobytes long, cut and joined where Redis cuts its quicklist.
 
 A list within the limit is one chunk, which Redis calls a `listpack`; beyond it it is a `quicklist`, and turns back when
 it has shrunk to one chunk of half the limit. So its encoding depends on where its chunks end. That is why they follow
-Redis's rules to the byte, and why every chunk knows how long it would be as a listpack
-(https://github.com/antirez/listpack/blob/master/listpack.md).
+Redis's rules to the byte, and why every chunk knows how long it would be as a listpack. How the elements lie in a chunk
+is told at the head of `chunk.py`.
+
+Where memory cannot be had, an operation that adds something raises `MemoryError` and leaves the list as it was; what
+only takes away or tidies up goes without.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from itertools import chain
 
 import cython
 
 if not cython.compiled:
+    from ringkeeper.types.chunk import Chunk, chunk_of, plain_chunk
     from ringkeeper.types.collection import Limits
-    from ringkeeper.types.memory import list_memory, text_memory
+    from ringkeeper.types.memory import block_size
 else:
-    from cython.cimports.cpython.sequence import PySequence_GetItem
+    from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
+    from cython.cimports.ringkeeper.types.chunk import (  # type: ignore[no-redef]
+        Chunk,
+        chunk_of,
+        plain_chunk,
+    )
     from cython.cimports.ringkeeper.types.collection import Limits  # type: ignore[no-redef]
-    from cython.cimports.ringkeeper.types.memory import list_memory, text_memory  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.memory import block_size  # type: ignore[no-redef]
 
 OBJECT_BYTES = cython.declare(cython.Py_ssize_t, 80)
 """The object itself."""
-CHUNK_BYTES = cython.declare(cython.Py_ssize_t, 48)
-"""A chunk's object, without its list of elements."""
-DEQUE_BYTES = cython.declare(cython.Py_ssize_t, 240)
-DEQUE_BLOCK = cython.declare(cython.Py_ssize_t, 544)
-"""A deque without its blocks, and a block, which holds 64 items (`Modules/_collectionsmodule.c`)."""
-FEW = cython.declare(cython.Py_ssize_t, 64)
-"""Chunks up to which a list of them is as fast as a deque, which takes 800 bytes at least."""
 
 LISTPACK_OVERHEAD = cython.declare(cython.Py_ssize_t, 7)
 """Header and end mark."""
@@ -43,88 +43,20 @@ LISTPACK, QUICKLIST = "listpack", "quicklist"
 
 Elements = list[bytes]
 Pair = tuple[int, int]
+Place = tuple[Chunk, int]
 Number = int
 """By these names, Cython takes the types from `list.pxd`."""
 
 
 @cython.cfunc
-@cython.locals(data=cython.p_const_uchar)
-def packed_size(element: bytes) -> cython.Py_ssize_t:
-    """Bytes of the element in a listpack: numbers are packed, and each entry says how long it is at its end as well."""
-    length: cython.Py_ssize_t = len(element)
-    if 0 < length <= 20:
-        data = element
-        if data[0] <= 0x39:
-            packed: cython.Py_ssize_t = packed_integer(element)
-            if packed:
-                return packed + 1
-    entry: cython.Py_ssize_t = length + (1 if length < 64 else 2 if length < 4096 else 5)
-    if entry < 128:
-        return entry + 1
-    if entry < 16383:
-        return entry + 2
-    return entry + (3 if entry < 2097151 else 4 if entry < 268435455 else 5)
-
-
-@cython.cfunc
-@cython.locals(data=cython.p_const_uchar, number=cython.ulonglong)
-def packed_integer(element: bytes) -> cython.Py_ssize_t:
-    """Bytes of a signed 64-bit number in its one canonical form; 0 if the element is none."""
-    data = element
-    length: cython.Py_ssize_t = len(element)
-    start: cython.Py_ssize_t = 1 if data[0] == 0x2D else 0
-    if length - start == 0 or length - start > 19:
-        return 0
-    if data[start] == 0x30:
-        return 1 if length == 1 else 0
-    number = 0
-    i: cython.Py_ssize_t
-    for i in range(start, length):
-        if not 0x30 <= data[i] <= 0x39:
-            return 0
-        number = number * 10 + (data[i] - 0x30)
-    if not start and number < 128:
-        return 1
-    # -4096 is as short as 4095.
-    number -= start
-    if number < 1 << 12:
-        return 2
-    if number < 1 << 15:
-        return 3
-    if number < 1 << 23:
-        return 4
-    if number < 1 << 31:
-        return 5
-    return 9 if number < 1 << 63 else 0
-
-
-@cython.cfunc
-def packed_length(elements: list[bytes]) -> cython.Py_ssize_t:
-    """Bytes of all of them in a listpack, without header and end. O(n)."""
-    element: bytes
-    total: cython.Py_ssize_t = 0
-    for element in elements:
-        total += packed_size(element)
-    return total
-
-
-@cython.cfunc
-def texts_memory(elements: list[bytes]) -> cython.Py_ssize_t:
-    """Bytes of all of them as objects. O(n)."""
-    element: bytes
-    total: cython.Py_ssize_t = 0
-    for element in elements:
-        total += text_memory(len(element))
-    return total
-
-
-@cython.cfunc
+@cython.exceptval(check=False)
 def byte_limit(limit: cython.Py_ssize_t) -> cython.Py_ssize_t:
     """The bytes that a negative `list-max-listpack-size` stands for."""
     return 2048 << min(-limit, 5)
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
 def exceeds(limit: cython.Py_ssize_t, size: cython.Py_ssize_t, count: cython.Py_ssize_t) -> cython.bint:
     """Whether so many bytes and elements are too much for one chunk."""
     if limit < 0:
@@ -133,6 +65,7 @@ def exceeds(limit: cython.Py_ssize_t, size: cython.Py_ssize_t, count: cython.Py_
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
 def is_large(limit: cython.Py_ssize_t, length: cython.Py_ssize_t) -> cython.bint:
     """Whether an element of that length is kept in a chunk of its own, as it is."""
     return length > (byte_limit(limit) if limit < 0 else SAFETY_LIMIT)
@@ -141,41 +74,26 @@ def is_large(limit: cython.Py_ssize_t, length: cython.Py_ssize_t) -> cython.bint
 @cython.final
 @cython.no_gc
 @cython.cclass
-class Chunk:
-    """Some neighbours of a list."""
-
-    def __init__(self, elements: list[bytes], size: int, *, plain: bool = False) -> None:
-        self.elements = elements
-        self.size = size
-        """Bytes as a listpack."""
-        self.plain = plain
-        """It holds one large element, and `size` is that one's length."""
-
-
-@cython.cfunc
-def chunk_of(elements: list[bytes]) -> Chunk:
-    return Chunk(elements, LISTPACK_OVERHEAD + packed_length(elements))
-
-
-@cython.final
-@cython.no_gc
-@cython.cclass
 class List:
-    """O(1) each where nothing else is said. A number in the middle is sought from the nearer end.
+    """O(1) each where nothing else is said, to move or walk through a chunk included. A number in the middle is sought
+    from the nearer end.
 
     "O(chunks)" is the number of elements divided by those in a chunk of 8 KiB: a hundred of 70 bytes.
     """
 
     def __init__(self, limits: Limits) -> None:
-        self.chunks: list[Chunk] | deque[Chunk] = []
-        """A deque once there were more than `FEW`."""
+        self.first: Chunk | None = None
+        self.last: Chunk | None = None
         self.count = 0
-        self.memory = OBJECT_BYTES + list_memory(cython.cast(list, self.chunks))
+        self.memory = OBJECT_BYTES
         self.limits = limits
         self.compact = True
         """It is one chunk, however long."""
         self.limit = 0
         """Of a list that is not compact: `list-max-listpack-size` when it ceased to be so. It stays."""
+
+    def __dealloc__(self) -> None:
+        self.take_apart()
 
     @property
     def kind(self) -> str:
@@ -185,110 +103,158 @@ class List:
     def encoding(self) -> str:
         return LISTPACK if self.compact else QUICKLIST
 
+    @property
+    def chunks(self) -> list[Chunk]:
+        """O(chunks)."""
+        chunk: Chunk | None = self.first
+        found: list[Chunk] = []
+        while chunk is not None:
+            found.append(chunk)
+            chunk = chunk.next
+        return found
+
     def __len__(self) -> int:
         return int(self.count)
 
     def __iter__(self) -> Iterator[bytes]:
-        return chain.from_iterable([chunk.elements for chunk in self.chunks])
+        for chunk in self.chunks:
+            yield from chunk.elements
 
     # At the ends
 
     def push(self, elements: Elements, left: cython.bint, start: cython.Py_ssize_t = 0) -> None:
         """Put those from `start` on in front, each before the one before it, or behind. O(1) each."""
         at: cython.Py_ssize_t
-        if self.compact:
+        count: cython.Py_ssize_t = self.count
+        compact: cython.bint = self.compact
+        if compact:
             self.make_room(elements, start)
-        for at in range(start, len(elements)):
-            self.push_one(elements[at], left)
+        try:
+            for at in range(start, len(elements)):
+                self.push_one(elements[at], left)
+        except MemoryError:
+            self.drop(self.count - count, left)
+            self.compact = compact
+            raise
 
     @cython.cfunc
-    def push_one(self, element: bytes, left: cython.bint) -> cython.void:
-        chunk: Chunk | None = None
-        length: cython.Py_ssize_t = len(element)
-        if self.count:
-            chunk = self.end_chunk(left)
-            if not self.compact and not self.has_room(chunk, length):
-                chunk = None
+    def push_one(self, element: bytes, left: cython.bint) -> None:
+        end: Chunk | None = self.first if left else self.last
+        if end is not None and (self.compact or self.has_room(end, len(element))):
+            self.put_into(end, end.start if left else end.end, element)
+        else:
+            self.link(self.new_chunk(element), self.last if not left else None)
+            if end is not None:
+                self.close(end)
         self.count += 1
-        self.memory += text_memory(length)
-        if chunk is None:
-            self.enter_chunk(0 if left else len(self.chunks), self.new_chunk(element))
+
+    @cython.cfunc
+    def put_into(self, chunk: Chunk, offset: cython.Py_ssize_t, element: bytes) -> None:
+        room: cython.Py_ssize_t = chunk.room
+        chunk.put(offset, element, not self.compact)
+        if chunk.room != room:
+            self.memory += block_size(chunk.room) - block_size(room)
+
+    @cython.cfunc
+    def link(self, chunk: Chunk, before: Chunk | None) -> cython.void:
+        """Put a chunk behind another, or before all."""
+        behind: Chunk | None = self.first if before is None else before.next
+        chunk.previous = before
+        chunk.next = behind
+        if before is None:
+            self.first = chunk
         else:
-            self.put_into(chunk, 0 if left else len(chunk.elements), element)
-
-    @cython.cfunc
-    def put_into(self, chunk: Chunk, offset: cython.Py_ssize_t, element: bytes) -> cython.void:
-        """Let a chunk have one more element, which is counted already."""
-        before: cython.Py_ssize_t = list_memory(chunk.elements)
-        if offset == len(chunk.elements):
-            chunk.elements.append(element)
+            before.next = chunk
+        if behind is None:
+            self.last = chunk
         else:
-            chunk.elements.insert(offset, element)
-        chunk.size += packed_size(element)
-        self.memory += list_memory(chunk.elements) - before
+            behind.previous = chunk
+        self.memory += chunk.memory()
 
     @cython.cfunc
-    def enter_chunk(self, position: cython.Py_ssize_t, chunk: Chunk) -> cython.void:
-        """Put a chunk before the one of that position. Its elements are counted already."""
-        before: cython.Py_ssize_t = self.row_memory()
-        if position == len(self.chunks):
-            self.chunks.append(chunk)
+    def unlink(self, chunk: Chunk) -> cython.void:
+        """Take a chunk away."""
+        before: Chunk | None = chunk.previous
+        behind: Chunk | None = chunk.next
+        if before is None:
+            self.first = behind
         else:
-            self.chunks.insert(position, chunk)
-        if len(self.chunks) > FEW and type(self.chunks) is list:
-            self.chunks = deque(self.chunks)
-        self.memory += self.row_memory() - before + CHUNK_BYTES + list_memory(chunk.elements)
+            before.next = behind
+        if behind is None:
+            self.last = before
+        else:
+            behind.previous = before
+        chunk.next = chunk.previous = None
+        self.memory -= chunk.memory()
 
     @cython.cfunc
-    def leave_chunk(self, position: cython.Py_ssize_t) -> cython.void:
-        """Take a chunk away, but go on counting its elements."""
-        before: cython.Py_ssize_t = self.row_memory()
-        chunk: Chunk = self.chunks[position]
-        del self.chunks[position]
-        self.memory += self.row_memory() - before - CHUNK_BYTES - list_memory(chunk.elements)
+    @cython.exceptval(check=False)
+    def close(self, chunk: Chunk) -> cython.void:
+        """A chunk that is no longer at the end is not expected to grow."""
+        room: cython.Py_ssize_t = chunk.room
+        chunk.fit()
+        self.memory += block_size(chunk.room) - block_size(room)
 
     @cython.cfunc
-    def row_memory(self) -> cython.Py_ssize_t:
-        """The bytes of what holds the chunks."""
-        if type(self.chunks) is list:
-            return list_memory(cython.cast(list, self.chunks))
-        return DEQUE_BYTES + DEQUE_BLOCK * (len(self.chunks) // 64 + 1)
-
-    @cython.cfunc
-    def end_chunk(self, left: cython.bint) -> Chunk:
-        """The first or the last, of a list that is not empty."""
-        chunk: Chunk = PySequence_GetItem(self.chunks, 0 if left else -1) if cython.compiled else self.chunks[left - 1]
-        return chunk
+    @cython.exceptval(check=False)
+    def relax(self, chunk: Chunk) -> cython.void:
+        """After a chunk has lost something."""
+        room: cython.Py_ssize_t = chunk.room
+        chunk.relax()
+        if chunk.room != room:
+            self.memory += block_size(chunk.room) - block_size(room)
 
     def pop(self, left: cython.bint) -> bytes:
         """The first element or the last, of a list that is not empty."""
         element: bytes = self.pop_one(left)
+        chunk: Chunk | None = self.first if left else self.last
+        if chunk is not None:
+            self.relax(chunk)
         self.shrink()
         return element
 
+    def drop_end(self, left: bool) -> None:
+        """As `pop`, without a look at the element: needs no memory."""
+        self.drop(1, left)
+        self.shrink()
+
     @cython.cfunc
     def pop_one(self, left: cython.bint) -> bytes:
-        chunk: Chunk = self.end_chunk(left)
-        before: cython.Py_ssize_t = list_memory(chunk.elements)
-        element: bytes = chunk.elements.pop(0) if left else chunk.elements.pop()
+        """As `pop`, but the chunk keeps its room."""
+        chunk: Chunk = cython.cast(Chunk, self.first if left else self.last)
+        element: bytes = chunk.pop(left)
         self.count -= 1
-        self.memory += list_memory(chunk.elements) - before - text_memory(len(element))
-        if chunk.elements:
-            chunk.size -= packed_size(element)
-        else:
-            self.leave_chunk(0 if left else len(self.chunks) - 1)
+        if chunk.count == 0:
+            self.unlink(chunk)
         return element
 
     def pop_many(self, count: int, left: cython.bint) -> list[bytes]:
         """So many elements from one end, that end's first; or all. O(count)."""
-        elements = [self.pop_one(left) for _ in range(min(count, self.count))]
+        count = min(count, int(self.count))
+        if count == 0:
+            return []
+        elements = self.range(0, count - 1) if left else self.range(self.count - count, self.count - 1)
+        if not left:
+            elements.reverse()
+        self.drop(count, left)
         self.shrink()
         return elements
 
     def rotate(self, from_left: cython.bint, to_left: cython.bint) -> bytes:
         """Move an element from one end to the same or the other; which it was."""
+        chunk: Chunk = cython.cast(Chunk, self.first if from_left else self.last)
         element: bytes = self.pop_one(from_left)
-        self.push([element], to_left)
+        try:
+            self.push([element], to_left)
+        except MemoryError:
+            emptied: cython.bint = chunk.count == 0
+            chunk.put_back(element, from_left)
+            if emptied:
+                self.link(chunk, None if from_left else self.last)
+            self.count += 1
+            raise
+        if chunk.count:
+            self.relax(chunk)
         self.shrink()
         return element
 
@@ -297,7 +263,9 @@ class List:
         start, stop = self.bounds(start, stop)
         before: cython.Py_ssize_t = self.count
         if start > stop:
-            self.clear()
+            self.take_apart()
+            self.count = 0
+            self.memory = OBJECT_BYTES
         else:
             self.drop(start, True)
             self.drop(before - 1 - stop, False)
@@ -305,29 +273,28 @@ class List:
         return int(before - self.count)
 
     @cython.cfunc
-    def clear(self) -> cython.void:
-        self.chunks = []
-        self.count = 0
-        self.memory = OBJECT_BYTES + self.row_memory()
+    @cython.exceptval(check=False)
+    def take_apart(self) -> cython.void:
+        """Unlink all chunks: neighbours hold each other, and the cyclic collector does not know them."""
+        chunk: Chunk | None = self.first
+        self.first = self.last = None
+        while chunk is not None:
+            behind: Chunk | None = chunk.next
+            chunk.next = chunk.previous = None
+            chunk = behind
 
     @cython.cfunc
     def drop(self, count: cython.Py_ssize_t, left: cython.bint) -> cython.void:
-        """So many elements of one end, fewer than there are."""
+        """So many elements of one end, or all."""
+        self.count -= count
         while count > 0:
-            chunk: Chunk = self.chunks[0 if left else -1]
-            length: cython.Py_ssize_t = len(chunk.elements)
-            if length > count:
-                before: cython.Py_ssize_t = list_memory(chunk.elements)
-                gone: list[bytes] = chunk.elements[:count] if left else chunk.elements[length - count :]
-                chunk.elements = chunk.elements[count:] if left else chunk.elements[: length - count]
-                chunk.size -= packed_length(gone)
-                self.memory += list_memory(chunk.elements) - before
-            else:
-                gone = chunk.elements
-                self.leave_chunk(0 if left else len(self.chunks) - 1)
-            self.count -= len(gone)
-            self.memory -= texts_memory(gone)
-            count -= len(gone)
+            chunk: Chunk = cython.cast(Chunk, self.first if left else self.last)
+            if chunk.count > count:
+                chunk.drop(count, left)
+                self.relax(chunk)
+                return
+            count -= chunk.count
+            self.unlink(chunk)
 
     # By number, negative ones counted from the end
 
@@ -337,31 +304,26 @@ class List:
             index += self.count
         if not 0 <= index < self.count:
             return None
-        position, offset = self.locate(index)
-        chunk: Chunk = self.chunks[position]
-        element: bytes = chunk.elements[offset]
+        chunk, number = self.locate(index)
+        element: bytes = cython.cast(Chunk, chunk).text_at(cython.cast(Chunk, chunk).offset_of(number))
         return element
 
     @cython.cfunc
-    def locate(self, index: cython.Py_ssize_t) -> Pair:
-        """The chunk of an index that exists, and the place in it."""
+    def locate(self, index: cython.Py_ssize_t) -> Place:
+        """The chunk of an index that exists, and the number in it."""
         chunk: Chunk
-        position: cython.Py_ssize_t = 0
         if index <= self.count // 2:
-            for chunk in self.chunks:
-                if index < len(chunk.elements):
-                    break
-                index -= len(chunk.elements)
-                position += 1
-            return position, index
-        position = len(self.chunks)
-        begin: cython.Py_ssize_t = self.count
-        for chunk in reversed(self.chunks):
-            position -= 1
-            begin -= len(chunk.elements)
-            if begin <= index:
-                break
-        return position, index - begin
+            chunk = cython.cast(Chunk, self.first)
+            while index >= chunk.count:
+                index -= chunk.count
+                chunk = cython.cast(Chunk, chunk.next)
+            return chunk, index
+        chunk = cython.cast(Chunk, self.last)
+        begin: cython.Py_ssize_t = self.count - chunk.count
+        while begin > index:
+            chunk = cython.cast(Chunk, chunk.previous)
+            begin -= chunk.count
+        return chunk, index - begin
 
     @cython.cfunc
     def bounds(self, start: Number, stop: Number) -> Pair:
@@ -373,246 +335,256 @@ class List:
     def range(self, start: int, stop: int) -> list[bytes]:
         """From one number to another, both included. O(elements + chunks)."""
         start, stop = self.bounds(start, stop)
-        if start > stop:
-            return []
-        chunk: Chunk
-        begin: cython.Py_ssize_t = 0
-        first: cython.Py_ssize_t = start
-        last: cython.Py_ssize_t = stop
         found: list[bytes] = []
-        if first <= self.count - 1 - last:
-            for chunk in self.chunks:
-                end: cython.Py_ssize_t = begin + len(chunk.elements)
-                if end > first:
-                    found += chunk.elements[max(first - begin, 0) : last + 1 - begin]
-                if end > last:
-                    break
-                begin = end
+        if start > stop:
             return found
-        parts: list[list[bytes]] = []
-        begin = self.count
-        for chunk in reversed(self.chunks):
-            begin -= len(chunk.elements)
-            if begin <= last:
-                parts.append(chunk.elements[max(first - begin, 0) : last + 1 - begin])
-            if begin <= first:
-                break
-        for part in reversed(parts):
-            found += part
-        return found
+        place, at = self.locate(start)
+        chunk: Chunk = place
+        number: cython.Py_ssize_t = at
+        left: cython.Py_ssize_t = stop + 1 - start
+        while True:
+            end: cython.Py_ssize_t = min(chunk.count, number + left)
+            found += chunk.texts(number, end)
+            left -= end - number
+            if left == 0:
+                return found
+            chunk = cython.cast(Chunk, chunk.next)
+            number = 0
+
+    def bulks(self, start: int, stop: int) -> tuple[int, bytes]:
+        """How many elements `range` would return, and these as bulk strings of RESP. O(elements + chunks)."""
+        start, stop = self.bounds(start, stop)
+        if start > stop:
+            return 0, b""
+        count: cython.Py_ssize_t = stop + 1 - start
+        if not cython.compiled:
+            texts = self.range(start, stop)
+            return count, b"".join([b"$%d\r\n%b\r\n" % (len(text), text) for text in texts])
+        place, at = self.locate(start)
+        return count, self.encode(place, at, count)
+
+    @cython.cfunc
+    def encode(self, chunk: Chunk, number: cython.Py_ssize_t, count: cython.Py_ssize_t) -> bytes:
+        """So many elements from a place on as bulk strings. Compiled only."""
+        begin: Chunk = chunk
+        first: cython.Py_ssize_t = number
+        size: cython.Py_ssize_t = 0
+        left: cython.Py_ssize_t = count
+        end: cython.Py_ssize_t
+        while left > 0:
+            end = min(chunk.count, number + left)
+            size += chunk.bulks_size(number, end)
+            left -= end - number
+            chunk = cython.cast(Chunk, chunk.next)
+            number = 0
+        encoded: bytes = PyBytes_FromStringAndSize(cython.NULL, size)
+        target: cython.p_char = PyBytes_AS_STRING(encoded)
+        chunk = begin
+        number = first
+        while count > 0:
+            end = min(chunk.count, number + count)
+            target = chunk.write_bulks(target, number, end)
+            count -= end - number
+            chunk = cython.cast(Chunk, chunk.next)
+            number = 0
+        return encoded
 
     def set(self, index: int, element: bytes) -> bool:
         """Put another element at a number; whether there is such a number. O(chunks)."""
+        compact: cython.bint = self.compact
         if index < 0:
             index += self.count
-        if self.compact:
+        if compact:
             self.make_room([element], 0)
         if not 0 <= index < self.count:
             return False
-        position, offset = self.locate(index)
-        self.replace(position, offset, element)
+        try:
+            chunk, number = self.locate(index)
+            self.replace(chunk, number, element)
+        except MemoryError:
+            self.compact = compact
+            raise
         self.shrink()
         return True
 
     @cython.cfunc
-    def replace(self, position: cython.Py_ssize_t, offset: cython.Py_ssize_t, element: bytes) -> cython.void:
+    def replace(self, chunk: Chunk, number: cython.Py_ssize_t, element: bytes) -> None:
         """A chunk may grow beyond the limit by it, but a large element goes into one of its own."""
-        chunk: Chunk = self.chunks[position]
-        old: bytes = chunk.elements[offset]
         large: cython.bint = not self.compact and is_large(self.limit, len(element))
-        if chunk.plain != large:
-            self.insert_at(position, offset, element, True)
-            if not self.remove_at(position, offset):
-                self.join_around(position + 1)
+        if (chunk.element is not None) != large:
+            self.insert_at(chunk, number, element, True)
+            after: Chunk = cython.cast(Chunk, chunk.next)
+            if not self.remove_at(chunk, number):
+                self.join_around(after)
             return
-        chunk.elements[offset] = element
-        chunk.size += len(element) - len(old) if large else packed_size(element) - packed_size(old)
-        self.memory += text_memory(len(element)) - text_memory(len(old))
+        before: cython.Py_ssize_t = chunk.memory()
+        chunk.replace(number, element)
+        chunk.relax()
+        self.memory += chunk.memory() - before
 
     @cython.cfunc
-    def remove_at(self, position: cython.Py_ssize_t, offset: cython.Py_ssize_t) -> cython.bint:
+    def remove_at(self, chunk: Chunk, number: cython.Py_ssize_t) -> cython.bint:
         """Whether the chunk went with the element."""
-        chunk: Chunk = self.chunks[position]
-        before: cython.Py_ssize_t = list_memory(chunk.elements)
-        old: bytes = chunk.elements.pop(offset)
         self.count -= 1
-        self.memory += list_memory(chunk.elements) - before - text_memory(len(old))
-        if chunk.elements:
-            chunk.size -= packed_size(old)
-            return False
-        self.leave_chunk(position)
-        return True
+        if chunk.count == 1:
+            self.unlink(chunk)
+            return True
+        chunk.cut(chunk.offset_of(number))
+        self.relax(chunk)
+        return False
 
     # By content
 
     def insert(self, pivot: bytes, element: bytes, after: cython.bint) -> bool:
         """Put an element beside the first that equals `pivot`; whether there is one. O(n)."""
-        chunk: Chunk
-        each: bytes
-        if self.compact:
+        chunk: Chunk | None = self.first
+        compact: cython.bint = self.compact
+        if compact:
             self.make_room([element], 0)
-        position: cython.Py_ssize_t
-        offset: cython.Py_ssize_t
-        for position, chunk in enumerate(self.chunks):
-            for offset, each in enumerate(chunk.elements):
-                if each == pivot:
-                    self.insert_at(position, offset, element, after)
-                    return True
+        while chunk is not None:
+            number: cython.Py_ssize_t = chunk.index_of(pivot)
+            if number >= 0:
+                try:
+                    self.insert_at(chunk, number, element, after)
+                except MemoryError:
+                    self.compact = compact
+                    raise
+                return True
+            chunk = chunk.next
         return False
 
     def remove(self, element: bytes, count: int) -> int:
         """Remove so many that equal `element`, the last ones if negative, all if 0; how many there were. O(n)."""
-        chunk: Chunk
-        each: bytes
         forward: cython.bint = count >= 0
-        left: cython.Py_ssize_t = min(abs(count), self.count) or self.count
         before: cython.Py_ssize_t = self.count
-        emptied: cython.bint = False
-        for chunk in self.chunks if forward else reversed(self.chunks):
-            kept: list[bytes] = []
-            for each in chunk.elements if forward else reversed(chunk.elements):
-                if left and each == element:
-                    left -= 1
-                else:
-                    kept.append(each)
-            removed: cython.Py_ssize_t = len(chunk.elements) - len(kept)
+        left: cython.Py_ssize_t = min(abs(count), before) or before
+        chunk: Chunk | None = self.first if forward else self.last
+        while chunk is not None and left:
+            beside: Chunk | None = chunk.next if forward else chunk.previous
+            skip: cython.Py_ssize_t = 0
+            if not forward:
+                skip = max(chunk.occurrences(element) - left, 0)
+            removed: cython.Py_ssize_t = chunk.remove(element, skip, left)
             if removed:
-                size: cython.Py_ssize_t = list_memory(chunk.elements)
-                chunk.elements = kept if forward else kept[::-1]
-                self.memory += list_memory(chunk.elements) - size
-                chunk.size -= removed * packed_size(element)
+                left -= removed
                 self.count -= removed
-                emptied = emptied or not kept
-            if not left:
-                break
-        self.memory -= (before - self.count) * text_memory(len(element))
-        if emptied:
-            self.drop_empty_chunks()
+                if chunk.count:
+                    self.relax(chunk)
+                else:
+                    self.unlink(chunk)
+            chunk = beside
         if before > self.count:
             self.shrink()
         return int(before - self.count)
 
-    @cython.cfunc
-    def drop_empty_chunks(self) -> cython.void:
-        chunk: Chunk
-        self.memory -= self.row_memory()
-        full: list[Chunk] = []
-        for chunk in self.chunks:
-            if chunk.elements:
-                full.append(chunk)
-            else:
-                self.memory -= CHUNK_BYTES + list_memory(chunk.elements)
-        self.chunks = full if len(full) <= FEW else deque(full)
-        self.memory += self.row_memory()
-
     def positions(self, element: bytes, rank: int, count: int, most: int) -> list[int]:
         """Numbers of elements that equal `element`: from its occurrence `rank` on, which begins with 1 or, to go
         from the end, with -1; `count` of them, looking at `most` elements (0: without a bound). O(n)."""
-        chunk: Chunk
-        each: bytes
         forward: cython.bint = rank > 0
         to_skip: cython.Py_ssize_t = abs(rank) - 1
         looked: cython.Py_ssize_t = 0
         end: cython.Py_ssize_t = min(most, self.count) or self.count
+        chunk: Chunk | None = self.first if forward else self.last
         found: list[int] = []
-        for chunk in self.chunks if forward else reversed(self.chunks):
-            for each in chunk.elements if forward else reversed(chunk.elements):
-                if looked == end:
-                    return found
-                if each == element:
+        while chunk is not None:
+            at: cython.Py_ssize_t = chunk.start if forward else chunk.end
+            stop: cython.Py_ssize_t = min(looked + chunk.count, end)
+            while looked < stop:
+                if not forward:
+                    at -= chunk.entry_before(at)
+                if chunk.equals(at, element):
                     if to_skip:
                         to_skip -= 1
                     else:
                         found.append(looked if forward else self.count - 1 - looked)
                         if len(found) == count:
                             return found
+                if forward:
+                    at += chunk.entry_at(at)
                 looked += 1
+            chunk = chunk.next if forward else chunk.previous
         return found
 
     # Where chunks begin and end
 
     @cython.cfunc
     def new_chunk(self, element: bytes) -> Chunk:
-        if not self.compact and is_large(self.limit, len(element)):
-            return Chunk([element], len(element), plain=True)
-        return Chunk([element], LISTPACK_OVERHEAD + packed_size(element))
+        large: cython.bint = not self.compact and is_large(self.limit, len(element))
+        chunk: Chunk
+        chunk = plain_chunk(element) if large else chunk_of([element], 0)
+        return chunk
 
     @cython.cfunc
     def has_room(self, chunk: Chunk, length: cython.Py_ssize_t) -> cython.bint:
         """Whether an element of that length may join a chunk."""
-        if chunk.plain or is_large(self.limit, length):
+        if chunk.element is not None or is_large(self.limit, length):
             return False
-        return not exceeds(self.limit, chunk.size + length + ESTIMATED_OVERHEAD, len(chunk.elements) + 1)
+        return not exceeds(self.limit, chunk.size + length + ESTIMATED_OVERHEAD, chunk.count + 1)
 
     @cython.cfunc
-    def insert_at(
-        self, position: cython.Py_ssize_t, offset: cython.Py_ssize_t, element: bytes, after: cython.bint
-    ) -> cython.void:
-        """Put an element behind a place or before it. O(chunks) if that takes a new chunk."""
-        chunk: Chunk = self.chunks[position]
+    def insert_at(self, chunk: Chunk, number: cython.Py_ssize_t, element: bytes, after: cython.bint) -> None:
+        """Put an element behind a place or before it."""
         length: cython.Py_ssize_t = len(element)
-        cut: cython.Py_ssize_t = offset + 1 if after else offset
-        self.count += 1
-        self.memory += text_memory(length)
+        cut: cython.Py_ssize_t = number + 1 if after else number
         if self.compact or self.has_room(chunk, length):
-            self.put_into(chunk, cut, element)
-            return
-        if cut == 0 or cut == len(chunk.elements):
-            beside: cython.Py_ssize_t = position + 1 if after else position - 1
-            if 0 <= beside < len(self.chunks):
-                chunk = self.chunks[beside]
-                if self.has_room(chunk, length):
-                    self.put_into(chunk, 0 if after else len(chunk.elements), element)
-                    return
-            self.enter_chunk(position + 1 if after else position, self.new_chunk(element))
-            return
-        self.split(position, cut, element, after)
-
-    @cython.cfunc
-    def split(
-        self, position: cython.Py_ssize_t, cut: cython.Py_ssize_t, element: bytes, after: cython.bint
-    ) -> cython.void:
-        """Cut a chunk and put an element between: with what is behind it if it goes after its neighbour."""
-        chunk: Chunk = self.chunks[position]
-        first: Chunk = chunk_of(chunk.elements[:cut])
-        second: Chunk = chunk_of(chunk.elements[cut:])
-        self.memory += list_memory(first.elements) - list_memory(chunk.elements)
-        self.chunks[position] = first
-        self.enter_chunk(position + 1, second)
-        if is_large(self.limit, len(element)):
-            self.enter_chunk(position + 1, self.new_chunk(element))
-            return
-        if after:
-            self.put_into(second, 0, element)
+            self.put_into(chunk, chunk.offset_of(cut), element)
+        elif 0 < cut < chunk.count:
+            self.split(chunk, cut, element, after)
         else:
-            self.put_into(first, len(first.elements), element)
-        self.join_around(position if after else position + 1)
+            beside: Chunk | None = chunk.next if after else chunk.previous
+            if beside is not None and self.has_room(beside, length):
+                self.put_into(beside, beside.start if after else beside.end, element)
+            else:
+                self.link(self.new_chunk(element), chunk if after else chunk.previous)
+        self.count += 1
 
     @cython.cfunc
-    def join_around(self, position: cython.Py_ssize_t) -> cython.void:
+    def split(self, chunk: Chunk, cut: cython.Py_ssize_t, element: bytes, after: cython.bint) -> None:
+        """Cut a chunk and put an element between: with what is behind it if it goes after its neighbour."""
+        second: Chunk = chunk.tail(cut)
+        moved: cython.Py_ssize_t = second.count
+        large: cython.bint = is_large(self.limit, len(element))
+        third: Chunk | None = plain_chunk(element) if large else None
+        if not large:
+            if after:
+                second.put(second.start, element, True)
+            else:
+                self.put_into(chunk, chunk.offset_of(cut), element)
+        chunk.drop(moved, False)
+        self.relax(chunk)
+        self.link(second, chunk)
+        if third is not None:
+            self.link(third, chunk)
+        else:
+            self.join_around(chunk if after else second)
+
+    @cython.cfunc
+    def join_around(self, chunk: Chunk) -> cython.void:
         """Join a chunk's neighbours with theirs, then it with them, where that fits: in Redis's order."""
-        if self.join(position - 2):
-            position -= 1
-        self.join(position + 1)
-        if self.join(position - 1):
-            position -= 1
-        self.join(position)
+        before: Chunk | None = chunk.previous
+        behind: Chunk | None = chunk.next
+        if before is not None and before.previous is not None:
+            self.join(before.previous)
+        if behind is not None:
+            self.join(behind)
+        before = chunk.previous
+        if before is not None and self.join(before):
+            chunk = before
+        self.join(chunk)
 
     @cython.cfunc
-    def join(self, position: cython.Py_ssize_t) -> cython.bint:
-        """Make one of a chunk and the next if both are there and fit; whether they did."""
-        if position < 0 or position + 1 >= len(self.chunks):
+    def join(self, chunk: Chunk) -> cython.bint:
+        """Make one of a chunk and the next if both are there and fit, and there is memory; whether they did."""
+        second: Chunk | None = chunk.next
+        if second is None or chunk.element is not None or second.element is not None:
             return False
-        first: Chunk = self.chunks[position]
-        second: Chunk = self.chunks[position + 1]
-        size: cython.Py_ssize_t = first.size + second.size - LISTPACK_OVERHEAD
-        if first.plain or second.plain or exceeds(self.limit, size, len(first.elements) + len(second.elements)):
+        if exceeds(self.limit, chunk.size + second.size - LISTPACK_OVERHEAD, chunk.count + second.count):
             return False
-        before: cython.Py_ssize_t = list_memory(first.elements)
-        self.leave_chunk(position + 1)
-        first.elements += second.elements
-        first.size = size
-        self.memory += list_memory(first.elements) - before
+        room: cython.Py_ssize_t = chunk.room
+        if not chunk.absorb(second):
+            return False
+        self.memory += block_size(chunk.room) - block_size(room)
+        self.unlink(second)
         return True
 
     @cython.cfunc
@@ -621,10 +593,7 @@ class List:
         for it."""
         at: cython.Py_ssize_t
         limit: cython.Py_ssize_t = self.limits.list_max_listpack_size
-        size: cython.Py_ssize_t = LISTPACK_OVERHEAD
-        if self.count:
-            chunk: Chunk = self.chunks[0]
-            size = chunk.size
+        size: cython.Py_ssize_t = LISTPACK_OVERHEAD if self.first is None else self.first.size
         for at in range(start, len(elements)):
             size += len(elements[at])
         if exceeds(limit, size, self.count + len(elements) - start):
@@ -634,12 +603,12 @@ class List:
     @cython.cfunc
     def shrink(self) -> cython.void:
         """A list that has shrunk to one chunk of half the limit becomes compact again."""
-        if self.compact or len(self.chunks) != 1:
+        chunk: Chunk | None = self.first
+        if self.compact or chunk is None or chunk.next is not None:
             return
-        chunk: Chunk = self.chunks[0]
         limit: cython.Py_ssize_t = self.limits.list_max_listpack_size
         fits: cython.bint = 2 * chunk.size <= byte_limit(limit) if limit < 0 else 2 * self.count <= max(limit, 1)
-        self.compact = fits and not chunk.plain
+        self.compact = fits and chunk.element is None
 
     # From elsewhere
 
@@ -656,28 +625,32 @@ class List:
 
     def add_chunk(self, elements: list[bytes], plain: cython.bint) -> None:
         """Put a chunk behind the others while the list is filled, which may be as long as it likes. O(its length)."""
-        chunk: Chunk = Chunk(elements, len(elements[0]), plain=True) if plain else chunk_of(elements)
-        self.count += len(elements)
-        self.memory += texts_memory(elements)
-        self.enter_chunk(len(self.chunks), chunk)
+        start: cython.Py_ssize_t = 0
+        while start < len(elements):
+            chunk: Chunk = plain_chunk(elements[0]) if plain else chunk_of(elements, start)
+            start += chunk.count
+            self.count += chunk.count
+            self.link(chunk, self.last)
 
     def end_filling(self) -> None:
-        if len(self.chunks) != 1:
+        chunk: Chunk | None = self.last
+        if chunk is not None:
+            self.close(chunk)
+        if chunk is None or chunk.previous is not None:
             self.compact = not self.count
             return
-        chunk: Chunk = self.chunks[0]
         fits: cython.bint = chunk.size <= byte_limit(self.limit) if self.limit < 0 else self.count <= max(self.limit, 1)
-        self.compact = fits and not chunk.plain
+        self.compact = fits and chunk.element is None
 
     # All of it
 
     def copy(self) -> List:
         """O(n)."""
-        chunk: Chunk
         other: List = List(self.limits)
-        for chunk in self.chunks:
-            other.enter_chunk(len(other.chunks), Chunk(chunk.elements[:], chunk.size, plain=chunk.plain))
-            other.memory += texts_memory(chunk.elements)
+        chunk: Chunk | None = self.first
+        while chunk is not None:
+            other.link(chunk.twin(), other.last)
+            chunk = chunk.next
         other.count = self.count
         other.compact = self.compact
         other.limit = self.limit
@@ -691,15 +664,16 @@ class List:
 
     def check(self) -> None:
         chunk: Chunk
-        expected = OBJECT_BYTES + self.row_memory() + CHUNK_BYTES * len(self.chunks)
+        before: Chunk | None = None
+        expected = OBJECT_BYTES
         count = 0
         for chunk in self.chunks:
-            assert chunk.elements, "an empty chunk"
-            size = len(chunk.elements[0]) if chunk.plain else LISTPACK_OVERHEAD + packed_length(chunk.elements)
-            assert chunk.size == size, (chunk.size, size)
-            assert len(chunk.elements) == 1 or not chunk.plain
-            count += len(chunk.elements)
-            expected += list_memory(chunk.elements) + texts_memory(chunk.elements)
+            chunk.check()
+            assert chunk.previous is before
+            count += chunk.count
+            expected += chunk.memory()
+            before = chunk
+        assert self.last is before
         assert count == self.count, (count, self.count)
         assert self.memory == expected, (self.memory, expected)
-        assert len(self.chunks) <= 1 or not self.compact
+        assert self.first is self.last or not self.compact
