@@ -23,7 +23,8 @@ LOOK_SECONDS = 1.0
 LEAST_SECONDS = 10.0
 """Between two trims."""
 REST = 2_000
-"""For so many times as long as a trim took there is no other."""
+"""For so many times as long as a trim took there is no other. What it took is the processor time of its thread: then
+a busy machine does not make it slow."""
 IN_VAIN = 0.01
 """A trim that gives back a smaller part of what is resident was no use;"""
 IN_VAIN_SECONDS = 600.0
@@ -39,10 +40,12 @@ class Trimming:
         resident: Callable[[], int] = resident_bytes,
         trim: Callable[[], None] = give_back,
         clock: Callable[[], float] = time.monotonic,
+        processor_time: Callable[[], float] = time.thread_time,
     ) -> None:
         self.resident = resident
         self.trim = trim
         self.clock = clock
+        self.processor_time = processor_time
         self.own = resident()
         """What a node takes that holds nothing, about."""
         self.next_look = 0.0
@@ -57,8 +60,9 @@ class Trimming:
         before = self.resident()
         if before <= self.own + SLACK_BYTES + used * (1 + SLACK):
             return
+        began = self.processor_time()
         self.trim()
+        took = self.processor_time() - began
         self.trims += 1
-        ended = self.clock()
         in_vain = before - self.resident() < before * IN_VAIN
-        self.next_look = ended + max(LEAST_SECONDS, (ended - now) * REST, IN_VAIN_SECONDS if in_vain else 0)
+        self.next_look = self.clock() + max(LEAST_SECONDS, took * REST, IN_VAIN_SECONDS if in_vain else 0)
