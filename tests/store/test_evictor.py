@@ -367,6 +367,34 @@ def test_a_count_to_new_namespaces_goes_on_where_the_keys_are_swapped_to(moment:
         assert queued == [[0, None, 1], [500, None, 0]]
 
 
+def test_namespaces_that_come_back_while_others_were_wanted_are_those_of_the_end() -> None:
+    world = World("allkeys-lru")
+    world.fill(b"a:%d", 500)
+    former = Namespaces([Namespace(b"a:1", 10**6, "allkeys-s3-fifo"), Namespace(b"a:2")])
+    put_into_force(former, *world.parts)
+    world.keyspace.label_some(10)
+    put_into_force(Namespaces([Namespace(b"a:")]), *world.parts)
+    put_into_force(former, *world.parts)
+    labelled(world)
+    assert world.keyspace.namespaces is former
+    assert [row[0] for row in world.keyspace.space_figures()] == [278, 111, 111]
+    assert [engine and engine.entries() for engine in world.keyspace.engines] == [None, 111, None]
+
+
+def test_what_is_in_force_already_is_not_made_anew() -> None:
+    world = World("allkeys-w-tinylfu", databases=2)
+    spaces = Namespaces([Namespace(b"a:", 10**6, "volatile-s3-fifo"), Namespace(b"b:")])
+    put_into_force(spaces, *world.parts)
+    engines = [keyspace.engines for keyspace in world.databases]
+    state = world.keyspace.random.getstate()
+    put_into_force(spaces, *world.parts)
+    assert all(keyspace.engines is before for keyspace, before in zip(world.databases, engines, strict=True))
+    assert world.keyspace.random.getstate() == state, "no engine was made in vain"
+    world.evictor.set_policy("volatile-w-tinylfu")
+    put_into_force(spaces, *world.parts)
+    assert not any(keyspace.engines is before for keyspace, before in zip(world.databases, engines, strict=True))
+
+
 def test_a_budget_that_is_set_later_is_kept_as_well() -> None:
     world = World("allkeys-lru")
     world.fill(b"small:%d", 1000)

@@ -14,7 +14,7 @@ from ringkeeper.store.eviction.engine import Engine
 from ringkeeper.store.evictor import Evictor
 from ringkeeper.store.keyspace import COUNTS_FREQUENCY, COUNTS_NOTHING, TELLS_ENGINE, TELLS_OF_VOLATILE
 from ringkeeper.store.namespaces import Namespaces
-from ringkeeper.store.queued import Scope, engines_of, scopes_of
+from ringkeeper.store.queued import Scope, kinds_of, make_engines, scopes_of
 
 if TYPE_CHECKING:
     from ringkeeper.store.keyspace import Keyspace
@@ -43,29 +43,31 @@ def declared(text: str) -> Namespaces:
 
 
 def put_into_force(namespaces: Namespaces, evictor: Evictor, databases: Iterable[Keyspace]) -> None:
-    """Called at start and whenever the directive `namespaces` or the node's policy has changed."""
+    """Called at start and whenever the directive `namespaces` or the node's policy has changed.
+
+    O(namespaces), and as much again for each database.
+    """
     scopes = scopes_of(namespaces, evictor.policy)
-    counting = counting_of(namespaces, evictor.policy)
+    kinds = kinds_of(namespaces, evictor.policy, scopes)
+    counting = counting_of(namespaces, evictor.policy, scopes)
     for keyspace in databases:
-        engines = engines_of(keyspace, evictor, namespaces, evictor.policy)
-        same = [kind_of(engine) for engine in engines] == [kind_of(engine) for engine in keyspace.engines]
-        if keyspace.namespaces is namespaces and keyspace.scopes == scopes and (same or not any(engines)):
+        last, last_scopes, engines = keyspace.set_last
+        if last is namespaces and last_scopes == scopes and [kind_of(engine) for engine in engines] == kinds:
             keyspace.set_counting(counting)
         else:
-            keyspace.set_namespaces(namespaces, counting, (scopes, engines))
+            keyspace.set_namespaces(namespaces, counting, (scopes, make_engines(keyspace, evictor, kinds)))
 
 
-def kind_of(engine: Engine | None) -> tuple[type, bool] | None:
+def kind_of(engine: Engine | None) -> str | None:
     """What must be the same for an engine to stay."""
-    scope = None if engine is None else engine.residents
-    return (type(engine), scope.volatile) if isinstance(scope, Scope) else None
+    return engine.residents.policy if engine is not None and isinstance(engine.residents, Scope) else None
 
 
-def counting_of(namespaces: Namespaces, policy: str) -> bytes:
+def counting_of(namespaces: Namespaces, policy: str, scopes: Sequence[int]) -> bytes:
     """By namespace, what the policies want to know of uses. `policy` is the node's."""
     policies = [policy, *(item.policy for item in namespaces.items)]
     found = []
-    for number, scope in enumerate(scopes_of(namespaces, policy)):
+    for number, scope in enumerate(scopes):
         if scope >= 0:
             found.append(TELLS_OF_VOLATILE if policies[scope].startswith("volatile-") else TELLS_ENGINE)
         else:

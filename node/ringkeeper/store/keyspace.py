@@ -100,6 +100,11 @@ def is_listed(rule: Namespace) -> bool:
     return rule.max_memory > 0 and rule.policy not in ("noeviction", *QUEUED_POLICIES)
 
 
+def no_engines(counting: bytes) -> tuple[list[int], list[Any]]:
+    """The scopes and engines of so many namespaces where nothing has any."""
+    return [-1] * len(counting), [None] * len(counting)
+
+
 @cython.final
 @cython.cclass
 class Clock:
@@ -164,7 +169,7 @@ class Keyspace:
         """By namespace: what its policy wants to know of uses."""
         self.scopes: list[int] = [-1]
         """By namespace: which of the engines its keys belong to; -1 for none."""
-        self.engines: list[Any] = []
+        self.engines: list[Any] = [None]
         self.wanted_engines: tuple[list[int], list[Any]] | None = None
         self.lfu_log_factor = 10
         self.lfu_decay_minutes = 1
@@ -759,7 +764,7 @@ class Keyspace:
         if self.label_cursor:
             self.wanted, self.wanted_counting, self.wanted_engines = namespaces, counting, engines
             return
-        self.scopes, self.engines = engines or ([-1] * len(counting), [])
+        self.scopes, self.engines = engines or no_engines(counting)
         self.namespaces = self.table.labels = namespaces
         self.has_spaces = len(namespaces) > 0
         self.rules = (DEFAULT_NAMESPACE, *namespaces.items)
@@ -767,6 +772,13 @@ class Keyspace:
         self.over.clear()
         self.table.set_spaces([is_listed(rule) for rule in self.rules])
         self.label_cursor = 1 if len(self) else 0
+
+    @property
+    def set_last(self) -> tuple[Namespaces, list[int], list[Any]]:
+        """What `set_namespaces` was told last, in force already or to come: namespaces, scopes and engines."""
+        if self.wanted is None:
+            return self.namespaces, self.scopes, self.engines
+        return (self.wanted, *(self.wanted_engines or no_engines(self.wanted_counting)))
 
     def set_counting(self, counting: bytes) -> None:
         """Say anew of each namespace whether its policy counts frequencies."""

@@ -8,4 +8,5 @@ cdef class Scope(Residents):
     cdef public Keyspace keyspace
     cdef readonly Evictor evictor
     cdef readonly int number
+    cdef readonly str policy
     cdef readonly bint volatile

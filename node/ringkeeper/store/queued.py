@@ -35,12 +35,13 @@ NODE = 0
 class Scope(Residents):
     """The keys of a database that one engine governs. A handle is the address of a record."""
 
-    def __init__(self, keyspace: Keyspace, evictor: Evictor, number: int, volatile: bool) -> None:
+    def __init__(self, keyspace: Keyspace, evictor: Evictor, number: int, policy: str) -> None:
         self.keyspace = keyspace
         self.evictor = evictor
         self.number = number
         """Of the namespace, or `NODE`."""
-        self.volatile = volatile
+        self.policy = policy
+        self.volatile = policy.startswith("volatile-")
         """Whether only keys with an expiry may go."""
 
     def find(self, ident: cython.ulonglong) -> cython.ulonglong:
@@ -81,17 +82,20 @@ def scopes_of(namespaces: Namespaces, policy: str) -> list[int]:
     return [node, *own]
 
 
-def engines_of(keyspace: Keyspace, evictor: Evictor, namespaces: Namespaces, policy: str) -> list[Any]:
-    """By scope, the engine; None where there is none."""
+def kinds_of(namespaces: Namespaces, policy: str, scopes: list[int]) -> list[str | None]:
+    """By scope, the policy of its engine; None where there is none."""
+    used = set(scopes)
     policies = [policy, *(item.policy for item in namespaces.items)]
-    used = set(scopes_of(namespaces, policy))
-    return [
-        make_engine(keyspace, evictor, number, each) if number in used else None for number, each in enumerate(policies)
-    ]
+    return [each if number in used else None for number, each in enumerate(policies)]
+
+
+def make_engines(keyspace: Keyspace, evictor: Evictor, kinds: list[str | None]) -> list[Any]:
+    """By scope, a new engine; None where there is none."""
+    return [kind and make_engine(keyspace, evictor, number, kind) for number, kind in enumerate(kinds)]
 
 
 def make_engine(keyspace: Keyspace, evictor: Evictor, number: int, policy: str) -> Any:
-    scope = Scope(keyspace, evictor, number, policy.startswith("volatile-"))
+    scope = Scope(keyspace, evictor, number, policy)
     if policy.endswith("s3-fifo"):
         return S3Fifo(scope)
     return WTinyLfu(scope, keyspace.random.getrandbits(62))
