@@ -124,6 +124,36 @@ def test_a_deleted_and_recreated_operator_adopts_the_cluster_and_restarts_no_pod
     assert terms == [1, 2, 1]
 
 
+def test_a_namespace_over_its_budget_evicts_its_own_keys_and_not_anothers(cluster: str) -> None:
+    budget = 1024**2
+    namespaces = [{"prefix": "small:", "maxMemory": "1Mi"}, {"prefix": "other:", "maxMemory": "32Mi"}]
+    before = starts(NAME, cluster)
+    patch(cluster, namespaces)
+    password = password_of(NAME, cluster)
+    report = json.loads(
+        in_client("env", f"PASSWORD={password}", "python", "/client/evictions.py", f"{NAME}.{cluster}.svc", "6379")
+    )
+    print(f"\n{report}")
+    assert report["other"] == report["none"] == report["staying"]
+    assert budget // 2 < report["small_bytes"] <= 3 * budget, "each of three nodes has the budget"
+    assert report["evicted"] == report["written"] - report["small"]
+    patch(cluster, [])
+    assert starts(NAME, cluster) == before, "namespaces come and go without a restart"
+
+
+def patch(cluster: str, namespaces: list[dict[str, str]]) -> None:
+    """Declare these namespaces and wait until every node has them."""
+    nodes = pods(NAME, cluster)
+    kubectl("patch", "cc", NAME, "-n", cluster, "--type=merge", "-p", json.dumps({"spec": {"namespaces": namespaces}}))
+
+    def in_force() -> bool:
+        texts = [redis_cli(NAME, cluster, "config", "get", "namespaces", host=ip(cluster, pod)) for pod in nodes]
+        return all(text.count('"prefix"') == len(namespaces) for text in texts)
+
+    until(60, "the namespaces are in force", in_force)
+    await_ready(NAME, cluster)
+
+
 def test_another_label_or_memory_restarts_no_pod(cluster: str) -> None:
     before = starts(NAME, cluster)
     kubectl("label", "cc", NAME, "-n", cluster, "team=cache")

@@ -1,10 +1,12 @@
 """`ringkeeper up` and what a person does with it, good and bad."""
 
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,19 @@ def test_the_namespaces_of_the_manifest_are_in_force(cli: Cli) -> None:
     with pytest.raises(redis.exceptions.OutOfMemoryError, match="larger than its namespace's maxMemory"):
         client.setrange("cart:1", 16 * 1024**2, "x")
     client.close()
+
+
+def test_a_namespace_over_its_budget_evicts_its_own_keys_and_not_anothers(cli: Cli, tmp_path: Path) -> None:
+    """As in `e2e/test_quickstart.py`, with the same client."""
+    port = free_base_port()
+    spaces = ", namespaces: [{prefix: 'small:', maxMemory: 1Mi}, {prefix: 'other:', maxMemory: 32Mi}]}"
+    manifest = write(tmp_path, MANIFEST.format(name="c", shards=2).strip().removesuffix("}") + spaces)
+    cli("up", "-f", manifest, "--base-port", str(port), "-d")
+    client = [sys.executable, str(ROOT / "e2e/client/evictions.py"), "127.0.0.1", str(port)]
+    report = json.loads(subprocess.run(client, capture_output=True, text=True, check=True).stdout)
+    assert report["other"] == report["none"] == report["staying"]
+    assert 1024**2 // 2 < report["small_bytes"] <= 2 * 1024**2, "each of two nodes has the budget"
+    assert report["evicted"] == report["written"] - report["small"]
 
 
 @pytest.mark.parametrize(
