@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from ringkeeper.store import namespace_text
 from ringkeeper.store.eviction.engine import Engine
 from ringkeeper.store.evictor import Evictor
-from ringkeeper.store.keyspace import COUNTS_FREQUENCY, COUNTS_NOTHING, TELLS_ENGINE, TELLS_OF_VOLATILE
 from ringkeeper.store.namespaces import Namespaces
+from ringkeeper.store.policies import COUNTS_FREQUENCY, COUNTS_NOTHING, TELLS_ENGINE, TELLS_OF_VOLATILE
 from ringkeeper.store.queued import Scope, kinds_of, make_engines, scopes_of
 
 if TYPE_CHECKING:

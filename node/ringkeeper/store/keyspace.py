@@ -27,8 +27,8 @@ from typing import Any, TypeVar
 import cython
 
 from ringkeeper.resp.values import ReplyError
+from ringkeeper.store import policies
 from ringkeeper.store.namespaces import NO_NAMESPACES, Namespace
-from ringkeeper.store.policies import QUEUED_POLICIES
 from ringkeeper.types.collection import Collection
 from ringkeeper.types.hash import Hash
 from ringkeeper.types.memory import text_memory
@@ -86,10 +86,10 @@ LISTED_BYTES = 60
 """Of a hash with fields that expire: its place among the keys of such, about."""
 
 
-COUNTS_NOTHING, COUNTS_FREQUENCY, TELLS_ENGINE, TELLS_OF_VOLATILE = range(4)
-"""What a policy wants to know of uses: nothing but when; how often; all for an engine's queues, or all of the keys that
-have an expiry."""
-INITIAL_FREQUENCY = 5
+COUNTS_NOTHING = cython.declare(cython.int, policies.COUNTS_NOTHING)
+COUNTS_FREQUENCY = cython.declare(cython.int, policies.COUNTS_FREQUENCY)
+TELLS_OF_VOLATILE = cython.declare(cython.int, policies.TELLS_OF_VOLATILE)
+INITIAL_FREQUENCY = cython.declare(cython.int, 5)
 """Of a new key, so that it is not the first to go (Redis's LFU_INIT_VAL)."""
 DEFAULT_NAMESPACE = Namespace(b"", 0, "noeviction")
 """That of no prefix: the node's `maxmemory` and policy are its own."""
@@ -97,7 +97,7 @@ DEFAULT_NAMESPACE = Namespace(b"", 0, "noeviction")
 
 def is_listed(rule: Namespace) -> bool:
     """Whether a namespace's keys must be listed: those of a budget of its own that are chosen at random."""
-    return rule.max_memory > 0 and rule.policy not in ("noeviction", *QUEUED_POLICIES)
+    return rule.max_memory > 0 and rule.policy not in ("noeviction", *policies.QUEUED_POLICIES)
 
 
 def no_engines(counting: bytes) -> tuple[list[int], list[Any]]:
@@ -263,9 +263,9 @@ class Keyspace:
     def _frequency(self, record: Record) -> cython.int:
         """A record's frequency now: one less for every so many minutes that nobody used it (LFUDecrAndReturn)."""
         count: cython.int = record.state
-        if self.lfu_decay_minutes:
-            minutes: cython.longlong = self._idle(record.used_at) // 60_000
-            count = max(0, count - minutes // self.lfu_decay_minutes)
+        idle: cython.longlong = self._idle(record.used_at)
+        if idle >= 60_000 and self.lfu_decay_minutes:
+            count = max(0, count - idle // 60_000 // self.lfu_decay_minutes)
         return count
 
     @cython.cfunc

@@ -27,3 +27,7 @@ NAMESPACE_DEFAULT = "allkeys-lru"
 
 QUEUED_POLICIES = ("allkeys-s3-fifo", "volatile-s3-fifo", "allkeys-w-tinylfu", "volatile-w-tinylfu")
 """Those that keep keys in queues; the others choose among keys drawn at random."""
+
+COUNTS_NOTHING, COUNTS_FREQUENCY, TELLS_ENGINE, TELLS_OF_VOLATILE = range(4)
+"""What a policy wants to know of uses: nothing but when; how often; all for an engine's queues, or all of the keys that
+have an expiry."""
