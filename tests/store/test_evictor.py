@@ -117,6 +117,52 @@ def test_random_removes_anything() -> None:
     assert 0.3 < world.share(b"a:%d", 1000) < 0.7
 
 
+@pytest.mark.parametrize("form", [b"%d", b"{t}%d"])
+def test_random_removes_each_as_often_as_any_other(form: bytes) -> None:
+    """Chi-squared, with room for what a key that stands behind a gap is met more often."""
+    world = World("allkeys-random")
+    gone = dict.fromkeys([form % number for number in range(200)], 0)
+    for _ in range(100):
+        for key in gone:
+            if world.keyspace.look(key) is None:
+                world.keyspace.set(key, b"x" * 50)
+        world.evictor.max_memory = 1
+        world.evictor.make_room(20)
+        for key in gone:
+            gone[key] += world.keyspace.look(key) is None
+    assert sum(gone.values()) == 2000
+    squared = sum((count - 10) ** 2 / 10 for count in gone.values())
+    assert squared < 1.5 * 199, squared
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-lfu", "volatile-ttl"])
+@pytest.mark.parametrize("form", [b"%d", b"{t}%d"])
+def test_candidates_may_go_and_move_before_their_turn(policy: str, form: bytes) -> None:
+    """Whatever else happens, what goes is a key that is there, and of one database with the other's keys."""
+    world = World(policy, databases=2)
+    random = Random(4)
+    for step in range(6000):
+        keyspace = random.choice(world.databases)
+        key = form % random.randrange(1500)
+        at = world.clock.now_ms + random.randrange(1, HOUR) if random.random() < 0.7 else NO_EXPIRY
+        if random.random() < 0.7:
+            keyspace.set(key, bytes(random.randrange(100)), at)
+        else:
+            keyspace.delete(key)
+        if step % 700 == 699:
+            random.choice(world.databases).flush()
+        if step % 500 == 499:
+            world.databases[0].swap(world.databases[1])
+        if step % 3 == 0:
+            before = sum(map(len, world.databases))
+            world.evictor.max_memory = max(1, world.evictor.used_bytes - 1)
+            helped = world.evictor.make_room(1)
+            assert before - sum(map(len, world.databases)) == helped
+            assert helped or not any(each.volatile if "volatile" in policy else len(each) for each in world.databases)
+    for keyspace in world.databases:
+        keyspace.check()
+
+
 def test_noeviction_removes_nothing() -> None:
     world = World("noeviction")
     world.fill(b"k:%d", 100)

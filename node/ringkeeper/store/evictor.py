@@ -20,62 +20,92 @@ if not cython.compiled:
     from ringkeeper.store.eviction.engine import Engine
     from ringkeeper.store.keyspace import Keyspace
     from ringkeeper.store.slot import key_slot
-    from ringkeeper.store.table_plain import Found, Record
+    from ringkeeper.store.table_plain import Found, Record, Table
 else:
     from cython.cimports.ringkeeper.store.eviction.engine import Engine  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.store.keyspace import Keyspace  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.store.slot import key_slot  # type: ignore[no-redef]
-    from cython.cimports.ringkeeper.store.table import Found, Record  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.store.table import Found, Record, Table  # type: ignore[no-redef]
 
-POOL_SIZE = 16
-VICTIMS = 4
+POOL_SIZE = cython.declare(cython.int, 16)
+VICTIMS = cython.declare(cython.int, 4)
 """How often an engine is asked that found none: 64 steps each. Then a key goes that nobody used for long."""
-TRIES = 32
+TRIES = cython.declare(cython.int, 32)
 """Draws for a key that a `volatile-` policy may take in a namespace, before nothing is said to be there."""
-EVERYTHING = 0
+EVERYTHING = cython.declare(cython.Py_ssize_t, 0)
 """The number of the default namespace, here meaning the node: all keys count to `maxmemory`."""
+BY_CHANCE = cython.declare(cython.int, 0)
+BY_IDLE_TIME = cython.declare(cython.int, 1)
+BY_FREQUENCY = cython.declare(cython.int, 2)
+BY_EXPIRY = cython.declare(cython.int, 3)
+MEASURES = {"lru": BY_IDLE_TIME, "lfu": BY_FREQUENCY, "ttl": BY_EXPIRY}
 
 
 @cython.final
 @cython.cclass
 class Pool:
-    """The best candidates that were met, the best one last. They may be gone, or used again, when their turn comes."""
+    """The best candidates that were met, the best one last. They may be gone, or used again, when their turn comes.
+
+    Of each it is known how much it deserves to go, in which database it is, and what `Table.find_marked` takes.
+    """
 
     def __init__(self, policy: str) -> None:
         self.policy = policy
         self.volatile = policy.startswith("volatile-")
         self.queued = policy in QUEUED_POLICIES
         self.measure = MEASURES.get(policy.partition("-")[2], BY_IDLE_TIME if self.queued else BY_CHANCE)
-        self.scores: list[int] = []
-        self.keys: list[tuple[Keyspace, bytes]] = []
+        self.count = 0
+        if not cython.compiled:
+            self.scores, self.bases = [0] * POOL_SIZE, [0] * POOL_SIZE
+            self.handles, self.marks = [0] * POOL_SIZE, [0] * POOL_SIZE
 
     @cython.cfunc
+    @cython.exceptval(check=False)
     def score(self, keyspace: Keyspace, record: Record) -> cython.longlong:
         if self.measure == BY_IDLE_TIME:
             return keyspace._idle(record.used_at)
         if self.measure == BY_FREQUENCY:
             return 255 - keyspace._frequency(record)
+        if self.measure == BY_CHANCE:
+            return 0
         return (1 << 62) - keyspace.table.expiry(record)
 
     @cython.cfunc
-    def offer(self, keyspace: Keyspace, record: Record) -> cython.void:
-        """Keep a candidate if it is better than the worst one, or there is room."""
-        score: cython.longlong = self.score(keyspace, record)
-        count: cython.Py_ssize_t = len(self.scores)
-        if count >= POOL_SIZE and score <= self.scores[0]:
-            return
-        place: cython.Py_ssize_t = count
-        while place > 0 and self.scores[place - 1] > score:
-            place -= 1
-        self.scores.insert(place, score)
-        self.keys.insert(place, (keyspace, keyspace.table.key(record)))
-        if count >= POOL_SIZE:
-            del self.scores[0]
-            del self.keys[0]
+    @cython.exceptval(check=False)
+    def place_for(self, score: cython.longlong) -> cython.int:
+        """Make way for a candidate that is to be `put` there; -1 if it is no better than any, and there is no room."""
+        place: cython.int = self.count
+        if self.count < POOL_SIZE:
+            while place > 0 and self.scores[place - 1] > score:
+                self.move(place - 1, place)
+                place -= 1
+            self.count += 1
+            self.scores[place] = score
+            return place
+        if score <= self.scores[0]:
+            return -1
+        place = 0
+        while place + 1 < POOL_SIZE and self.scores[place + 1] <= score:
+            self.move(place + 1, place)
+            place += 1
+        self.scores[place] = score
+        return place
 
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def put(self, place: cython.int, base: cython.int, handle: cython.ulonglong, mark: cython.ulonglong) -> cython.void:
+        self.bases[place] = base
+        self.handles[place] = handle
+        self.marks[place] = mark
 
-BY_CHANCE, BY_IDLE_TIME, BY_FREQUENCY, BY_EXPIRY = range(4)
-MEASURES = {"lru": BY_IDLE_TIME, "lfu": BY_FREQUENCY, "ttl": BY_EXPIRY}
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def move(self, source: cython.int, target: cython.int) -> cython.void:
+        self.scores[target] = self.scores[source]
+        self.bases[target] = self.bases[source]
+        self.handles[target] = self.handles[source]
+        self.marks[target] = self.marks[source]
 
 
 @cython.final
@@ -93,6 +123,12 @@ class Evictor:
         self.pool = Pool(NODE_DEFAULT)
         self.pools: dict[int, Pool] = {}
         """Of namespaces that were above their budgets."""
+        self.total = 0
+        """What was used when it was looked at last, and what has gone since is taken off."""
+        self.fullest = 0
+        """The database that had most then."""
+        self.occupied = 0
+        """How many had anything."""
         self.stuck: set[int] = set()
         """Namespaces above their budgets of which nothing could be removed."""
 
@@ -131,17 +167,55 @@ class Evictor:
         """Remove at most so many keys; whether the node is within `maxmemory`, or got nearer to it."""
         left: cython.longlong = most
         keyspace: Keyspace
-        for keyspace in self.databases:
-            if keyspace.over:
-                left -= self._relieve(keyspace, left)
+        if self._survey():
+            for keyspace in self.databases:
+                if keyspace.over:
+                    left -= self._relieve(keyspace, left)
+            self._survey()
         if not self.max_memory:
             return True
         done: cython.longlong = 0
-        while self.used() > self.max_memory and done < max(left, 1):
+        while self.total > self.max_memory and done < max(left, 1):
             if not self._evict_any():
                 helped: bool = done > 0
                 return helped
             done += 1
+            if self.occupied > 1:
+                self._survey()
+        return True
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _survey(self) -> cython.bint:
+        """Look what the databases take, and which takes most; whether a namespace was seen above its budget."""
+        keyspace: Keyspace
+        over: cython.bint = False
+        most: cython.longlong = -1
+        base: cython.int
+        self.total = self.overhead
+        self.occupied = 0
+        for base, keyspace in enumerate(self.databases):
+            used: cython.longlong = keyspace.table.used
+            self.total += used + keyspace.table.structure
+            if keyspace.table.size != 0:
+                self.occupied += 1
+            if used > most:
+                most = used
+                self.fullest = base
+            if keyspace.over:
+                over = True
+        return over
+
+    @cython.cfunc
+    def _remove(self, keyspace: Keyspace, handle: cython.ulonglong, mark: cython.ulonglong) -> cython.bint:
+        """Let a key go if it is there, and know what is used then; whether it was."""
+        table: Table = keyspace.table
+        record: Found = table.find_marked(handle, mark)
+        if not record:
+            return False
+        self.total -= table.used + table.structure
+        keyspace.evict(record, table.slot_of(mark))
+        self.total += table.used + table.structure
         return True
 
     @property
@@ -173,35 +247,23 @@ class Evictor:
     @cython.cfunc
     def _evict_by_chance(self) -> cython.bint:
         """A key of the fullest database: with several, Redis takes turns, which comes to the same."""
-        keyspace: Keyspace = self.fullest()
-        record: Found = keyspace.table.sample(self.pool.volatile)
-        if not record:
+        keyspace: Keyspace = self.databases[self.fullest]
+        table: Table = keyspace.table
+        if table.draw(self.pool.volatile, 1) == 0:
             return False
-        keyspace.evict(record, keyspace.table.sampled_slot)
+        self._remove(keyspace, table.handle_of(table.drawn[0]), table.marks[0])
         return True
-
-    @cython.cfunc
-    def fullest(self) -> Keyspace:
-        """The database that has most."""
-        keyspace: Keyspace
-        best: Keyspace = self.databases[0]
-        for keyspace in self.databases:
-            if keyspace.table.used > best.table.used:
-                best = keyspace
-        return best
 
     @cython.cfunc
     def _evict_queued(self, scope: cython.Py_ssize_t) -> cython.bint:
         """Remove what an engine says of the fullest database; whether it said anything."""
-        keyspace: Keyspace = self.fullest()
+        keyspace: Keyspace = self.databases[self.fullest]
         if scope >= len(keyspace.engines) or keyspace.engines[scope] is None:
             return False
         engine: Engine = keyspace.engines[scope]
         for _ in range(VICTIMS):
             handle: cython.ulonglong = engine.victim()
-            if handle != 0:
-                record: Record = keyspace.table.record_at(handle)
-                keyspace.evict(record, key_slot(keyspace.table.key(record)))
+            if handle != 0 and self._remove(keyspace, handle, keyspace.table.mark_of_ident(engine.ident)):
                 return True
         return False
 
@@ -209,33 +271,43 @@ class Evictor:
     def _fill(self) -> cython.bint:
         """Offer a few keys of each database to the pool; whether there were any."""
         keyspace: Keyspace
-        record: Found
+        base: cython.int
         found: cython.bint = False
-        for keyspace in self.databases:
-            record = keyspace.table.sample(self.pool.volatile)
-            for left in range(self.samples - 1, -1, -1):
-                if not record:
-                    break
+        if self.occupied == 1:
+            return self._offer_some(self.databases[self.fullest], self.fullest)
+        for base, keyspace in enumerate(self.databases):
+            if self._offer_some(keyspace, base):
                 found = True
-                self.pool.offer(keyspace, record)
-                if left:
-                    record = keyspace.table.sample_near(self.pool.volatile)
         return found
+
+    @cython.cfunc
+    def _offer_some(self, keyspace: Keyspace, base: cython.int) -> cython.bint:
+        """Offer a few keys of a database to the pool; whether there were any."""
+        pool: Pool = self.pool
+        table: Table = keyspace.table
+        count: cython.Py_ssize_t = table.draw(pool.volatile, self.samples)
+        index: cython.Py_ssize_t
+        for index in range(count):
+            place: cython.int = pool.place_for(pool.score(keyspace, table.drawn[index]))
+            if place >= 0:
+                pool.put(place, base, table.handle_of(table.drawn[index]), table.marks[index])
+        return count > 0
 
     @cython.cfunc
     def _evict_best(self, pool: Pool, space: cython.Py_ssize_t) -> cython.bint:
         """Remove the best candidate of a pool that is still there; whether one was."""
-        keyspace: Keyspace
-        key: bytes
-        record: Found
-        while pool.scores:
-            pool.scores.pop()
-            keyspace, key = pool.keys.pop()
-            record = keyspace.table.find(key, keyspace._slot(key))
-            if not record or (pool.volatile and keyspace.table.expiry(record) < 0):
-                continue
-            if space == EVERYTHING or keyspace.table.number_of(record) == space:
-                keyspace.evict(record, keyspace.last_slot)
+        while pool.count > 0:
+            pool.count -= 1
+            keyspace: Keyspace = self.databases[pool.bases[pool.count]]
+            handle: cython.ulonglong = pool.handles[pool.count]
+            mark: cython.ulonglong = pool.marks[pool.count]
+            if pool.volatile or space != EVERYTHING:
+                record: Found = keyspace.table.find_marked(handle, mark)
+                if not record or (pool.volatile and keyspace.table.expiry(record) < 0):
+                    continue
+                if space != EVERYTHING and keyspace.table.number_of(record) != space:
+                    continue
+            if self._remove(keyspace, handle, mark):
                 return True
         return False
 
@@ -268,26 +340,34 @@ class Evictor:
             self.pools[space] = Pool(policy)
         pool: Pool = self.pools[space]
         if pool.queued:
+            self._survey()
             return self._evict_queued(space)
         keyspace: Keyspace
-        record: Found
+        base: cython.int
         for _ in range(TRIES):
             found: cython.bint = False
-            for keyspace in self.databases:
+            for base, keyspace in enumerate(self.databases):
                 for _ in range(1 if pool.measure == BY_CHANCE else self.samples):
-                    record = self._draw(keyspace, space, pool.volatile)
-                    if not record:
+                    if not self._offer_one(pool, keyspace, base, space):
                         break
-                    if pool.measure == BY_CHANCE:
-                        keyspace.evict(record, keyspace._slot(keyspace.table.key(record)))
-                        return True
                     found = True
-                    pool.offer(keyspace, record)
             if not found:
                 return False
             if self._evict_best(pool, space):
                 return True
         return False
+
+    @cython.cfunc
+    def _offer_one(self, pool: Pool, keyspace: Keyspace, base: cython.int, space: cython.Py_ssize_t) -> cython.bint:
+        """Offer a key of a namespace; whether there was one."""
+        record: Found = self._draw(keyspace, space, pool.volatile)
+        if not record:
+            return False
+        place: cython.int = pool.place_for(pool.score(keyspace, record))
+        if place >= 0:
+            mark: cython.ulonglong = keyspace.table.mark_of(record, key_slot(keyspace.table.key(record)))
+            pool.put(place, base, keyspace.table.handle_of(record), mark)
+        return True
 
     @cython.cfunc
     def _draw(self, keyspace: Keyspace, space: cython.Py_ssize_t, volatile: cython.bint) -> Found:

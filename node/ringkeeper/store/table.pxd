@@ -4,7 +4,16 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from ringkeeper.store.namespaces cimport Namespaces
 
 cdef extern from *:
+    """
+    #if PY_VERSION_HEX >= 0x030E0000
+    #define hash_bytes Py_HashBuffer
+    #else
+    PyAPI_FUNC(Py_hash_t) _Py_HashBytes(const void*, Py_ssize_t);
+    #define hash_bytes _Py_HashBytes
+    #endif
+    """
     void prefetch "__builtin_prefetch" (const void* place) noexcept
+    Py_hash_t hash_bytes(const void* text, Py_ssize_t length) noexcept
 
 cdef enum:
     # Kinds of value, in the lowest bits of a record's flags.
@@ -36,6 +45,9 @@ cdef enum:
     MOST_BUCKETS = 128
     GROUPS = 128
     GROUP_SIZE = 128
+    # Records that are drawn at once, and places tried for the first of them.
+    MOST_DRAWN = 64
+    TRIES = 3
     HEADER = 16
     EMBEDDED = 512
 
@@ -109,9 +121,9 @@ cdef class Table:
     cdef uint32_t group_volatiles[128]
     cdef uint64_t random_state
     cdef Py_ssize_t sampled_slot
-    cdef PartPointer sampled_part
-    cdef Py_ssize_t sampled_first
-    cdef Py_ssize_t sampled_last
+    cdef uint64_t aims[2]
+    cdef Record drawn[64]
+    cdef uint64_t marks[64]
     cdef Py_ssize_t sweep_slot
     cdef Py_ssize_t sweep_part
     cdef uint32_t sweep_due
@@ -125,7 +137,7 @@ cdef class Table:
     cdef PartPointer _part(self, SlotPointer home, uint64_t code)
     cdef Spot _locate(self, PartPointer part, uint64_t code, const char* key, Py_ssize_t length)
     cdef Spot _spot_of(self, Record record, Py_ssize_t slot)
-    cdef uint64_t _code(self, Record record)
+    cdef uint64_t _code(self, Record record) noexcept
     cdef void _place(self, PartPointer part, uint64_t word) noexcept
     cdef void _erase(self, PartPointer part, Spot spot) noexcept
     cdef int _resize(self, PartPointer part, Py_ssize_t buckets)
@@ -179,6 +191,10 @@ cdef class Table:
 
     cdef Record find(self, bytes key, Py_ssize_t slot)
     cdef Found find_ident(self, uint64_t ident)
+    cdef Found find_marked(self, uint64_t handle, uint64_t mark) noexcept
+    cdef uint64_t mark_of(self, Record record, Py_ssize_t slot) noexcept
+    cdef uint64_t mark_of_ident(self, uint64_t ident) noexcept
+    cdef Py_ssize_t slot_of(self, uint64_t mark) noexcept
     cdef uint64_t handle_of(self, Record record) noexcept
     cdef Record record_at(self, uint64_t handle) noexcept
     cdef long long space_keys(self, Py_ssize_t space) noexcept
@@ -196,8 +212,9 @@ cdef class Table:
     cdef object remove(self, Record record, Py_ssize_t slot)
     cdef long long sweep(self, Py_ssize_t limit, long long now_ms, object removed)
     cdef Record sample(self, bint volatile) noexcept
-    cdef Record sample_near(self, bint volatile) noexcept
-    cdef Record _sampled(self, PartPointer part, Py_ssize_t index) noexcept
+    cdef Py_ssize_t draw(self, bint volatile, Py_ssize_t most) noexcept
+    cdef uint64_t _aim(self, bint volatile) noexcept
+    cdef Py_ssize_t _collect(self, uint64_t aim, bint volatile, Py_ssize_t count, Py_ssize_t most) noexcept
     cdef Found nothing(self) noexcept
     cdef void hit(self, Record record) noexcept
     cdef void miss(self, Py_ssize_t space) noexcept

@@ -54,6 +54,7 @@ else:  # Names for the type checker; the header declares them.
     Sides = Any
     IntegerPointer = Any
     prefetch = Any
+    hash_bytes = Any
     Space = Any
     SpacePointer = Any
     RecordPointer = Any
@@ -64,6 +65,7 @@ else:  # Names for the type checker; the header declares them.
     uint64_t = int
     TEXT = INTEGER = OBJECT = KIND = VOLATILE = LONG_KEY = FLOAT = GENERATION = LISTED = LABEL = KEEP = KEYS = LIVE = 0
     ROWS = SLOTS = NEVER = WIDTH = MOST_BUCKETS = MOST_DEPTH = COLLAPSED = GROUPS = GROUP_SIZE = HEADER = EMBEDDED = 0
+    MOST_DRAWN = TRIES = 0
 
 
 @cython.cfunc
@@ -237,6 +239,9 @@ def integer_text(number: int64_t) -> bytes:
     return text
 
 
+FACTOR = cython.declare(uint64_t, cython.cast(uint64_t, 0x2545F491) << 32 | 0x4F6CDD1D)
+"""What a random number is multiplied by, so that its upper bits follow from all (Vigna, 2016)."""
+
 failing = cython.declare(cython.longlong, 0)
 """For tests: the so manieth allocation from now on fails; 0 for none."""
 
@@ -262,6 +267,9 @@ class Table:
         generation: int
         group_sizes: list[int]
         group_volatiles: list[int]
+        aims: list[int]
+        drawn: list[Record]
+        marks: list[int]
         sweep_slot: int
         sweep_part: int
         sweep_due: int
@@ -285,6 +293,8 @@ class Table:
         self.structure = 0
         """Bytes of buckets."""
         self.random_state = cython.cast(uint64_t, seed | 1)
+        self.aims[0] = self._next_random() >> 2
+        self.aims[1] = self._next_random() >> 2
         self.swept = 0
         """Records that `sweep` removed, ever."""
         self.trash: list[Any] = []
@@ -359,11 +369,64 @@ class Table:
                 if bucket[place] == 0:
                     return cython.NULL
                 if bucket[place] >> 48 == code >> 48 and self._code(record_of(bucket[place])) >> 30 == code >> 30:
+                    self.spot = bucket + place
                     return record_of(bucket[place])
             at += 1
             if at == count:
                 at = 0
         return cython.NULL
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def find_marked(self, handle: uint64_t, mark: uint64_t) -> Found:
+        """The record that had this handle when it was drawn and was marked so, if it is still there; else NULL.
+
+        No key is read, nor is what the handle points to unless a word says that it is there. So a record that has moved
+        is not found; and one that came to stand in the place of another is taken for it if it has its slot and the same
+        16 bits of its hash.
+        """
+        home: SlotPointer = self.slots + (mark >> 48)
+        code: uint64_t = mark << 16
+        if home.count == 0:
+            return cython.NULL
+        part: PartPointer = self._part(home, code)
+        count: cython.Py_ssize_t = part.buckets
+        at: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, ((code >> 48) * part.buckets) >> 16)
+        word: uint64_t = code >> 48 << 48 | handle
+        bucket: Spot
+        place: cython.int
+        for _ in range(count):
+            bucket = part.words + at * WIDTH
+            for place in range(WIDTH):
+                if bucket[place] & ~cython.cast(uint64_t, 15) == word:
+                    self.spot = bucket + place
+                    return record_of(word)
+                if bucket[place] == 0:
+                    return cython.NULL
+            at += 1
+            if at == count:
+                at = 0
+        return cython.NULL
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def mark_of(self, record: Record, slot: cython.Py_ssize_t) -> uint64_t:
+        """Where to look for a record: its slot, and the first 48 bits of its key's hash."""
+        mark: uint64_t = cython.cast(uint64_t, slot) << 48 | self._code(record) >> 16
+        return mark
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def mark_of_ident(self, ident: uint64_t) -> uint64_t:
+        """The same of what `find_ident` takes, whose hash is shorter: it serves in slots of up to 2^18 parts."""
+        mark: uint64_t = ident >> 34 << 48 | (ident & ((cython.cast(uint64_t, 1) << 34) - 1)) << 14
+        return mark
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def slot_of(self, mark: uint64_t) -> cython.Py_ssize_t:
+        slot: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, mark >> 48)
+        return slot
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -387,8 +450,10 @@ class Table:
         return self.spot
 
     @cython.cfunc
+    @cython.exceptval(check=False)
     def _code(self, record: Record) -> uint64_t:
-        code: uint64_t = cython.cast(uint64_t, hash(self.key(record)))
+        """The hash of a record's key, as that of a `bytes` would be, but none is made."""
+        code: uint64_t = cython.cast(uint64_t, hash_bytes(key_start(record), key_length(record)))
         return code
 
     # Buckets
@@ -1233,7 +1298,7 @@ class Table:
         state ^= state << 25
         state ^= state >> 27
         self.random_state = state
-        state *= cython.cast(uint64_t, 0x2545F491) << 32 | 0x4F6CDD1D
+        state *= FACTOR
         return state
 
     @cython.cfunc
@@ -1290,47 +1355,14 @@ class Table:
             if volatile:
                 index = self._volatile_from(part, cython.cast(cython.Py_ssize_t, (chance >> 44) * part.buckets >> 20))
                 if index >= 0:
-                    return self._sampled(part, index)
+                    return record_of(part.words[index])
                 continue
             # A place among those of the largest part: parts of fewer buckets are chosen less often.
             index = cython.cast(cython.Py_ssize_t, chance >> 44)
             index = index % ((MOST_BUCKETS + MOST_BUCKETS // 8 + 2) * WIDTH if home.depth > 0 else part.buckets * WIDTH)
             if index < part.buckets * WIDTH and part.words[index] != 0:
-                return self._sampled(part, index)
-        return cython.NULL
-
-    @cython.cfunc
-    @cython.exceptval(check=False)
-    def _sampled(self, part: PartPointer, index: cython.Py_ssize_t) -> Record:
-        """Remember where a sample was found, and have the records beside it fetched."""
-        self.sampled_part = part
-        self.sampled_first = index
-        self.sampled_last = index
-        for place in range(index & ~(WIDTH - 1), (index | (WIDTH - 1)) + 1):
-            if part.words[place] != 0:
-                prefetch(record_of(part.words[place]))
-        return record_of(part.words[index])
-
-    @cython.cfunc
-    @cython.exceptval(check=False)
-    def sample_near(self, volatile: cython.bint) -> Record:
-        """The record behind the one that was sampled last, or another sample if there is none.
-
-        For several at once, where each need not be independent of the others: they share the misses of the cache that
-        finding a slot and a bucket takes. Only right after `sample` or itself, with nothing removed in between.
-        """
-        part: PartPointer = self.sampled_part
-        index: cython.Py_ssize_t = self.sampled_last
-        for _ in range(2 * WIDTH):
-            index += 1
-            if index >= part.buckets * WIDTH:
-                index = 0
-            if index == self.sampled_first:
-                break
-            if part.words[index] & 1 if volatile else part.words[index] != 0:
-                self.sampled_last = index
                 return record_of(part.words[index])
-        return self.sample(volatile)
+        return cython.NULL
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -1345,6 +1377,81 @@ class Table:
             if index == total:
                 index = 0
         return -1
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def draw(self, volatile: cython.bint, most: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Put so many records (at most `MOST_DRAWN`) chosen at random into `drawn`, and where each is to be found into
+        `marks`; how many. O(most).
+
+        For eviction: each record is nearly as likely to be drawn as any other, but not independently of its neighbours:
+        from a place in a slot on, as many are taken as the part has, then from another. So they share the cache misses
+        that finding slot and bucket takes. And of the first place, these and the records' own are over when they
+        matter: places are chosen two draws ahead, and fetched meanwhile.
+        """
+        count: cython.Py_ssize_t
+        aim: uint64_t = self.aims[0]
+        if (self.volatile if volatile else self.size) == 0:
+            return 0
+        if most > MOST_DRAWN:
+            most = MOST_DRAWN
+        self.aims[0] = self.aims[1]
+        self.aims[1] = self._aim(volatile)
+        for count in range(self._collect(self.aims[0], volatile, 0, most)):
+            prefetch(self.drawn[count])
+        count = self._collect(aim, volatile, 0, most)
+        for _ in range(most):
+            if count >= most:
+                break
+            count = self._collect(self._aim(volatile), volatile, count, most)
+        if count == 0:
+            self.drawn[0] = self.sample(volatile)
+            if self.drawn[0] != cython.NULL:
+                self.marks[0] = self.mark_of(self.drawn[0], self.sampled_slot)
+                count = 1
+        return count
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _aim(self, volatile: cython.bint) -> uint64_t:
+        """A place chosen at random, as a mark tells it, whose bucket is fetched. There are records (with an expiry)."""
+        slot: uint64_t = cython.cast(uint64_t, self._random_slot(volatile))
+        mark: uint64_t = slot << 48 | self._next_random() >> 16
+        part: PartPointer = self._part(self.slots + slot, mark << 16)
+        prefetch(part.words + (((mark >> 32 & 0xFFFF) * part.buckets) >> 16) * WIDTH)
+        return mark
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _collect(
+        self, aim: uint64_t, volatile: cython.bint, count: cython.Py_ssize_t, most: cython.Py_ssize_t
+    ) -> cython.Py_ssize_t:
+        """Add those of one part from a place on to the `count` that were drawn; how many there are now."""
+        home: SlotPointer = self.slots + (aim >> 48)
+        if (home.volatile_count if volatile else home.count) == 0:
+            return count
+        part: PartPointer = self._part(home, aim << 16)
+        total: cython.Py_ssize_t = part.buckets * WIDTH
+        chance: uint64_t = aim << 16
+        first: cython.Py_ssize_t = 0
+        if total == 0:
+            return count
+        for _ in range(TRIES):
+            first = cython.cast(cython.Py_ssize_t, (chance >> 48) * total >> 16)
+            if part.words[first] != 0:
+                break
+            chance = chance * FACTOR  # what stands behind a gap should not be met more often
+        index: cython.Py_ssize_t = first
+        for _ in range(2):
+            while index < total and count < most:
+                word: uint64_t = part.words[index]
+                if word & 1 if volatile else word != 0:
+                    self.drawn[count] = record_of(word)
+                    self.marks[count] = (aim & ~(cython.cast(uint64_t, 0xFFFF) << 32)) | word >> 48 << 32
+                    count += 1
+                index = index + 1 if word != 0 else (index | (WIDTH - 1)) + 1
+            index, total = 0, first
+        return count
 
     # Going through
 

@@ -104,6 +104,8 @@ class Table:
         self.swept = 0
         self.sweep_slot = 0
         self.sampled_slot = 0
+        self.drawn: list[Record] = []
+        self.marks: list[int] = []
         self.random = Random(seed)
         self.trash: list[Any] = []
         self.last = b""
@@ -140,6 +142,23 @@ class Table:
 
     def record_at(self, handle: int) -> Record:
         return self.handles[handle]
+
+    def mark_of(self, record: Record, slot: int) -> int:  # noqa: ARG002
+        """Where to look for a record: here, its slot."""
+        return slot
+
+    def mark_of_ident(self, ident: int) -> int:
+        """The same of what `find_ident` takes."""
+        return ident >> 34
+
+    def slot_of(self, mark: int) -> int:
+        return mark
+
+    def find_marked(self, handle: int, mark: int) -> Found:
+        """The record that had this handle when it was drawn and was marked so, if it is still there."""
+        record = self.handles.get(handle)
+        there = record is not None and (self.slots[mark] or {}).get(record.name) is record
+        return record if there else None
 
     def key(self, record: Record) -> bytes:
         return record.name
@@ -343,9 +362,15 @@ class Table:
             index -= len(names)
         return None
 
-    def sample_near(self, volatile: bool) -> Found:
-        """Another one: here nothing is near."""
-        return self.sample(volatile)
+    def draw(self, volatile: bool, most: int) -> int:
+        """Put records chosen at random into `drawn`, and where each is to be found into `marks`; how many."""
+        self.drawn, self.marks = [], []
+        for _ in range(most):
+            record = self.sample(volatile)
+            if record is not None:
+                self.drawn.append(record)
+                self.marks.append(self.mark_of(record, self.sampled_slot))
+        return len(self.drawn)
 
     def gather(self, cursor: int, count: int, what: int, now_ms: int) -> tuple[int, list[Any]]:
         """The next about `count` records behind a cursor, and the cursor behind them; both ends are 0.

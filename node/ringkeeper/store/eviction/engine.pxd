@@ -7,6 +7,7 @@ cdef class Engine:
     cdef readonly Residents residents
     cdef readonly list queues
     cdef int slack
+    cdef readonly unsigned long long ident
     cdef Py_ssize_t sweep
 
     cpdef Py_ssize_t entries(self)

@@ -34,6 +34,8 @@ class Engine:
         self.queues = queues
         self.slack = slack
         """Stale entries may be as many as residents divided by two to the power of this."""
+        self.ident = 0
+        """Of the last victim."""
         self.sweep = -1
         """The queue that `tidy` is at; -1 between two rounds."""
 

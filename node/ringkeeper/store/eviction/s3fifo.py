@@ -88,6 +88,7 @@ class S3Fifo(Engine):
                 return 0
             handle = self.from_small() if self.source == SMALL else self.from_main()
             if handle != 0:
+                self.ident = self.small.ident if self.source == SMALL else self.main.ident
                 self.source = 0
                 self.residents.set_state(handle, 0)
                 return handle

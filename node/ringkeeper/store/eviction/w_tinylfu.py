@@ -193,6 +193,7 @@ class WTinyLfu(Engine):
     @cython.cfunc
     def evict(self, queue: Queue, handle: cython.ulonglong) -> cython.ulonglong:
         """Take a resident that stands at the head of its queue out of the engine."""
+        self.ident = queue.ident
         queue.drop(handle)
         self.residents.set_state(handle, 0)
         return handle
