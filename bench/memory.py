@@ -1,4 +1,4 @@
-"""What a collection takes, and what MEMORY USAGE says of it: `python bench/memory.py [--all] [--write] [kind …]`.
+"""What a collection takes, and what MEMORY USAGE says of it: `python bench/memory.py [kind ...] [--sizes N ...] [--write]`.
 
 For every case many equal collections are made by commands: in a fresh process of the node without its sockets, in a
 fresh Redis and in a fresh Valkey. The truth is by how much the process's memory (RSS) has grown, divided by their
@@ -64,12 +64,14 @@ class Figures:
     """MEMORY USAGE of one."""
 
 
-def cases(everything: bool, kinds: list[str]) -> list[Case]:
+def cases(everything: bool, sizes: list[int], kinds: list[str]) -> list[Case]:
     chosen = [kind for kind in KINDS if not kinds or kind in kinds]
-    if everything:
+    if sizes:
+        pairs = [(size, 10) for size in sizes]
+    elif everything:
         pairs = [(size, length) for size in SIZES for length in LENGTHS if size * length <= 10_000_000]
     else:
-        pairs = [(size, 10) for size in (1, 8, 32, 33, 128, 1000, 100_000)] + [(8, 100)]
+        pairs = [(size, 10) for size in (1, 8, 32, 33, 128, 129, 1000, 100_000)] + [(8, 100)]
     return [
         Case(kind, size, length)
         for kind in chosen
@@ -182,6 +184,7 @@ def write_document(lines: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--all", action="store_true", help="every size with every length, an hour")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[], help="elements, of ten bytes each")
     parser.add_argument("--alone", action="store_true", help="without Redis and Valkey")
     parser.add_argument("--write", action="store_true", help=f"put the table into {DOCUMENT.name}")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -193,7 +196,7 @@ def main() -> None:
         return
     lines = HEAD.splitlines()
     print(HEAD)
-    for case in cases(options.all, options.kinds):
+    for case in cases(options.all, options.sizes, options.kinds):
         others = [] if options.alone else [measure_server(case, name) for name in ("redis", "valkey")]
         lines.append(row(case, measure_node(case), others))
         print(lines[-1], flush=True)

@@ -7,8 +7,8 @@ import pytest
 
 from ringkeeper.types.indexed import IndexedTable
 
-MOST, LONGEST, LARGEST = 48, 255, 4096
-"""How many texts, members or values, are packed, how long each may be, and all with their lengths."""
+MOST, LONGEST, LARGEST = 128, 255, 8192
+"""How many members are packed, how long each of them or of their values may be, and all with their lengths."""
 
 
 def filled(count: int) -> IndexedTable:
@@ -72,16 +72,16 @@ def test_scans_beside_each_other_miss_nothing_that_stays(seed: int) -> None:
 def test_it_is_a_dictionary_packed_and_in_rows(seed: int, paired: bool) -> None:
     random = Random(seed)
     table, model = IndexedTable(paired), dict[bytes, bytes | None]()
-    names = random.choice([MOST // 2, MOST, 4 * MOST])
+    names = random.choice([MOST // 4, MOST, MOST + 1, 4 * MOST])
     lengths = random.choice([[3], [3, 0, 64], [3, 100, 99], [3, LONGEST], [3, 10, LONGEST + 1], [300]])
     packed = True
-    for step in range(600):
+    for step in range(1200):
         member = b"%0*d" % (random.choice(lengths), random.randrange(names))
         if random.random() < 0.6:
             value = bytes([step % 251]) * random.choice(lengths) if paired else None
             assert table.put(member, value) == (member not in model)
             model[member] = value
-            packed = packed and len(model) <= (MOST // 2 if paired else MOST)
+            packed = packed and len(model) <= MOST
             packed = packed and max(len(member), len(value or b"")) <= LONGEST and packed_size(model) <= LARGEST
         else:
             assert table.pop(member) == (member in model)

@@ -31,7 +31,7 @@ SCORES = st.one_of(
 FORMS = st.sampled_from([MEMBERS, FLAT, PAIRS, TUPLES])
 LITTLE_ROOM = Limits(zset_max_listpack_entries=8, zset_max_listpack_value=64)
 NO_ROOM = Limits(zset_max_listpack_entries=0)
-MOST, LONGEST, LARGEST = 128, 255, 4096
+MOST, LONGEST, LARGEST = 128, 255, 8192
 """How many members are packed, how long each may be, and all with their scores and the lengths of both."""
 
 
@@ -268,14 +268,14 @@ def test_a_long_member_is_not_packed() -> None:
 def test_large_members_are_packed_as_long_as_there_is_room_for_any_score_of_theirs(score: float) -> None:
     found = SortedSet(NO_ROOM)
     size = 0
-    for i in range(40):
+    for i in range(50):
         member = b"%0*d" % (190 + i, i)
         size += 1 + len(member) + 9
         assert found.add(member, score) == ADDED
         found.check()
         assert (found.indexed is None) == (size <= LARGEST)
         size -= 0 if score else 8
-    assert found.range(0, 40) == sorted(b"%0*d" % (190 + i, i) for i in range(40))
+    assert found.range(0, 50) == sorted(b"%0*d" % (190 + i, i) for i in range(50))
 
 
 def test_a_score_that_takes_more_bytes_may_be_one_too_many() -> None:

@@ -24,10 +24,11 @@ TAG = cython.declare(cython.longlong, 0xFFFFFFFF)
 """The bits of a hash by which `IndexedRows` finds a member."""
 LONGEST = cython.declare(cython.Py_ssize_t, 255)
 """Bytes of a packed member or value: its length is a byte."""
-LARGEST = cython.declare(cython.Py_ssize_t, 4096)
-"""Bytes of all that is packed. A change may move them all, which takes up to 100 ns."""
-MOST = cython.declare(cython.Py_ssize_t, 48)
-"""Packed texts: members, or members and values. Beyond it, going through them takes longer than hashing."""
+LARGEST = cython.declare(cython.Py_ssize_t, 8192)
+"""Bytes of all that is packed. A change may move them all, which takes some 100 ns."""
+MOST = cython.declare(cython.Py_ssize_t, 128)
+"""Packed members. Going through so many takes some 200 ns more than hashing, and less than Redis takes to go through
+its listpack of as many; `docs/memory.md` has figures."""
 Texts = list[bytes]
 ROWS_BYTES = cython.declare(cython.Py_ssize_t, 80)
 """The object `Rows` itself."""
@@ -187,7 +188,7 @@ class IndexedTable(PackedTexts):
             size += 1 + len(value)
         if at >= 0:
             return size - 1 - self.pack[self.behind(at)] <= LARGEST
-        if len(member) > LONGEST or self.count >= (MOST >> 1 if self.paired else MOST):
+        if len(member) > LONGEST or self.count >= MOST:
             return False
         return size + 1 + len(member) <= LARGEST
 
@@ -314,12 +315,21 @@ class IndexedTable(PackedTexts):
 
     def random(self, randomness: Random) -> bytes:
         """Any member, each as likely. For a table that is not empty."""
-        members = self.listed() if self.rows is None else self.rows.members
-        member: bytes = members[randomness.randrange(len(members))]
+        member: bytes
+        number: cython.Py_ssize_t = randomness.randrange(self.length())
+        if self.rows is not None:
+            member = self.rows.members[number]
+            return member
+        at: cython.Py_ssize_t = 0
+        for _ in range(number * (2 if self.paired else 1)):
+            at = self.behind(at)
+        member = self.text(at)
         return member
 
     def sample(self, randomness: Random, count: int) -> list[bytes]:
         """So many different members, in random order, or all. O(count)."""
+        if count == 1 and self.length():
+            return [self.random(randomness)]
         members = self.listed() if self.rows is None else self.rows.members
         if count >= len(members):
             return list(members)
@@ -378,7 +388,7 @@ class IndexedTable(PackedTexts):
             assert (self.rows.values is not None) == bool(self.paired)
             return
         members = self.listed()
-        assert len(members) == self.count <= (MOST // 2 if self.paired else MOST)
+        assert len(members) == self.count <= MOST
         assert len(set(members)) == self.count
         texts = members + (self.all_values() if self.paired else [])
         assert len(texts) == self.count * (2 if self.paired else 1)

@@ -31,8 +31,8 @@ MOST = cython.declare(cython.Py_ssize_t, 128)
 """Packed members. `docs/memory.md` has what finding one among so many costs."""
 LONGEST = cython.declare(cython.Py_ssize_t, 255)
 """Bytes of a packed member: its length is a byte."""
-LARGEST = cython.declare(cython.Py_ssize_t, 4096)
-"""Bytes of all that is packed. A change may move them all, which takes up to 100 ns."""
+LARGEST = cython.declare(cython.Py_ssize_t, 8192)
+"""Bytes of all that is packed. A change may move them all, which takes some 100 ns."""
 LONGEST_SCORE = cython.declare(cython.Py_ssize_t, 9)
 """Bytes of a score, with its length."""
 AS_MEMBERS = cython.declare(cython.int, MEMBERS)
