@@ -1,4 +1,4 @@
-"""What a collection takes, and what MEMORY USAGE says of it: `python bench/memory.py [kind ...] [--sizes N ...] [--write]`.
+"""What a collection takes, and what MEMORY USAGE says of it: `python bench/memory.py [kind …] [--sizes N …] [--write]`.
 
 For every case many equal collections are made by commands: in a fresh process of the node without its sockets, in a
 fresh Redis and in a fresh Valkey. The truth is by how much the process's memory (RSS) has grown, divided by their

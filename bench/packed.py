@@ -1,7 +1,7 @@
 """What finding an element among few costs: `python bench/packed.py [--sizes N ...]`.
 
 Small collections are packed and searched from the beginning (`docs/memory.md`). For each size, a node and a Redis hold
-a hash, a set and a sorted set of so many elements of 18 bytes, each twice: as it is, and with one element more that is
+a hash, a set and a sorted set of so many elements of 19 bytes, each twice: as it is, and with one element more that is
 too long to be packed, in either. redis-benchmark asks for elements at random, at a pipeline depth of 16. Printed is the
 server's CPU time per operation, as `compare.py` measures it: the median of the rounds, and what it is in Redis's.
 """
