@@ -149,7 +149,7 @@ class SortedSet(PackedScores):
         """How many have a lower score; with `after`, a lower one or this one. O(log n)."""
         if self.indexed is not None:
             return self.indexed.tree.rank_of_score(score, after)
-        return int(self.rank_at(self.place_of_score(score, after)))
+        return int(self.lower(score, after))
 
     def rank_of_member(self, member: bytes, after: cython.bint) -> int:
         """How many come before these bytes, if all have the first one's score; with `after`, these count. O(log n)."""

@@ -9,7 +9,7 @@ cdef class PackedScores(PackedTexts):
     cdef Py_ssize_t write_score(self, Py_ssize_t at, double score) noexcept
     cdef bint precedes(self, Py_ssize_t at, bytes member, bint after) noexcept
     cdef Py_ssize_t place(self, double score, bytes member, bint after) noexcept
-    cdef Py_ssize_t place_of_score(self, double score, bint after) noexcept
+    cdef Py_ssize_t lower(self, double score, bint after) noexcept
     cdef Py_ssize_t rank_at(self, Py_ssize_t end) noexcept
     cdef Py_ssize_t offset_of(self, Py_ssize_t rank) noexcept
     cdef bint fits(self, Py_ssize_t at, bytes member) noexcept

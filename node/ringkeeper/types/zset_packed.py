@@ -55,6 +55,32 @@ def score_size(score: cython.double) -> cython.Py_ssize_t:
     return 8
 
 
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def score_in(pack: cython.p_uchar, at: cython.Py_ssize_t) -> cython.double:
+    """The score at an offset of a pack."""
+    size: cython.int = pack[at]
+    if not cython.compiled:
+        text = bytes(pack[at + 1 : at + 1 + size])
+        return struct.unpack("=d", text)[0] if size == 8 else float(int.from_bytes(text, "little", signed=True))
+    if size == 8:
+        score: cython.double = 0.0
+        memcpy(cython.address(score), pack + at + 1, 8)
+        return score
+    if size == 1:
+        return cython.cast(cython.schar, pack[at + 1])
+    if size == 2:
+        short: cython.short = 0
+        memcpy(cython.address(short), pack + at + 1, 2)
+        return short
+    if size == 4:
+        whole: cython.int = 0
+        memcpy(cython.address(whole), pack + at + 1, 4)
+        return whole
+    return 0.0
+
+
 @cython.no_gc
 @cython.cclass
 class PackedScores(PackedTexts):
@@ -64,25 +90,7 @@ class PackedScores(PackedTexts):
     @cython.exceptval(check=False)
     def score_at(self, at: cython.Py_ssize_t) -> cython.double:
         """The score at an offset. O(1)."""
-        size: cython.int = self.pack[at]
-        if not cython.compiled:
-            text = bytes(self.pack[at + 1 : at + 1 + size])
-            return struct.unpack("=d", text)[0] if size == 8 else float(int.from_bytes(text, "little", signed=True))
-        if size == 8:
-            score: cython.double = 0.0
-            memcpy(cython.address(score), self.pack + at + 1, 8)
-            return score
-        if size == 1:
-            return cython.cast(cython.schar, self.pack[at + 1])
-        if size == 2:
-            short: cython.short = 0
-            memcpy(cython.address(short), self.pack + at + 1, 2)
-            return short
-        if size == 4:
-            whole: cython.int = 0
-            memcpy(cython.address(whole), self.pack + at + 1, 4)
-            return whole
-        return 0.0
+        return score_in(self.pack, at)
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -129,25 +137,27 @@ class PackedScores(PackedTexts):
         """The offset behind all that come before (score, member); with `after`, behind that one too if it is here."""
         at: cython.Py_ssize_t = 0
         while at < self.size:
-            here: cython.Py_ssize_t = self.behind(at)
-            found: cython.double = self.score_at(here)
+            here: cython.Py_ssize_t = at + 1 + self.pack[at]
+            found: cython.double = score_in(self.pack, here)
             if found > score or (found == score and not self.precedes(at, member, after)):
                 break
-            at = self.behind(here)
+            at = here + 1 + self.pack[here]
         return at
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def place_of_score(self, score: cython.double, after: cython.bint) -> cython.Py_ssize_t:
-        """The offset behind all that have a lower score; with `after`, a lower one or this one."""
+    def lower(self, score: cython.double, after: cython.bint) -> cython.Py_ssize_t:
+        """How many entries have a lower score; with `after`, a lower one or this one."""
+        rank: cython.Py_ssize_t = 0
         at: cython.Py_ssize_t = 0
         while at < self.size:
-            here: cython.Py_ssize_t = self.behind(at)
-            found: cython.double = self.score_at(here)
+            at += 1 + self.pack[at]
+            found: cython.double = score_in(self.pack, at)
             if found > score or (found == score and not after):
                 break
-            at = self.behind(here)
-        return at
+            at += 1 + self.pack[at]
+            rank += 1
+        return rank
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -156,7 +166,8 @@ class PackedScores(PackedTexts):
         rank: cython.Py_ssize_t = 0
         at: cython.Py_ssize_t = 0
         while at < end:
-            at = self.behind(self.behind(at))
+            at += 1 + self.pack[at]
+            at += 1 + self.pack[at]
             rank += 1
         return rank
 
@@ -168,7 +179,8 @@ class PackedScores(PackedTexts):
         if rank >= self.count:
             return self.size
         while rank > 0:
-            at = self.behind(self.behind(at))
+            at += 1 + self.pack[at]
+            at += 1 + self.pack[at]
             rank -= 1
         return at
 
@@ -260,17 +272,17 @@ class PackedScores(PackedTexts):
         end: cython.Py_ssize_t = self.offset_of(stop)
         while at < end:
             member: bytes = self.text(at)
-            at = self.behind(at)
+            at += 1 + self.pack[at]
             if form == AS_MEMBERS:
                 found.append(member)
             elif form == AS_FLAT:
                 found.append(member)
-                found.append(self.score_at(at))
+                found.append(score_in(self.pack, at))
             elif form == AS_PAIRS:
-                found.append([member, self.score_at(at)])
+                found.append([member, score_in(self.pack, at)])
             else:
-                found.append((member, self.score_at(at)))
-            at = self.behind(at)
+                found.append((member, score_in(self.pack, at)))
+            at += 1 + self.pack[at]
         return found
 
     def check(self) -> None:
