@@ -22,7 +22,7 @@ AT_ONCE = Retry(NoBackoff(), 0)
 class Server:
     """A running `ringkeeper-server`; a configuration file comes before the directives."""
 
-    def __init__(self, folder: Path, *directives: str) -> None:
+    def __init__(self, folder: Path, *directives: str, awaits: str = "Ready to accept connections") -> None:
         self.folder = folder
         self.port, self.admin_port = free_ports(2)
         self.log = folder / f"{self.port}.log"
@@ -34,7 +34,7 @@ class Server:
                 stdout=log, stderr=log,
             )  # fmt: skip
         deadline = time.monotonic() + DEADLINE
-        while "Ready to accept connections" not in self.log.read_text():
+        while awaits not in self.log.read_text():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.02)
@@ -56,6 +56,10 @@ class Server:
         """The most resident bytes that there ever were."""
         status = Path(f"/proc/{self.process.pid}/status").read_text().split()
         return int(status[status.index("VmHWM:") + 1]) * 1024
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(DEADLINE)
 
     def stop(self) -> int:
         if self.process.poll() is None:

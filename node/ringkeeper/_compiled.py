@@ -58,6 +58,7 @@ MODULES = (
     "ringkeeper.persist.packed",
     "ringkeeper.persist.writer",
     "ringkeeper.persist.rdb",
+    "ringkeeper.persist.loading",
     "ringkeeper.types.zset",
     "ringkeeper.types.zset_indexed",
     "ringkeeper.types.zset_packed",

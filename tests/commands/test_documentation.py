@@ -123,6 +123,7 @@ def test_what_is_deprecated_says_what_to_use_instead() -> None:
 
 
 DIFFERENT = {
+    "bgsave": "CANCEL came after 7.2",
     "client|kill": "MAXAGE is there since 7.4",
     "client|list": "Valkey 9 has more filters",
     "cluster|replicate": "Valkey 9 has NO ONE",

@@ -65,7 +65,7 @@ def test_more_clients_than_allowed_are_turned_away(tmp_path: Path) -> None:
         (["--prot", "1"], "did you mean"),
         (["--port", "many"], "port"),
         (["--maxmemory-policy", "allkeys-lur"], "must be one of the following: noeviction, allkeys-lru"),
-        (["--appendonly", "yes"], "persistence does not exist yet"),
+        (["--appendonly", "yes"], "append-only file does not exist yet"),
         (["/nowhere/node.conf"], "/nowhere/node.conf"),
     ],
 )

@@ -29,6 +29,7 @@ GROUPS = (
     "latency",
     "acl",
     "memory",
+    "persistence",
     "debug",
     "introspection",
     "cluster",

@@ -79,11 +79,8 @@ def shutdown(context: Context, args: Arguments) -> Reply:
         if len(options) > 1:
             raise ReplyError(SYNTAX)
         raise ReplyError("ERR No shutdown in progress.")
-    if "save" in options:
-        raise ReplyError("ERR Errors trying to SHUTDOWN: persistence does not exist yet, nothing can be saved.")
-    save = False if "nosave" in options else None
-    context.node.shutdown(save=save, now="now" in options, force="force" in options)
-    context.client.close_after_reply()
+    save = False if "nosave" in options else True if "save" in options else None
+    context.node.shutdown(context.client, save=save, force="force" in options)
     return NO_REPLY
 
 

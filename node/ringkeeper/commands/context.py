@@ -335,7 +335,20 @@ class Node(Protocol):
     def info(self, sections: Sequence[str]) -> bytes:
         """The text of INFO; no sections means the default ones."""
 
-    def shutdown(self, *, save: bool | None, now: bool, force: bool) -> None: ...
+    def save(self, client: Client) -> None:
+        """Answer the client when a snapshot has been taken (SAVE); raises `ReplyError` while one is being taken."""
+
+    def background_save(self, *, schedule: bool) -> bool:
+        """Take a snapshot; False if it is only to be taken later. Raises `ReplyError`."""
+
+    def cancel_save(self) -> str:
+        """End the snapshot that is being taken, or is to be; what was ended. Raises `ReplyError` if there is none."""
+
+    def last_save(self) -> int:
+        """When the last snapshot was taken, in Unix seconds; the node's start before the first."""
+
+    def shutdown(self, client: Client | None, *, save: bool | None, force: bool) -> None:
+        """Stop the process. `save`: whether a snapshot is taken first; None leaves it to the configuration."""
 
     def role(self) -> list[Any]:
         """The reply of ROLE."""

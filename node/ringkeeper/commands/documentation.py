@@ -43,6 +43,7 @@ acl|log operation?(count:integer|RESET)
 acl|setuser username rule?+
 append key#0 value
 auth username?@6.0.0 password
+bgsave operation?(SCHEDULE@3.2.2|CANCEL@8.1.0)
 bitcount key#0 range?{start:integer end-unit-block?{end:integer unit?@7.0.0(BYTE|BIT)}}
 bitop operation(AND|OR|XOR|NOT) destkey#0 key#1+
 bitpos key#0 bit:integer range?{start:integer end-unit-block?{end:integer unit?@7.0.0(BYTE|BIT)}}

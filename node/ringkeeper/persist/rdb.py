@@ -9,7 +9,7 @@ Valkey's where hashes have fields that expire. Sources: `rdb.c` of Redis, https:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import cython
 
@@ -90,7 +90,7 @@ class RdbReader:
 
     if TYPE_CHECKING:
         key: bytes
-        value: object
+        value: Any
 
     def __init__(self, reader: Reader, limits: Limits, passing: bool = False) -> None:
         self.reader = reader
@@ -286,7 +286,7 @@ class RdbWriter:
         if frequency != -1:
             out.append(FREQUENCY)
             out.append(frequency)
-        if isinstance(value, bytes):
+        if type(value) is bytes:
             out.append(0)
             write_string(out, key)
             write_string(out, value)

@@ -114,7 +114,7 @@ def spare_the_collector() -> None:
 
 def ask_to_stop(node: Node, number: signal.Signals) -> None:
     log.info("Received %s, shutting down...", number.name)
-    node.stopped.set()
+    node.shutdown(None, save=None, force=False)
 
 
 if __name__ == "__main__":

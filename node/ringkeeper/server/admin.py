@@ -83,7 +83,8 @@ class AdminApi:
         return web.Response(text="ok\n")
 
     async def readyz(self, request: web.Request) -> web.Response:  # noqa: ARG002
-        reason = self.membership.unready()
+        recovery = self.node.recovery
+        reason = recovery.describe() if recovery.loading else self.membership.unready()
         return web.Response(text=f"{reason or 'ok'}\n", status=503 if reason else 200)
 
     async def metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002

@@ -156,6 +156,8 @@ def canonical(directive: Directive, words: Sequence[str], present: str) -> str:
         raise ValueError(directive.instead)
     if directive.name == "client-output-buffer-limit":
         value = _output_limits(value, present)
+    elif directive.name == "save":
+        value = _save_rules(words)
     elif directive.name == "latency-tracking-info-percentiles":
         value = _percentiles(words)
     return value
@@ -194,6 +196,15 @@ def _output_limits(value: str, present: str) -> str:
             raise ValueError("Error in hard, soft or soft_seconds setting in buffer limit configuration.") from None
         limits[key] = limit
     return " ".join(f"{name} {limit}" for name, limit in limits.items())
+
+
+def _save_rules(words: Sequence[str]) -> str:
+    numbers = [word for text in words for word in text.split()]
+    if len(numbers) % 2 or any(not re.fullmatch(r"\d{1,9}", word) for word in numbers):
+        raise ValueError("Invalid save parameters")
+    if any(int(seconds) < 1 for seconds in numbers[::2]):
+        raise ValueError("Invalid save parameters")
+    return " ".join(str(int(word)) for word in numbers)
 
 
 def _percentiles(words: Sequence[str]) -> str:

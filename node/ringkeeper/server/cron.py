@@ -33,7 +33,7 @@ class Cron:
     def round(self) -> None:
         loop = self.node.loop
         self.node.look_at_clocks()
-        if self.paused:
+        if self.paused or self.node.recovery.loading:
             self.start()
             return
         self.rounds += 1
@@ -41,6 +41,7 @@ class Cron:
         self.node.expiry.begin()
         self.node.evictor.overhead = self.node.upkeep.queue_bytes + self.node.survey.buffered
         self.node.upkeep.start()
+        self.node.snapshots.round()
         self.node.clients.close_slow()
         self.node.survey.round(self.node.config.number("hz"))
         if loop.time() - self.rates.sampled_at >= 1:

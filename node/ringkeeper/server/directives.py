@@ -34,7 +34,7 @@ class Directive:
     """What to say about the others."""
 
 
-NO_PERSISTENCE = "persistence does not exist yet, data is held in memory only"
+NO_PERSISTENCE = "the append-only file does not exist yet; snapshots do: see save"
 
 LAZY_FREE = (
     ("lazyfree-lazy-eviction", "evicted keys"),
@@ -168,7 +168,9 @@ TABLE = (
         "enable-debug-command", "choice", "no", "who may use DEBUG", choices=("no", "yes", "local"), mutable=False
     ),
     Directive("active-expire-effort", "number", "1", "how hard to look for expired keys", minimum=1, maximum=10),
-    Directive("save", "words", "", "snapshots", only=("",), instead=NO_PERSISTENCE),
+    Directive("save", "words", "", "snapshots: `SECONDS CHANGES ...`, each after so long if so much changed"),
+    Directive("dbfilename", "text", "dump.rdb", "the snapshot's name in dir", protected=True),
+    Directive("stop-writes-on-bgsave-error", "yes-no", "yes", "refuse writes while snapshots by `save` fail"),
     Directive("appendonly", "yes-no", "no", "append-only file", only=("no",), instead=NO_PERSISTENCE),
     Directive(
         "daemonize",

@@ -1,6 +1,6 @@
 """What may stand between a command and its function, in the order in which it is asked.
 
-    (arity) -> debug -> auth -> permission -> slot -> lease -> memory
+    (arity) -> debug -> auth -> permission -> loading -> slot -> lease -> disk -> memory
 
 A command's arity is checked first, by the dispatcher itself: it holds on every node, and the gates rely on it. A gate
 sees the session, the command and its words, and returns the error that ends the command, or None. Before what nodes say
@@ -36,6 +36,13 @@ OUT_OF_MEMORY = ReplyError("OOM command not allowed when used memory > 'maxmemor
 NAMESPACE_FULL = ReplyError("OOM command not allowed: its namespace is above its maxMemory and evicts nothing.")
 CROSS_SLOT = ReplyError("CROSSSLOT Keys in request don't hash to the same slot")
 CLUSTER_DOWN = ReplyError("CLUSTERDOWN The cluster is down")
+LOADING = ReplyError("LOADING Redis is loading the dataset in memory")
+MISCONF = ReplyError(
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that "
+    "may modify the data set are disabled, because this instance is configured to report errors during writes if RDB "
+    "snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB "
+    "error."
+)
 PEERS_ONLY = ReplyError("NOPERM this command is for the other nodes of the cluster")
 DEBUG_REFUSED = ReplyError(
     'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local '
@@ -65,6 +72,14 @@ def peers_only(session: Session, command: Command, args: Arguments) -> ReplyErro
     return PEERS_ONLY if session.peer is None else None
 
 
+def loading(session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG001
+    return LOADING
+
+
+def disk(session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG001
+    return MISCONF
+
+
 class Gatehouse:
     """Chooses gates. Its attributes are set from the configuration; `Dispatcher.choose_gates` puts them into force."""
 
@@ -82,6 +97,10 @@ class Gatehouse:
         """`Effects.changes` and `Effects.tell`: who listens hears of evictions before the command runs."""
         self.debug = "no"
         """`no`, `local` or `yes`: who may use DEBUG."""
+        self.loading = False
+        """Whether the data is not all there yet."""
+        self.disk_fails = False
+        """Whether changes are refused since they could not be kept."""
         self.routes: Routes | None = None
         """None on a node that runs alone."""
 
@@ -102,6 +121,8 @@ class Gatehouse:
     def choose_last(self, command: Command) -> list[Gate]:
         """Those that ask about the node rather than the session."""
         gates: list[Gate] = []
+        if self.loading and "loading" not in command.flags:
+            return [loading]
         if self.routes is not None:
             if command.keys == (1, 1, 1) and len(command.key_specs) == 1:
                 gates.append(one_key_gate(self.routes))
@@ -109,6 +130,8 @@ class Gatehouse:
                 gates.append(slot_gate(self.routes))
             elif command.write or "readonly" in command.flags:
                 gates.append(lease_gate(self.routes))
+        if self.disk_fails and command.write:
+            gates.append(disk)
         if self.memory_limited and command.denyoom:
             gates.append(self.memory)
         elif self.memory_limited and command.name == "exec":

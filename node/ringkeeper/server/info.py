@@ -156,25 +156,32 @@ def no_scripts() -> Fields:
 
 
 def persistence(node: Node) -> Fields:
-    """Nothing is persisted yet: no save has ever been tried, and so none has failed."""
-    yield "loading", 0
+    snapshots, recovery = node.snapshots, node.recovery
+    running = snapshots.running
+    yield "loading", int(recovery.loading)
     yield "async_loading", 0
     yield "current_cow_peak", 0
     yield "current_cow_size", 0
     yield "current_cow_size_age", 0
-    yield "current_fork_perc", "0.00"
-    yield "current_save_keys_processed", 0
-    yield "current_save_keys_total", 0
-    yield "rdb_changes_since_last_save", sum(keyspace.dirty for keyspace in node.databases)
-    yield "rdb_bgsave_in_progress", 0
-    yield "rdb_last_save_time", node.started_ms // 1000
-    yield "rdb_last_bgsave_status", "ok"
-    yield "rdb_last_bgsave_time_sec", -1
-    yield "rdb_current_bgsave_time_sec", -1
-    yield "rdb_saves", 0
-    yield "rdb_last_cow_size", 0
-    yield "rdb_last_load_keys_expired", 0
-    yield "rdb_last_load_keys_loaded", 0
+    yield "current_fork_perc", f"{100 * running.keys / max(running.total, 1):.2f}" if running else "0.00"
+    yield "current_save_keys_processed", running.keys if running else 0
+    yield "current_save_keys_total", running.total if running else 0
+    yield "rdb_changes_since_last_save", snapshots.unsaved
+    yield "rdb_bgsave_in_progress", int(running is not None)
+    yield "rdb_last_save_time", node.last_save()
+    yield "rdb_last_bgsave_status", "ok" if snapshots.succeeded else "err"
+    yield "rdb_last_bgsave_time_sec", snapshots.seconds
+    yield "rdb_current_bgsave_time_sec", int(time.monotonic() - running.began) if running else -1
+    yield "rdb_saves", snapshots.saves
+    yield "rdb_last_cow_size", snapshots.copied
+    yield "rdb_last_load_keys_expired", recovery.expired
+    yield "rdb_last_load_keys_loaded", recovery.loaded
+    if recovery.loading:
+        yield "loading_start_time", recovery.began_ms // 1000
+        yield "loading_total_bytes", recovery.size
+        yield "loading_loaded_bytes", recovery.position
+        yield "loading_loaded_perc", f"{100 * recovery.fraction:.2f}"
+        yield "loading_eta_seconds", recovery.eta_s
     yield "aof_enabled", 0
     yield "aof_rewrite_in_progress", 0
     yield "aof_rewrite_scheduled", 0

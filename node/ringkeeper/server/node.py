@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from ringkeeper import __version__, commands
+from ringkeeper.commands.blocking import Blocked
 from ringkeeper.commands.context import Client, Context
 from ringkeeper.commands.table import COMMANDS, Arguments, Command
 from ringkeeper.persist.payload import Payloads
 from ringkeeper.persist.reader import MOST_GROWN
-from ringkeeper.resp.values import ReplyError
+from ringkeeper.resp.values import OK, ReplyError
 from ringkeeper.server import info, logs, namespaces
 from ringkeeper.server.access import AccessControl
 from ringkeeper.server.clients import ClientRegistry, OutputLimits
@@ -44,14 +45,16 @@ from ringkeeper.server.monitors import Monitors
 from ringkeeper.server.node_time import NodeTime, Reading, read_clocks
 from ringkeeper.server.peers import Peers
 from ringkeeper.server.pubsub import PubSub
+from ringkeeper.server.recovery import Recovery
 from ringkeeper.server.session import Session
 from ringkeeper.server.slowlog import SlowCommand, SlowLog
+from ringkeeper.server.snapshots import Snapshots
 from ringkeeper.server.survey import Survey
 from ringkeeper.server.tracking import TrackingTable
 from ringkeeper.server.transactions import Transactions
 from ringkeeper.server.trimming import Trimming
 from ringkeeper.server.upkeep import Upkeep
-from ringkeeper.server.waiting import DEMOTED, Wait, WaitingRoom
+from ringkeeper.server.waiting import DEMOTED, UNBLOCKED, Wait, WaitingRoom
 from ringkeeper.store.events import event_classes
 from ringkeeper.store.evictor import Evictor
 from ringkeeper.store.keyspace import Clock, Keyspace
@@ -63,6 +66,8 @@ log = logging.getLogger(__name__)
 
 
 ADMIN_OFFSET = 10_000
+FOR_GOOD_MS = 10**11
+"""Three years."""
 FAREWELL_SECONDS = 2.0
 """How long a stopping node lets clients take their last replies."""
 
@@ -97,7 +102,6 @@ class Node:
         self.port = config.number("port")
         self.admin_port = 0
         self.peak_bytes = 0
-        self.saved_dirty = 0
         self.statistics_since = self.clock.now_ms
 
         self.slow_log = SlowLog()
@@ -119,6 +123,8 @@ class Node:
         self.peers = self.make_peers()
         self.survey = Survey(self.clients)
         self.trimming = Trimming()
+        self.recovery = Recovery(self)
+        self.snapshots = Snapshots(self)
         self.cron = Cron(self)
         self.expiry = Expiry(self)
         self.loop_delay = LoopDelay(loop)
@@ -177,6 +183,7 @@ class Node:
     def refusal_to_wait(self, wait: Wait) -> ReplyError | None:
         """Why a session must wait here no longer: its keys are served elsewhere, or this node became a replica."""
         routes = self.membership.routes
+        assert wait.entry is not None
         slot = key_slot(wait.places[0][1])
         if routes.served[slot]:
             return None
@@ -185,6 +192,8 @@ class Node:
         return routes.redirect(slot, wait.session, wait.entry.command)
 
     def choose_gates(self) -> None:
+        self.gatehouse.loading = self.recovery.loading
+        self.gatehouse.disk_fails = self.snapshots.blocks_writes
         self.dispatcher.choose_gates(self.gatehouse.choose)
 
     def make_context(self, client: Client) -> Context:
@@ -233,6 +242,8 @@ class Node:
         self.dispatcher.counts_durations = config.flag("latency-tracking")
         self.access.apply(changed)
         self.apply_memory(changed)
+        numbers = list(map(int, config.text("save").split()))
+        self.snapshots.rules = list(zip(numbers[::2], numbers[1::2], strict=True))
         self.gatehouse.debug = config.text("enable-debug-command")
         self.apply_access()
 
@@ -274,14 +285,25 @@ class Node:
         if self.admin_port > 65535:
             raise ConfigError(f"admin-port: port + {ADMIN_OFFSET} is {self.admin_port}; choose one with --admin-port")
         admin_sockets = open_sockets(hosts, self.admin_port, backlog, option="--admin-port")
+        self.recovery.loading = self.snapshots.path.exists()
+        self.choose_gates()
         for sock in sockets:
             self.listeners.append(await self.loop.create_server(self.clients.new_session, sock=sock))
         self.cron.start()
         self.loop_delay.start()
         await self.start_admin(admin_sockets)
+        await self.recover()
         for sock in sockets:
             host = sock.getsockname()[0]
             log.info("Ready to accept connections on %s:%d", f"[{host}]" if ":" in host else host, self.port)
+
+    async def recover(self) -> None:
+        """Load what is on the disk; raises `ConfigError`."""
+        if self.recovery.loading:
+            log.info("Loading the data from %s", self.snapshots.path)
+            await self.recovery.run(self.snapshots.path)
+            self.recovery.loading = False
+            self.choose_gates()
 
     async def start_admin(self, sockets: list[socket.socket]) -> None:
         """Its libraries are heavy: they are loaded in a thread, while the data port serves already."""
@@ -322,9 +344,53 @@ class Node:
     def info(self, sections: Sequence[str]) -> bytes:
         return info.render(self, sections)
 
-    def shutdown(self, *, save: bool | None, now: bool, force: bool) -> None:  # noqa: ARG002
-        log.info("User requested shutdown...")
-        self.stopped.set()
+    def save(self, client: Client) -> None:
+        session: Any = client
+        wait = Wait(session, None, [], Blocked((), type(None), 0, on_timeout=UNBLOCKED))
+
+        def answer(error: str) -> None:
+            if session.wait is wait:
+                session.wait = None
+                session.answer(ReplyError(f"ERR Cannot save: {error}") if error else OK)
+
+        self.snapshots.start(answer)
+        session.wait = wait
+
+    def background_save(self, *, schedule: bool) -> bool:
+        if schedule and self.snapshots.running is not None:
+            self.snapshots.scheduled = True
+            return False
+        self.snapshots.start()
+        return True
+
+    def cancel_save(self) -> str:
+        return self.snapshots.cancel()
+
+    def last_save(self) -> int:
+        return self.snapshots.saved_ms // 1000
+
+    def shutdown(self, client: Client | None, *, save: bool | None, force: bool) -> None:
+        """Stop, after a snapshot if there are rules for such or if one is asked for.
+
+        If that fails the node stays, unless forced to go: what it holds would be lost.
+        """
+        session: Any = client
+        self.snapshots.abort()
+        if save is False or not (save or self.snapshots.rules):
+            self.stopped.set()
+            return
+        self.clients.pause(self.clock.now_ms + FOR_GOOD_MS, writes_only=True)
+
+        def saved(error: str) -> None:
+            if not error or force:
+                self.stopped.set()
+                return
+            log.error("The data could not be saved, so this node does not stop: %s. SHUTDOWN NOSAVE stops it", error)
+            self.clients.unpause()
+            if session is not None and not session.closing:
+                session.answer(ReplyError("ERR Errors trying to SHUTDOWN. Check logs."))
+
+        self.snapshots.last(saved)
 
     def role(self) -> list[Any]:
         """As ROLE shows it. A node without a role calls itself master of nothing, as a lone Redis does."""

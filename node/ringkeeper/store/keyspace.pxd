@@ -81,4 +81,5 @@ cdef class Keyspace:
     cpdef object update(self, bytes key, object value, str event=*)
     cpdef object increment(self, bytes key, long long number)
     cpdef object edited(self, bytes key, object value, str event, long long changes=*)
+    cpdef bint load_new(self, bytes key, object value, long long expires_at, long long idle_ms=*, int frequency=*) except -1
     cpdef bint delete(self, bytes key, str event=*)

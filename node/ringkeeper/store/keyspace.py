@@ -524,11 +524,31 @@ class Keyspace:
 
     def load(self, key: bytes, value: Value, expires_at: int, idle_ms: int) -> None:
         """Put a key there, in place of what it held, that a snapshot had: no change of data, so nobody is told."""
-        changes, self.changes = self.changes, None
         self._make_way(key)
-        self._put(key, value, expires_at)
-        self.set_idle(key, idle_ms)
+        self.load_new(key, value, expires_at, idle_ms)
+
+    def load_new(
+        self,
+        key: bytes,
+        value: Value,
+        expires_at: cython.longlong,
+        idle_ms: cython.longlong = 0,
+        frequency: cython.int = -1,
+    ) -> cython.bint:
+        """The same for a key that must not be there yet: whether it was put there.
+
+        A frequency of -1 is none, and none is kept where no policy asks for it.
+        """
+        if self._record(key):
+            return False
+        changes, self.changes = self.changes, None
+        record: Record = self._put(key, value, expires_at)
+        if idle_ms:
+            record.used_at = (self._tick() - min(idle_ms >> TICK_BITS, MOST_IDLE - 1)) & 0xFFFFFFFF
+        if frequency >= 0 and self.counting[self.table.number_of(record)] == COUNTS_FREQUENCY:
+            record.state = frequency
         self.changes = changes
+        return True
 
     def hand_over(self, key: bytes, other: Keyspace, name: bytes, events: tuple[str, str]) -> None:
         """Give an existing key another name or database (RENAME, MOVE): it is a new one there, and keeps its expiry.
