@@ -1,5 +1,5 @@
 """Small collections as Redis keeps them in one string: listpack, ziplist, zipmap, intset. All are read, listpacks
-written as well.
+and intsets written as well.
 
 Each reader gives the elements in their order, numbers as text, and raises `Corrupt` for what Redis's own deep
 check (`sanitize-dump-payload yes`) would refuse. O(bytes). Sources: `listpack.c`, `ziplist.c`, `zipmap.c`, `intset.c`
@@ -7,6 +7,8 @@ of Redis, whose first comments describe the formats.
 """
 
 from __future__ import annotations
+
+import struct
 
 import cython
 
@@ -281,3 +283,11 @@ def intset(data: bytes) -> list[bytes]:
     if any(numbers[at] <= numbers[at - 1] for at in range(1, len(numbers))):
         raise Corrupt("an intset is not in order")
     return [b"%d" % number for number in numbers]
+
+
+def write_intset(members: list[bytes]) -> bytes:
+    """Of integers of 64 bits as text. O(n log n)."""
+    numbers = sorted(map(int, members))
+    widest = max(numbers[-1], -1 - numbers[0])
+    width, code = (2, "h") if widest < 2**15 else (4, "i") if widest < 2**31 else (8, "q")
+    return struct.pack(f"<II{len(numbers)}{code}", width, len(numbers), *numbers)

@@ -1,10 +1,10 @@
 """A value as RDB has it: a byte that names its form, and what follows it.
 
-Every form of the supported types that Redis up to 7.2 or Valkey up to 9.1 ever wrote is read. Written is the plain
-form, an element after the other, which every Redis since 4.0 reads (of a sorted set with binary scores, the highest
-first, since a skip list grows cheapest at its head), but for two: a list keeps its chunks, on which its
-encoding depends, in the form of Redis 7.0; a hash with fields that expire takes Valkey's own. Which encoding a value
-has here is decided anew from the limits in force, as Redis does.
+Every form of the supported types that Redis up to 7.2 or Valkey up to 9.1 ever wrote is read. Written are those of
+Redis 7.0: small hashes, sorted sets and sets of integers in one string, which compresses as a whole; larger ones an
+element after the other (of a sorted set the highest first, since a skip list grows cheapest at its head); a list by its
+chunks. Redis 7.0 knows no listpack of a set, and a hash with fields that expire takes Valkey's own form. Which encoding
+a value has here is decided anew from the limits in force, as Redis does.
 
 Collections do not nest, so nothing here recurses. Each announced element costs at least one byte of input, each
 compressed string is bounded by `Reader`: what a value takes in memory is proportional to the bytes that hold it.
@@ -17,9 +17,10 @@ from collections.abc import Callable
 from typing import Final
 
 from ringkeeper.commands.scores import strtod
-from ringkeeper.persist.packed import intset, listpack, write_listpack, ziplist, zipmap
+from ringkeeper.persist.packed import intset, listpack, write_intset, write_listpack, ziplist, zipmap
 from ringkeeper.persist.reader import Corrupt, Empty, Reader
 from ringkeeper.persist.writer import write_double, write_length, write_milliseconds, write_string
+from ringkeeper.resp.doubles import format_double
 from ringkeeper.store.keyspace import Value
 from ringkeeper.types.collection import Collection, Limits
 from ringkeeper.types.hash import NO_EXPIRY, Hash
@@ -57,13 +58,13 @@ def form_of(value: Value) -> int:
     if isinstance(value, (bytes, bytearray)):
         return STRING
     if isinstance(value, Hash):
-        return HASH_2 if value.expiries else HASH
+        return HASH_2 if value.expiries else HASH_LISTPACK if value.encoding == "listpack" else HASH
     if isinstance(value, Set):
-        return SET
+        return SET_INTSET if value.encoding == "intset" else SET
     if isinstance(value, List):
         return LIST_QUICKLIST_2
     if isinstance(value, SortedSet):
-        return ZSET_2
+        return ZSET_LISTPACK if value.encoding == "listpack" else ZSET_2
     raise TypeError(f"RDB has no form for {value.kind}")
 
 
@@ -74,9 +75,7 @@ def write_value(out: bytearray, value: Value) -> None:
     elif isinstance(value, Hash):
         write_hash(out, value)
     elif isinstance(value, Set):
-        write_length(out, len(value))
-        for member in value:
-            write_string(out, member)
+        write_set(out, value)
     elif isinstance(value, List):
         write_list(out, value)
     elif isinstance(value, SortedSet):
@@ -94,8 +93,20 @@ def write_list(out: bytearray, value: List) -> None:
         write_string(out, chunk.elements[0] if chunk.plain else write_listpack(chunk.elements))
 
 
+def write_set(out: bytearray, value: Set) -> None:
+    if value.encoding == "intset":
+        write_string(out, write_intset(list(value)))
+        return
+    write_length(out, len(value))
+    for member in value:
+        write_string(out, member)
+
+
 def write_hash(out: bytearray, value: Hash) -> None:
     expiring = bool(value.expiries)
+    if not expiring and value.encoding == "listpack":
+        write_string(out, write_listpack([text for pair in value.items() for text in pair]))
+        return
     write_length(out, len(value))
     for field, text in value.items():
         write_string(out, field)
@@ -109,6 +120,10 @@ PART = 100
 
 
 def write_sorted_set(out: bytearray, value: SortedSet) -> None:
+    if value.encoding == "listpack":
+        pairs = value.range(0, len(value), TUPLES)
+        write_string(out, write_listpack([text for member, score in pairs for text in (member, format_double(score))]))
+        return
     write_length(out, len(value))
     for stop in range(len(value), 0, -PART):
         for member, score in reversed(value.range(max(stop - PART, 0), stop, TUPLES)):
