@@ -33,8 +33,10 @@ cdef class Evictor:
     cdef long long total
     cdef int fullest
     cdef int occupied
+    cdef long long rest
 
     cdef long long used(self)
+    cdef long long used_by(self, Keyspace keyspace)
     cdef bint _survey(self) noexcept
     cdef bint _remove(self, Keyspace keyspace, unsigned long long handle, unsigned long long mark)
     cdef bint _evict_any(self)

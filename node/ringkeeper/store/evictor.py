@@ -129,6 +129,8 @@ class Evictor:
         """The database that had most then."""
         self.occupied = 0
         """How many had anything."""
+        self.rest = 0
+        """What all but the fullest took, and what else counts."""
         self.stuck: set[int] = set()
         """Namespaces above their budgets of which nothing could be removed."""
 
@@ -202,9 +204,18 @@ class Evictor:
             if used > most:
                 most = used
                 self.fullest = base
+                self.rest = used + keyspace.table.structure
             if keyspace.over:
                 over = True
+        self.rest = self.total - self.rest
         return over
+
+    @cython.cfunc
+    def used_by(self, keyspace: Keyspace) -> cython.longlong:
+        """As `used`, for who asks while a command runs on a database: if no other has anything, none is looked at."""
+        if self.occupied == 1 and self.databases[self.fullest] is keyspace:
+            return self.rest + keyspace.table.used + keyspace.table.structure
+        return self.used()
 
     @cython.cfunc
     def _remove(self, keyspace: Keyspace, handle: cython.ulonglong, mark: cython.ulonglong) -> cython.bint:

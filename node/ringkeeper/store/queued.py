@@ -69,7 +69,7 @@ class Scope(Residents):
     def room(self) -> cython.longlong:
         if self.number != NODE:
             return self.keyspace.rules[self.number].max_memory - self.keyspace.space_used(self.number)
-        return self.evictor.max_memory - self.evictor.used()
+        return self.evictor.max_memory - self.evictor.used_by(self.keyspace)
 
 
 def scopes_of(namespaces: Namespaces, policy: str) -> list[int]:
