@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
-from server_process import Server
+from server_process import DEADLINE, Server
+
+from ringkeeper.server.config import read_arguments
+from ringkeeper.server.node import Node
 
 ROOM = 48 * 2**20
 """Bytes that the process may still take."""
@@ -45,3 +51,46 @@ def test_a_command_without_memory_is_refused_and_the_node_goes_on(tmp_path: Path
         assert "Traceback" not in server.log.read_text()
     finally:
         server.stop()
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    words = ["--port", "0", "--bind", "127.0.0.1", "--dir", str(tmp_path)]
+    node = Node(read_arguments(words), asyncio.get_running_loop())
+    await node.start()
+    yield node
+    await node.stop()
+
+
+async def test_a_round_that_breaks_off_is_not_the_last_one(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.loop.set_exception_handler(lambda *_: None)
+    broken = asyncio.Event()
+
+    def fail() -> None:
+        broken.set()
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(node.upkeep, "start", fail)
+        await asyncio.wait_for(broken.wait(), DEADLINE)
+    went_on = asyncio.Event()
+    monkeypatch.setattr(node.upkeep, "start", went_on.set)
+    await asyncio.wait_for(went_on.wait(), DEADLINE)
+
+
+async def test_a_client_whose_transport_could_not_tell_that_it_closed_does_not_wait_forever(node: Node) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+    writer.write(b"PING\r\n")
+    assert await reader.readline() == b"+PONG\r\n"
+    (session,) = node.clients.all()
+    transport: Any = session.transport
+    transport.pause_reading()
+    transport._closing = True
+    node.survey.look_at(session)
+    assert not session.closing, "it may be about to be told"
+    node.survey.look_at(session)
+    assert session.closing
+    assert await asyncio.wait_for(reader.read(), DEADLINE) == b""
+    assert not node.clients.all()
+    transport._sock.close()
+    writer.close()

@@ -31,10 +31,11 @@ class Cron:
             self.timer.cancel()
 
     def round(self) -> None:
+        """The next one is arranged first: it comes even where this one breaks off, as when memory is short."""
+        self.start()
         loop = self.node.loop
         self.node.look_at_clocks()
         if self.paused or self.node.recovery.loading:
-            self.start()
             return
         self.rounds += 1
         self.node.peak_bytes = max(self.node.peak_bytes, self.node.used_bytes)
@@ -47,4 +48,3 @@ class Cron:
         if loop.time() - self.rates.sampled_at >= 1:
             self.rates.sample(loop.time(), self.node.totals())
             self.node.trimming.round(self.node.used_bytes)
-        self.start()

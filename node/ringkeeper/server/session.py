@@ -7,7 +7,10 @@ is the client's to keep. What it had read by then waits in the reader and is exe
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import socket
 from asyncio import Transport
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -444,6 +447,14 @@ class Session(Sender):
         self.dispatcher.count(NO_MEMORY)
         write(self.out, NO_MEMORY, self.context.protocol)
         self.closing = True
+
+    def shut(self) -> None:
+        """The transport is no more, and its socket is still open: let the client see that it is over."""
+        descriptor: cython.int = self.file_descriptor()
+        self.connection_lost(None)
+        if descriptor >= 0:
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as sock:
+                sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close when the replies written so far have left."""

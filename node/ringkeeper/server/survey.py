@@ -30,6 +30,8 @@ class Survey:
         self.each_round = 0
         self.seen = (0, 0, 0, 0)
         """The figures of the turn that is under way."""
+        self.stranded: set[Session] = set()
+        """Whose transports had been closing at the last look, with nothing left to send."""
 
     @property
     def buffered(self) -> int:
@@ -50,6 +52,7 @@ class Survey:
     def begin(self, rounds_a_second: int) -> None:
         sessions = list(self.clients.sessions.values())
         self.rest = iter(sessions)
+        self.stranded = {session for session in self.stranded if session.id in self.clients.sessions}
         self.each_round = len(sessions) // max(1, rounds_a_second - 1) + 1
         self.seen = (0, 0, 0, 0)
 
@@ -57,6 +60,9 @@ class Survey:
         if session.closing:
             return
         waiting_in, waiting_out = session.reader.buffered, session.output_bytes
+        if session.transport.is_closing() and not waiting_out:
+            self.strand(session)
+            return
         all_in, all_out, longest_in, longest_out = self.seen
         self.seen = (
             all_in + waiting_in,
@@ -68,6 +74,16 @@ class Survey:
         if idle and session.last_active < self.clients.clock.now_ms - idle * 1000 and not is_expecting(session):
             log.debug("Closing idle client %s", session.address)
             session.close()
+
+    def strand(self, session: Session) -> None:
+        """A transport that closes with nothing to send tells its session at once, unless there was no memory for that:
+        then it never does, and whoever is seen so twice would wait forever."""
+        if session not in self.stranded:
+            self.stranded.add(session)
+            return
+        self.stranded.discard(session)
+        log.warning("Client %s lost its transport without being told and is closed", session.id)
+        session.shut()
 
 
 def is_expecting(session: Session) -> bool:
