@@ -64,10 +64,10 @@ class Figures:
     """MEMORY USAGE of one."""
 
 
-def cases(everything: bool, sizes: list[int], kinds: list[str]) -> list[Case]:
+def cases(everything: bool, sizes: list[int], lengths: list[int], kinds: list[str]) -> list[Case]:
     chosen = [kind for kind in KINDS if not kinds or kind in kinds]
     if sizes:
-        pairs = [(size, 10) for size in sizes]
+        pairs = [(size, length) for size in sizes for length in lengths]
     elif everything:
         pairs = [(size, length) for size in SIZES for length in LENGTHS if size * length <= 10_000_000]
     else:
@@ -184,7 +184,8 @@ def write_document(lines: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--all", action="store_true", help="every size with every length, an hour")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[], help="elements, of ten bytes each")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[], help="elements")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[10], help="with --sizes: bytes of each, 10 if not said")
     parser.add_argument("--alone", action="store_true", help="without Redis and Valkey")
     parser.add_argument("--write", action="store_true", help=f"put the table into {DOCUMENT.name}")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -196,7 +197,7 @@ def main() -> None:
         return
     lines = HEAD.splitlines()
     print(HEAD)
-    for case in cases(options.all, options.sizes, options.kinds):
+    for case in cases(options.all, options.sizes, options.lengths, options.kinds):
         others = [] if options.alone else [measure_server(case, name) for name in ("redis", "valkey")]
         lines.append(row(case, measure_node(case), others))
         print(lines[-1], flush=True)
