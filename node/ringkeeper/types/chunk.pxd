@@ -24,6 +24,7 @@ cdef class Chunk:
     cdef Py_ssize_t offset_of(self, Py_ssize_t number) noexcept
     cdef object texts(self, Py_ssize_t first, Py_ssize_t stop)
     cdef Py_ssize_t index_of(self, bytes element) noexcept
+    cdef object matches(self, bytes element, bint forward, Py_ssize_t looked_at, Py_ssize_t most)
     cdef Py_ssize_t occurrences(self, bytes element) noexcept
     cdef Py_ssize_t bulks_size(self, Py_ssize_t first, Py_ssize_t stop) noexcept
     cdef char *write_bulks(self, char *target, Py_ssize_t first, Py_ssize_t stop) noexcept

@@ -40,7 +40,8 @@ LISTPACK_OVERHEAD = cython.declare(cython.Py_ssize_t, 7)
 """Header and end mark."""
 
 Elements = list[bytes]
-"""By this name, Cython takes the type from `chunk.pxd`."""
+Numbers = list[int]
+"""By these names, Cython takes the types from `chunk.pxd`."""
 
 
 @cython.exceptval(check=False)
@@ -233,12 +234,17 @@ class Chunk:
         if not cython.compiled:
             return self.text_at(at) == element
         data: cython.p_const_uchar = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(element))
+        body: cython.p_const_uchar
         if self.element is not None:
-            return (
-                len(cython.cast(bytes, self.element)) == length
-                and memcmp(PyBytes_AS_STRING(self.element), data, length) == 0
-            )
-        return self.length_at(at) == length and memcmp(self.body_at(at, length), data, length) == 0
+            if len(cython.cast(bytes, self.element)) != length:
+                return False
+            body = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(self.element))
+        else:
+            if self.length_at(at) != length:
+                return False
+            body = self.body_at(at, length)
+        # The last byte is what differs most often.
+        return length == 0 or (body[length - 1] == data[length - 1] and memcmp(body, data, length) == 0)
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -278,6 +284,25 @@ class Chunk:
                 return number
             at += self.entry_at(at)
         return -1
+
+    @cython.cfunc
+    def matches(
+        self, element: bytes, forward: cython.bint, looked_at: cython.Py_ssize_t, most: cython.Py_ssize_t
+    ) -> Numbers:
+        """How far from an end those are that equal an element: of so many elements looked at, `most` at most."""
+        number: cython.Py_ssize_t
+        found: list[int] = []
+        at: cython.Py_ssize_t = self.start if forward else self.end
+        for number in range(looked_at):
+            if not forward:
+                at -= self.entry_before(at)
+            if self.equals(at, element):
+                found.append(number)
+                if len(found) == most:
+                    break
+            if forward:
+                at += self.entry_at(at)
+        return found
 
     @cython.cfunc
     @cython.exceptval(check=False)

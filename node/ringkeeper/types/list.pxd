@@ -32,7 +32,7 @@ cdef class List:
     cdef void join_around(self, Chunk chunk)
     cdef bint join(self, Chunk chunk)
     cdef void make_room(self, object elements, Py_ssize_t start)
-    cdef void shrink(self)
+    cdef void shrink(self) noexcept
     cdef bytes encode(self, Chunk chunk, Py_ssize_t number, Py_ssize_t count)
 
     cpdef object push(self, list elements, bint left, Py_ssize_t start=*)

@@ -481,27 +481,22 @@ class List:
         """Numbers of elements that equal `element`: from its occurrence `rank` on, which begins with 1 or, to go
         from the end, with -1; `count` of them, looking at `most` elements (0: without a bound). O(n)."""
         forward: cython.bint = rank > 0
-        to_skip: cython.Py_ssize_t = abs(rank) - 1
         looked: cython.Py_ssize_t = 0
         end: cython.Py_ssize_t = min(most, self.count) or self.count
+        # Those passed over are counted down from `wanted` as well; no more of either than there are elements.
+        to_skip: cython.Py_ssize_t = min(abs(rank) - 1, self.count)
+        wanted: cython.Py_ssize_t = to_skip + (min(count, self.count) or self.count)
         chunk: Chunk | None = self.first if forward else self.last
         found: list[int] = []
-        while chunk is not None:
-            at: cython.Py_ssize_t = chunk.start if forward else chunk.end
-            stop: cython.Py_ssize_t = min(looked + chunk.count, end)
-            while looked < stop:
-                if not forward:
-                    at -= chunk.entry_before(at)
-                if chunk.equals(at, element):
-                    if to_skip:
-                        to_skip -= 1
-                    else:
-                        found.append(looked if forward else self.count - 1 - looked)
-                        if len(found) == count:
-                            return found
-                if forward:
-                    at += chunk.entry_at(at)
-                looked += 1
+        while chunk is not None and looked < end and wanted:
+            part: cython.Py_ssize_t = min(chunk.count, end - looked)
+            for number in chunk.matches(element, forward, part, wanted):
+                wanted -= 1
+                if to_skip:
+                    to_skip -= 1
+                else:
+                    found.append(looked + number if forward else self.count - 1 - looked - number)
+            looked += part
             chunk = chunk.next if forward else chunk.previous
         return found
 
@@ -601,6 +596,7 @@ class List:
             self.limit = limit
 
     @cython.cfunc
+    @cython.exceptval(check=False)
     def shrink(self) -> cython.void:
         """A list that has shrunk to one chunk of half the limit becomes compact again."""
         chunk: Chunk | None = self.first
