@@ -185,7 +185,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--all", action="store_true", help="every size with every length, an hour")
     parser.add_argument("--sizes", type=int, nargs="+", default=[], help="elements")
-    parser.add_argument("--lengths", type=int, nargs="+", default=[10], help="with --sizes: bytes of each, 10 if not said")
+    parser.add_argument(
+        "--lengths", type=int, nargs="+", default=[10], help="with --sizes: bytes of each, 10 if not said"
+    )
     parser.add_argument("--alone", action="store_true", help="without Redis and Valkey")
     parser.add_argument("--write", action="store_true", help=f"put the table into {DOCUMENT.name}")
     parser.add_argument("--child", help=argparse.SUPPRESS)
