@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import itertools
 import statistics
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from collections.abc import Sequence
 from compare import (
     CONNECTIONS,
     DEPTH,
-    VALUE_BYTES,
+    RANDOM,
+    VALUE,
     BenchError,
     Sample,
     Server,
@@ -34,7 +36,9 @@ from rss import ask, figure
 EVERYONES = ("allkeys-lru", "allkeys-lfu", "allkeys-random")
 OURS = ("allkeys-s3-fifo", "allkeys-w-tinylfu")
 DISTINCT = 2_000_000_000
-"""Keys are drawn from so many: hardly any is there already."""
+"""Keys of a run are drawn from so many: hardly any comes twice."""
+RUNS = itertools.count(1)
+"""Runs are told apart by the first characters of their keys: two of them may draw the same numbers."""
 Samples = dict[tuple[str, str], list[tuple[Sample, float]]]
 """Policy and server -> for each round what was measured, and keys evicted per SET."""
 
@@ -42,8 +46,9 @@ Samples = dict[tuple[str, str], list[tuple[Sample, float]]]
 def write_keys(server: Server, count: int) -> tuple[Sample, float]:
     evicted = figure(server.port, b"stats", "evicted_keys")
     before = cpu_seconds(server.pid)
-    words = ["redis-benchmark", "-h", "127.0.0.1", "-p", str(server.port), "--csv", "-t", "set", "--precision", "3"]
-    words += ["-n", str(count), "-c", str(CONNECTIONS), "-P", str(DEPTH), "-d", str(VALUE_BYTES), "-r", str(DISTINCT)]
+    words = ["redis-benchmark", "-h", "127.0.0.1", "-p", str(server.port), "--csv", "--precision", "3"]
+    words += ["-n", str(count), "-c", str(CONNECTIONS), "-P", str(DEPTH), "-r", str(DISTINCT)]
+    words += ["SET", f"{next(RUNS):03}:{RANDOM}", VALUE]
     done = subprocess.run(words, capture_output=True, text=True)
     cpu = cpu_seconds(server.pid) - before
     rows = list(csv.DictReader(line for line in done.stdout.splitlines() if line.startswith('"')))
