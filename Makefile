@@ -58,11 +58,13 @@ fuzz: setup ## feed the parsers mutated streams and payloads, in both forms
 	$(COMPILED) $(PYTHON) tests/resp/fuzz.py --streams 50000 --seed 1
 	$(PURE) $(PYTHON) tests/persist/fuzz.py --payloads 50000 --seed 1
 	$(COMPILED) $(PYTHON) tests/persist/fuzz.py --payloads 50000 --seed 1
+	$(COMPILED) $(PYTHON) tests/persist/fuzz_files.py --files 50000 --seed 1
 
 soak: setup ## the long runs: a million fuzzed streams in each form, 300,000 commands a group beside Redis and Valkey, half an hour at maxmemory
 	$(COMPILED) $(PYTHON) tests/resp/fuzz.py --streams $(SOAK_STREAMS) --seed 0
 	$(PURE) $(PYTHON) tests/resp/fuzz.py --streams $(SOAK_STREAMS) --seed 0
 	$(COMPILED) $(PYTHON) tests/persist/fuzz.py --payloads $(SOAK_STREAMS) --seed 0
+	$(COMPILED) $(PYTHON) tests/persist/fuzz_files.py --files $(SOAK_STREAMS) --seed 0
 	$(PURE) $(PYTHON) tests/persist/fuzz.py --payloads $(SOAK_STREAMS) --seed 0
 	$(COMPILED) $(PYTHON) tests/persist/fuzz.py --payloads $(SOAK_STREAMS) --seed 1 --beside redis
 	$(COMPILED) $(PYTHON) tests/persist/fuzz.py --payloads $(SOAK_STREAMS) --seed 2 --beside valkey

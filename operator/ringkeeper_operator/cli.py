@@ -7,6 +7,7 @@ import sys
 import click
 
 from ringkeeper import __version__
+from ringkeeper_operator.cli_check import check_aof_command, check_rdb_command
 from ringkeeper_operator.cli_common import Sentences
 from ringkeeper_operator.cli_down import down
 from ringkeeper_operator.cli_ring import ring_command
@@ -38,7 +39,7 @@ def server(arguments: tuple[str, ...]) -> None:
     sys.exit(run(list(arguments)))
 
 
-for _command in (up, status, kill, logs, down, ring_command, server):
+for _command in (up, status, kill, logs, down, ring_command, check_rdb_command, check_aof_command, server):
     main.add_command(_command)
 main.add_command(supervise_command, "supervise")
 

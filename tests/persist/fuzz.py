@@ -69,6 +69,14 @@ def mutate(rng: random.Random, corpus: Sequence[bytes]) -> bytes:
     body = bytearray(whole[:-FOOTER])
     if rng.random() < 0.02:
         body = bytearray(rng.choice(FORMS).to_bytes(1, "little") + rng.randbytes(rng.randrange(40)))
+    wound(rng, body)
+    if rng.random() < 0.05:
+        return bytes(body) + whole[-FOOTER:]
+    return signed(bytes(body), rng.choice([9, 10, 11, 11, 80, 80, 80]))
+
+
+def wound(rng: random.Random, body: bytearray) -> None:
+    """Up to four times."""
     for _ in range(rng.randrange(1, 5)):
         at = rng.randrange(len(body) + 1)
         match rng.randrange(8):
@@ -86,9 +94,6 @@ def mutate(rng: random.Random, corpus: Sequence[bytes]) -> bytes:
                 body[at] ^= 1 << rng.randrange(8)
             case 7 if rng.random() < 0.2:
                 del body[at:]
-    if rng.random() < 0.05:
-        return bytes(body) + whole[-FOOTER:]
-    return signed(bytes(body), rng.choice([9, 10, 11, 11, 80, 80, 80]))
 
 
 def examine(payload: bytes) -> str | None:

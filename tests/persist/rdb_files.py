@@ -69,12 +69,17 @@ def rewritten(data: bytes) -> bytes:
     reader = reader_of(data)
     reader.open()
     writer = RdbWriter(chunks.append, fields_expire=reader.version == 80)
+    database = 0
     while kind := reader.next():
         if kind == Record.AUX:
             writer.aux([(reader.key, reader.value)])
         elif kind == Record.SIZES:
-            writer.database(reader.database, *reader.value)
+            database = reader.database
+            writer.database(database, *(min(size, 1 << 40) for size in reader.value))
         elif kind == Record.ENTRY:
+            if database != reader.database:
+                database = reader.database
+                writer.database(database, 0, 0)
             writer.entry(reader.key, reader.value, reader.expires_at, reader.idle_ms, reader.frequency)
     writer.end()
     return b"".join(chunks)

@@ -16,6 +16,7 @@ cdef class RdbReader:
     cdef readonly int frequency
     cdef readonly long long began
     cdef readonly long long empty
+    cdef readonly bint checked
     cdef str doing
 
     cpdef int next(self) except -1

@@ -105,6 +105,8 @@ class RdbReader:
         """Where the record begins that was read last."""
         self.empty = 0
         """Collections without elements that were passed over."""
+        self.checked = False
+        """Whether the file has a checksum, and it is right."""
         self.doing = "the head"
         """What is being read, for the words of an error."""
 
@@ -231,6 +233,7 @@ class RdbReader:
         self.doing = "the checksum"
         found = self.reader.checksum()
         stated = int.from_bytes(self.reader.take(8), "little")
+        self.checked = stated == found
         if stated not in (0, found):
             raise Corrupt(f"the file says {stated:016x}, its content sums up to {found:016x}")
 
