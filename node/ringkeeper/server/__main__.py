@@ -80,6 +80,9 @@ def version() -> str:
 def serve(config: Config) -> int:
     import uvloop
 
+    from ringkeeper.server.memory import set_up_allocator
+
+    set_up_allocator()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(until_stopped(config))
 

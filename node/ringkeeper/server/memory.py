@@ -16,7 +16,16 @@ from ringkeeper.store.keyspace import EXPIRY_BYTES, HEADER_BYTES
 if TYPE_CHECKING:
     from ringkeeper.server.node import Node
 
-MALLOC_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
+LIBC = ctypes.CDLL(None)
+MALLOC_TRIM = getattr(LIBC, "malloc_trim", None)
+MALLOPT = getattr(LIBC, "mallopt", None)
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
+MAPPED_BYTES = 512 << 10
+"""What is larger is mapped from the system on its own, and leaves no hole when it goes."""
+MOST_MAPPED = 30_000
+"""Of these; a process may have 65,530 mappings (`vm.max_map_count`), and others need some."""
+KEPT_BYTES = 32 << 20
+"""Free memory that the C library may keep at the end of its heap."""
 
 
 class Memory:
@@ -120,6 +129,17 @@ def total_memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):
         return 0
+
+
+def set_up_allocator() -> None:
+    """Say what the C library maps on its own, if it is glibc and nobody has said so by its own environment variables.
+
+    By default this bound grows to 32 MB as soon as something so large was freed; then the holes in the heap do too.
+    """
+    if MALLOPT is not None and not any(name.startswith("MALLOC_") for name in os.environ):
+        MALLOPT(M_MMAP_THRESHOLD, MAPPED_BYTES)
+        MALLOPT(M_MMAP_MAX, MOST_MAPPED)
+        MALLOPT(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def give_back() -> None:

@@ -1,11 +1,15 @@
 """Giving back the memory that the C library holds free, when it is much.
 
 Values above 512 bytes come from the C library. Where their sizes are mixed and they come and go, its heap has holes,
-and the pages of the holes stay resident: with values of 50 B to 1 MB, a fifth of all. `malloc_trim` (glibc) hands them
-back in one go, which nothing can interrupt: some 15 ms for each 100 MB of holes. So it is done only when there is much
-to gain, and then not again for 2,000 times as long as it took. The alternative, a low `M_MMAP_THRESHOLD`, leaves no
-holes but lets each value above it be mapped, cleared and unmapped anew: 3 to 4 times the CPU time of a SET or GET of
-200 kB. `bench/soak.py` shows what resident memory comes to.
+and the pages of the holes stay resident: with values of 50 B to 1 MB, a fifth of all. Two things are done about it.
+
+What is larger than 512 KiB is mapped on its own (`memory.set_up_allocator`): half of that fifth goes. It costs, since
+every such value is mapped, cleared and unmapped anew: 2 to 2.5 times the CPU time of a SET or GET of 600 kB or 1 MB
+(some 0.4 ms for 1 MB); with a lower bound smaller values would pay the same.
+
+`malloc_trim` hands the holes back in one go, which nothing can interrupt: some 15 ms for each 100 MB of holes. So it is
+done only when there is much to gain, and then not again for 2,000 times as long as it took. `bench/soak.py` shows what
+resident memory comes to.
 """
 
 from __future__ import annotations
