@@ -32,7 +32,7 @@ class InProcess:
             random=Random(),
             client=unused,
             clients=unused,
-            settings=unused,
+            settings=cast(Any, SimpleNamespace(get=lambda _: {"databases": str(DATABASES)})),
             access=cast(Any, SimpleNamespace(may_read_every_key=lambda *_: True)),
             transactions=unused,
             pubsub=unused,

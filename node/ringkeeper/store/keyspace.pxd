@@ -25,6 +25,7 @@ cdef class Keyspace:
     cdef Py_ssize_t last_slot
     cdef public bint touching
     cdef public list changes
+    cdef public list purged
     cdef public long long evicted
     cdef readonly Namespaces namespaces
     cdef readonly bint has_spaces

@@ -127,6 +127,8 @@ class Keyspace:
         """The database's number."""
         self.changes: list[Change] | None = None
         """Where changes are told, one list for all databases; None while nobody listens. Dispatch empties it."""
+        self.purged: list[tuple[int, bytes, list[bytes]]] | None = None
+        """Where fields that expired are told by name, as `changes`."""
         self.clock = clock
         self.random = randomness or Random()
         self.dirty = 0
@@ -864,7 +866,9 @@ class Keyspace:
         """Remove the expired fields of a key's hash, and the key with the last one; how many fields are left."""
         removed = value.purge(self.clock.now_ms)
         if removed:
-            self.edited(key, value, "hexpired", removed)
+            if self.purged is not None:
+                self.purged.append((self.index, key, removed))
+            self.edited(key, value, "hexpired", len(removed))
         elif value.expiries:
             self.expiring[key] = None
         return len(value)

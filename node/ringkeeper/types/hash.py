@@ -141,16 +141,16 @@ class Hash(IndexedTable):
         at: int = self.queue[0][0] if self.queue else NO_EXPIRY
         return at
 
-    def purge(self, now: int) -> int:
-        """Remove the fields whose time has come; how many. O(log n) each."""
-        removed = 0
+    def purge(self, now: int) -> list[bytes]:
+        """Remove the fields whose time has come; which they were. O(log n) each."""
+        removed = []
         while self.queue and self.queue[0][0] <= now:
             before: cython.Py_ssize_t = self.expiring_memory()
             at, field = heapq.heappop(self.queue)
             self.memory += self.expiring_memory() - before - ENTRY_BYTES - text_memory(len(field))
             if self.expiries is not None and self.expiries.get(field) == at:
                 self.delete(field)
-                removed += 1
+                removed.append(field)
         return removed
 
     # All of it
