@@ -68,6 +68,12 @@ KNOWN = [
         encodings((b"hashtable", b"listpack"), (b"quicklist", b"listpack")),
     ),
     Known(
+        "redis",
+        "`OBJECT ENCODING` of a sorted set that one command made of more pairs than `zset-max-listpack-entries`, but "
+        "of few members", "`listpack`", "`skiplist`", "Redis 7.2 and Valkey choose by the pairs that are named",
+        encodings((b"listpack", b"skiplist")),
+    ),
+    Known(
         "redis", "`BITCOUNT`, `BITPOS` of no key or of no string, with a bad range", "0, -1, `WRONGTYPE`",
         "what is wrong with the range", "as Redis 7.2 and Valkey, which look at the range first",
         lambda command, theirs, ours: named(b"bitcount", b"bitpos")(command) and is_error(ours)
