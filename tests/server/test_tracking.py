@@ -229,11 +229,11 @@ def test_figures_count_keys_readers_and_prefixes(world: World) -> None:
 def test_a_key_that_expires_is_told(world: World) -> None:
     reader = world.wire()
     reader("CLIENT TRACKING ON")
-    world.other("SET k v PX 30")
+    world.other("SET k v PX 500")
     reader("GET k")
     assert reader.read() == invalid("k")
     world.other("DEBUG SET-ACTIVE-EXPIRE 0")
-    world.other("SET k v PX 30")
+    world.other("SET k v PX 500")
     reader("GET k")
     eventually(lambda: world.other("EXISTS k") == 0, "it has expired, and somebody looked")
     assert world.told(reader) == [invalid("k")]
