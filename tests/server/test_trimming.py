@@ -1,11 +1,8 @@
 """When a node gives back what the C library holds free."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from laptop import eventually
-from server_process import serving
 
 from ringkeeper.server.trimming import IN_VAIN_SECONDS, LEAST_SECONDS, REST, SLACK, SLACK_BYTES, Trimming
 
@@ -94,18 +91,3 @@ def test_a_trim_in_vain_is_not_soon_tried_again() -> None:
     machine.resident = BOUND + 1_000_000
     until(trimming, machine, lambda: trimming.trims == 1)
     assert until(trimming, machine, lambda: trimming.trims == 2) == pytest.approx(IN_VAIN_SECONDS, abs=0.3)
-
-
-@pytest.mark.compiled_only
-def test_what_is_large_leaves_no_hole(tmp_path: Path) -> None:
-    size, count = 600_000, 60
-    with serving(tmp_path) as server:
-        client = server.client()
-        client.set("once", b"x" * 20_000_000)
-        client.delete("once")
-        for number in range(count):
-            client.set(f"large {number}", b"x" * size)
-            client.set(f"beside {number}", b"x" * 5_000)
-        full = server.memory()
-        client.delete(*[f"large {number}" for number in range(0, count, 2)])
-        eventually(lambda: server.memory() < full - 0.8 * size * count / 2, "the memory is given back", 10)
