@@ -251,6 +251,19 @@ def test_a_damaged_file_stops_the_node_and_stays(tmp_path: Path, cut: int) -> No
     assert (tmp_path / "dump.rdb").read_bytes() == data
 
 
+def test_a_node_that_is_told_to_stop_while_it_loads_leaves_the_file_alone(tmp_path: Path) -> None:
+    with (tmp_path / "dump.rdb").open("wb") as file:
+        writer = RdbWriter(file.write)
+        for number in range(2 * MANY):
+            writer.entry(b"key %d" % number, b"%d" % number)
+        writer.end()
+    before = (tmp_path / "dump.rdb").read_bytes()
+    server = Server(tmp_path, "--save", "3600 1", awaits="Loading")
+    assert server.stop() == 0
+    assert (tmp_path / "dump.rdb").read_bytes() == before
+    assert "DB saved" not in server.log.read_text()
+
+
 def test_a_loading_node_says_so_and_is_healthy(tmp_path: Path) -> None:
     with (tmp_path / "dump.rdb").open("wb") as file:
         writer = RdbWriter(file.write)

@@ -302,6 +302,8 @@ class Node:
         if self.recovery.loading:
             log.info("Loading the data from %s", self.snapshots.path)
             await self.recovery.run(self.snapshots.path)
+            if self.recovery.stopped:
+                return
             self.recovery.loading = False
             self.choose_gates()
 
@@ -376,6 +378,11 @@ class Node:
         """
         session: Any = client
         self.snapshots.abort()
+        if self.recovery.loading:
+            # What is there so far must not take the place of the whole.
+            self.recovery.stopped = True
+            self.stopped.set()
+            return
         if save is False or not (save or self.snapshots.rules):
             self.stopped.set()
             return

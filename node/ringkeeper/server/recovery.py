@@ -41,6 +41,7 @@ class Recovery:
         self.expired = 0
         """Keys that it left out."""
         self.stopped = False
+        """The node is to end: the rest need not be loaded."""
 
     @property
     def fraction(self) -> float:
@@ -81,7 +82,7 @@ class Recovery:
         gc.disable()
         try:
             reader.open()
-            while loader.some(RECORDS_AT_ONCE) and not self.stopped:
+            while not self.stopped and loader.some(RECORDS_AT_ONCE):
                 self.position = reader.reader.at
                 self.loaded, self.expired = loader.loaded, loader.expired
         finally:
