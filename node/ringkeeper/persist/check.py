@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from ringkeeper.persist import aof
-from ringkeeper.persist.files import FileSource
-from ringkeeper.persist.rdb import CHECKED_SINCE, REDIS, VALKEY, Damaged, RdbReader, Record
-from ringkeeper.persist.reader import Reader, Source
+from ringkeeper.persist.files import opened
+from ringkeeper.persist.rdb import REDIS, VALKEY, Damaged, RdbReader, Record
+from ringkeeper.persist.reader import Reader
 from ringkeeper.types.collection import Limits
 
 NAMED_AT_MOST: Final = 20
@@ -53,12 +51,6 @@ class RdbReport:
         return not self.error and not self.unsupported_count
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[tuple[Source, int]]:
-    with path.open("rb", buffering=0) as file:
-        yield FileSource(file.fileno()), os.fstat(file.fileno()).st_size
-
-
 def check_rdb(path: Path) -> RdbReport:
     """Raises `OSError`. O(bytes)."""
     report = RdbReport(str(path))
@@ -74,7 +66,6 @@ def read_rdb(reader: RdbReader, report: RdbReport) -> None:
     databases: Counter[int] = Counter()
     try:
         reader.open()
-        report.version = reader.version
         while kind := reader.next():
             if kind == Record.ENTRY:
                 kinds[getattr(reader.value, "kind", "string")] += 1
@@ -87,7 +78,7 @@ def read_rdb(reader: RdbReader, report: RdbReport) -> None:
                 if len(report.unsupported) < NAMED_AT_MOST:
                     name = f" {shown(reader.key)}" if reader.key else ""
                     report.unsupported.append(f"{reader.value}{name}, at byte {reader.began:,}")
-        report.checksum = reader.version >= CHECKED_SINCE and reader.checked
+        report.checksum = reader.checked
     except Damaged as why:
         report.error, report.at = str(why), why.at
     report.version = reader.version

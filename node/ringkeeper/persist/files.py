@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 
@@ -52,6 +53,13 @@ class FileSource:
                 break
             data += more
         return data
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[tuple[FileSource, int]]:
+    """A file to be read, and its bytes."""
+    with path.open("rb", buffering=0) as file:
+        yield FileSource(file.fileno()), os.fstat(file.fileno()).st_size
 
 
 class DiskOutput:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
+
+from ringkeeper.persist.files import DiskFiles, Output, write_whole
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -12,21 +13,11 @@ def write_durably(path: Path, data: bytes) -> None:
 
     A file that is there keeps its permissions; a new one is its owner's alone.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            with contextlib.suppress(FileNotFoundError):
-                os.fchmod(descriptor, path.stat().st_mode & 0o777)
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    temporary = f".{path.name}.tmp"
+
+    def fill(output: Output) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(temporary).chmod(path.stat().st_mode & 0o777)
+        output.write(data)
+
+    write_whole(DiskFiles(str(path.parent)), path.name, temporary, fill)

@@ -183,7 +183,6 @@ class Node:
     def refusal_to_wait(self, wait: Wait) -> ReplyError | None:
         """Why a session must wait here no longer: its keys are served elsewhere, or this node became a replica."""
         routes = self.membership.routes
-        assert wait.entry is not None
         slot = key_slot(wait.places[0][1])
         if routes.served[slot]:
             return None
@@ -348,7 +347,7 @@ class Node:
 
     def save(self, client: Client) -> None:
         session: Any = client
-        wait = Wait(session, None, [], Blocked((), type(None), 0, on_timeout=UNBLOCKED))
+        wait = Wait(session, self.dispatcher.commands[b"save"], [], Blocked((), type(None), 0, on_timeout=UNBLOCKED))
 
         def answer(error: str) -> None:
             if session.wait is wait:

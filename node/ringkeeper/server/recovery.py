@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ringkeeper.persist.files import FileSource
+from ringkeeper.persist.files import opened
 from ringkeeper.persist.loading import Loader
 from ringkeeper.persist.rdb import Damaged, RdbReader, Unsupported
 from ringkeeper.persist.reader import Reader
@@ -33,15 +32,27 @@ class Recovery:
         self.loading = False
         self.began_ms = 0
         self.began = 0.0
-        self.position = 0
         self.size = 0
         """Of the file, in bytes."""
-        self.loaded = 0
-        """Keys that the last load brought."""
-        self.expired = 0
-        """Keys that it left out."""
+        self.loader: Loader | None = None
+        """That of the last load."""
         self.stopped = False
         """The node is to end: the rest need not be loaded."""
+
+    @property
+    def position(self) -> int:
+        """Of the file, in bytes."""
+        return self.loader.reader.reader.at if self.loader else 0
+
+    @property
+    def loaded(self) -> int:
+        """Keys that the last load brought."""
+        return self.loader.loaded if self.loader else 0
+
+    @property
+    def expired(self) -> int:
+        """Keys that it left out."""
+        return self.loader.expired if self.loader else 0
 
     @property
     def fraction(self) -> float:
@@ -71,25 +82,20 @@ class Recovery:
                  self.expired)  # fmt: skip
 
     def open_and_load(self, path: Path) -> None:
-        with path.open("rb", buffering=0) as file:
-            self.size = os.fstat(file.fileno()).st_size
-            self.load(file.fileno())
+        with opened(path) as (source, self.size):
+            self.load(RdbReader(Reader.of_file(source, self.size), self.node.limits))
 
-    def load(self, descriptor: int) -> None:
-        reader = RdbReader(Reader.of_file(FileSource(descriptor), self.size), self.node.limits)
-        loader = Loader(reader, self.node.databases)
+    def load(self, reader: RdbReader) -> None:
+        self.loader = loader = Loader(reader, self.node.databases)
         collecting = gc.isenabled()
         gc.disable()
         try:
             reader.open()
             while not self.stopped and loader.some(RECORDS_AT_ONCE):
-                self.position = reader.reader.at
-                self.loaded, self.expired = loader.loaded, loader.expired
+                pass
         finally:
             if collecting:
                 gc.enable()
-        self.position = self.size
-        self.loaded, self.expired = loader.loaded, loader.expired
         if reader.empty:
             log.warning("%d keys without any elements were passed over", reader.empty)
 

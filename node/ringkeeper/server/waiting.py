@@ -31,7 +31,7 @@ class Wait:
 
     __slots__ = ("args", "blocked", "entry", "places", "session", "timer")
 
-    def __init__(self, session: Session, entry: Entry | None, args: Arguments, blocked: Blocked) -> None:
+    def __init__(self, session: Session, entry: Entry, args: Arguments, blocked: Blocked) -> None:
         self.session = session
         self.entry = entry
         self.args = args
@@ -152,7 +152,7 @@ class WaitingRoom:
             value = self.databases[database].peek(key)
             if value is None:
                 return
-            if wait.entry is not None and isinstance(value, wait.blocked.kind):
+            if isinstance(value, wait.blocked.kind):
                 reply = self.dispatcher.run_again(wait.session, wait.entry, wait.args)
                 if type(reply) is not Blocked:
                     self.leave(wait)
