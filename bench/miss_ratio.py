@@ -12,20 +12,19 @@ from __future__ import annotations
 
 import argparse
 import operator
-import pathlib
 import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
+from compare import write
+
 from ringkeeper import _compiled
 from ringkeeper.store.eviction.engine import Engine
 from ringkeeper.store.eviction.residents import DictionaryResidents, Residents
 from ringkeeper.store.eviction.s3fifo import S3Fifo
 from ringkeeper.store.eviction.w_tinylfu import WTinyLfu
-
-DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 SHARES = (0.01, 0.1, 0.3)
 SCANS = 20
@@ -231,12 +230,6 @@ def cost(keys: int) -> Iterator[str]:
         figures = [admit - calling, access - calling, victim / (keys // 4)]
         cells = [name, f"{1 + engine.memory / keys:.1f}", *[f"{figure * 1e9:.0f}" for figure in figures]]
         yield f"| {' | '.join(cells)} |"
-
-
-def write(text: str, section: str) -> None:
-    begin, end = (f"<!-- {edge}: written by bench/{section} -->" for edge in ("begin", "end"))
-    head, _, rest = DOCUMENT.read_text().partition(begin)
-    DOCUMENT.write_text(f"{head}{begin}\n{text}\n{end}{rest.partition(end)[2]}")
 
 
 def main() -> None:
