@@ -10,6 +10,7 @@ A finding prints the file and its number, which with the seed makes it again; th
 from __future__ import annotations
 
 import argparse
+import functools
 import pathlib
 import random
 import resource
@@ -17,19 +18,24 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-sys.path[:0] = [str(pathlib.Path(__file__).parents[1])]
+sys.path[:0] = [str(pathlib.Path(__file__).parents[1]), str(pathlib.Path(__file__).parents[1] / "differential")]
 
+from in_process import InProcess  # noqa: E402
 from persist.corpus import every_form, length, string  # noqa: E402
 from persist.datasets import commands  # noqa: E402
 from persist.fuzz import MEMORY, Finding, wound  # noqa: E402
 from persist.rdb_files import Bytes, read_file, rewritten  # noqa: E402
 
 from ringkeeper import _compiled  # noqa: E402
+from ringkeeper import commands as all_commands  # noqa: E402
+from ringkeeper.commands.context import Context  # noqa: E402
 from ringkeeper.persist import aof  # noqa: E402
 from ringkeeper.persist.crc64 import crc64  # noqa: E402
 from ringkeeper.persist.rdb import Damaged, Unsupported  # noqa: E402
+from ringkeeper.persist.replay import Replay  # noqa: E402
 from ringkeeper.resp.writer import encode_command  # noqa: E402
 
+TABLE = all_commands.load()
 HEADS = (b"REDIS0011", b"REDIS0003", b"VALKEY080")
 RECORDS = 12
 """In a file, at most."""
@@ -99,6 +105,39 @@ def examine_log(data: bytes) -> str | None:
     return None
 
 
+@functools.cache
+def follower() -> Context:
+    """What logs are executed in; empty again behind each."""
+    context = InProcess(2).session.context
+    for keyspace in context.databases:
+        keyspace.follow(True)
+    return context
+
+
+def examine_replay(data: bytes) -> str | None:
+    """What is wrong with how this log is executed."""
+    context = follower()
+    context.database, context.keyspace = 0, context.databases[0]
+    replay = Replay(Bytes(data), len(data), context, TABLE)
+    try:
+        while replay.some(100):
+            pass
+    except Damaged as why:
+        if not 0 <= why.at <= len(data):
+            return f"is damaged at byte {why.at}"
+    except Exception as error:
+        return f"is not executed: {type(error).__name__}: {error}"
+    try:
+        for keyspace in context.databases:
+            if len(keyspace):
+                keyspace.check()
+                keyspace.flush()
+                keyspace.free_some(100_000)
+    except Exception as error:
+        return f"leaves what fails: {type(error).__name__}: {error}"
+    return None
+
+
 def manifest(rng: random.Random) -> bytes:
     parts = [aof.Part(f"a.{number}.aof", number, "i") for number in range(1, rng.randrange(2, 6))]
     body = bytearray(aof.Manifest(aof.Part("base.rdb", 1, "b"), tuple(parts)).encode())
@@ -124,7 +163,8 @@ def fuzz(files: int, seed: int, first: int = 0) -> Iterator[Finding]:
         rng = random.Random(f"{seed}/{number}")
         match number % 5:
             case 0:
-                what = examine_log(data := log(rng, sent))
+                data = log(rng, sent)
+                what = examine_log(data) or examine_replay(data)
             case 1 if number % 25 == 1:
                 what = examine_manifest(data := manifest(rng))
             case _:

@@ -122,7 +122,7 @@ def test_an_end_that_cannot_be_read_is_cut_off_on_request(folder: Path, rest: by
 
 
 def test_damage_before_the_last_file_is_not_fixed(folder: Path) -> None:
-    for name, data in (("x.1.incr.aof", WHOLE[:-3]), ("x.1.base.rdb", snapshot()[:-9])):
+    for name, data in (("x.1.incr.aof", WHOLE[:-3]), ("x.1.base.rdb", snapshot()[:-9]), ("x.1.base.rdb", b"")):
         kept = (folder / name).read_bytes()
         (folder / name).write_bytes(data)
         code, text = run("check-aof", folder, "--fix", "--yes")

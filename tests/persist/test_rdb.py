@@ -72,6 +72,31 @@ def test_files_go_both_ways(server: tuple[str, Path], policy: str, checksum: str
         assert redis.Redis(port=port).execute_command("DEBUG", "DIGEST") == digest
 
 
+def test_another_reader_goes_on_between_any_two_records(server: tuple[str, Path]) -> None:
+    name, folder = server
+    with real_redis(folder, name) as port:
+        client = redis.Redis(port=port, single_connection_client=True)
+        client.flushall()
+        filled(client, 3)
+        client.save()
+    data = (folder / "dump.rdb").read_bytes()
+    reader = reader_of(data)
+    reader.open()
+    told = []
+    borders = []
+    while kind := reader.next():
+        told.append((reader.began, reader.database, kind == Record.ENTRY and reader.key, reader.expires_at))
+        borders.append((reader.reader.at, reader.database, reader.reader.checksum()))
+    for number, (at, database, checksum) in enumerate(borders):
+        other = RdbReader(Reader.of_file(Bytes(data), len(data), at), LIMITS)
+        other.go_on(reader.version, database, checksum)
+        rest = []
+        while kind := other.next():
+            rest.append((other.began, other.database, kind == Record.ENTRY and other.key, other.expires_at))
+        assert rest == told[number + 1 :]
+        assert other.checked
+
+
 def test_redis_finds_no_fault(tmp_path: Path) -> None:
     chunks: list[bytes] = []
     writer = RdbWriter(chunks.append)

@@ -13,7 +13,7 @@ from typing import Final
 
 from ringkeeper.persist import aof
 from ringkeeper.persist.files import opened
-from ringkeeper.persist.rdb import REDIS, VALKEY, Damaged, RdbReader, Record
+from ringkeeper.persist.rdb import Damaged, RdbReader, Record, begins_as_rdb
 from ringkeeper.persist.reader import Reader
 from ringkeeper.types.collection import Limits
 
@@ -154,12 +154,15 @@ def check_part(path: Path) -> PartReport:
     report = PartReport(path.name)
     with opened(path) as (source, report.bytes):
         start = 0
-        if source.read_at(0, len(VALKEY)).startswith((REDIS, VALKEY)):
+        if begins_as_rdb(source):
             reader = RdbReader(Reader.of_file(source, report.bytes), Limits(), passing=True)
             report.rdb = RdbReport(path.name, report.bytes)
             read_rdb(reader, report.rdb)
             report.error, report.at = report.rdb.error, report.rdb.at
             start = reader.reader.at
+        elif path.name.endswith(".base.rdb"):
+            report.error, report.at = "it does not begin as an RDB file, at byte 0", 0
+            report.rdb = RdbReport(path.name, report.bytes, error=report.error, at=0)
         if not report.error:
             check_commands(aof.LogReader(source, report.bytes, start), report)
     return report

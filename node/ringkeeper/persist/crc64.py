@@ -11,6 +11,9 @@ from typing import Final
 
 import cython
 
+if cython.compiled:
+    from cython.cimports.cpython.bytes import PyBytes_AS_STRING
+
 POLYNOMIAL: Final = 0x95AC9329AC4BC9B5
 """0xad93d23594c935a9 with its bits reversed."""
 
@@ -33,20 +36,27 @@ def make_tables() -> array[int]:
 
 TABLES: Final = make_tables()
 TABLE_BYTES: Final = TABLES.tobytes()
+TABLE = cython.declare(cython.p_ulonglong, cython.NULL)
+"""Where these bytes are."""
+if cython.compiled:
+    TABLE = cython.cast(cython.p_ulonglong, PyBytes_AS_STRING(TABLE_BYTES))
 
 
-@cython.locals(text=cython.p_const_uchar, tables=cython.p_const_uchar, table=cython.p_ulonglong, word=cython.ulonglong)
 def crc64(data: bytes, crc: cython.ulonglong = 0) -> int:
     """The sum of `data`, continuing that of what came before it. O(n)."""
-    i: cython.Py_ssize_t = 0
-    length: cython.Py_ssize_t = len(data)
-    held: bytes
     if not cython.compiled:
         return crc64_plain(data, crc)
-    text = data
-    held = TABLE_BYTES
-    tables = held
-    table = cython.cast(cython.p_ulonglong, tables)
+    total: cython.ulonglong = crc64_of(data, len(data), crc)
+    return int(total)
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+@cython.locals(table=cython.p_ulonglong, word=cython.ulonglong)
+def crc64_of(text: cython.p_const_uchar, length: cython.Py_ssize_t, crc: cython.ulonglong) -> cython.ulonglong:
+    """The same of what stands somewhere in memory. Compiled only."""
+    i: cython.Py_ssize_t = 0
+    table = TABLE
     while i + 8 <= length:
         word = crc ^ (
             cython.cast(cython.ulonglong, text[i])
@@ -72,7 +82,7 @@ def crc64(data: bytes, crc: cython.ulonglong = 0) -> int:
     while i < length:
         crc = table[(crc ^ text[i]) & 0xFF] ^ (crc >> 8)
         i += 1
-    return int(crc)
+    return crc
 
 
 def crc64_plain(data: bytes, crc: int) -> int:

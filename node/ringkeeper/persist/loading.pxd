@@ -6,7 +6,6 @@ from ringkeeper.persist.rdb cimport RdbReader
 cdef class Loader:
     cdef readonly RdbReader reader
     cdef list databases
-    cdef bint keep_expired
     cdef readonly long long loaded
     cdef readonly long long expired
     cdef readonly object announced

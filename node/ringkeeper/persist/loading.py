@@ -17,12 +17,11 @@ else:
 @cython.final
 @cython.cclass
 class Loader:
-    """Loads a file into empty databases; `keep_expired` keeps keys whose time has come, for a log that follows."""
+    """Loads a file into empty databases. Keys whose time has come are left out, unless the databases follow a log."""
 
-    def __init__(self, reader: RdbReader, databases: list[Keyspace], keep_expired: bool = False) -> None:
+    def __init__(self, reader: RdbReader, databases: list[Keyspace]) -> None:
         self.reader = reader
         self.databases = databases
-        self.keep_expired = keep_expired
         self.loaded = 0
         """Keys."""
         self.expired = 0
@@ -57,7 +56,7 @@ class Loader:
             count = len(self.databases)
             raise Damaged(reader.began, f"key {reader.key!r} is of database {reader.database}, and there are {count}")
         keyspace = self.databases[reader.database]
-        if reader.expires_at != -1 and reader.expires_at <= keyspace.clock.now_ms and not self.keep_expired:
+        if reader.expires_at != -1 and reader.expires_at <= keyspace.clock.now_ms:
             self.expired += 1
             return
         idle: cython.longlong = max(reader.idle_ms, 0)

@@ -12,6 +12,7 @@ from typing import Final
 from ringkeeper.persist.crc64 import crc64
 from ringkeeper.persist.reader import MOST_GROWN, Corrupt, Reader
 from ringkeeper.persist.values import HASH_2, form_of, read_value, write_value
+from ringkeeper.persist.writer import Writer
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.store.keyspace import Value
 from ringkeeper.types.collection import Limits
@@ -32,14 +33,14 @@ WRONG_FOOTER: Final = "ERR DUMP payload version or checksum are wrong"
 BAD_DATA: Final = "ERR Bad data format"
 
 
-def dump(value: Value) -> bytes:
+def dump(value: Value, compressing: bool = True) -> bytes:
     """O(size of the value)."""
     form = form_of(value)
-    out = bytearray((form,))
-    write_value(out, value)
-    out += (VALKEY_VERSION if form == HASH_2 else VERSION).to_bytes(2, "little")
-    out += crc64(bytes(out)).to_bytes(8, "little")
-    return bytes(out)
+    writer = Writer(None, compressing)
+    writer.byte(form)
+    write_value(writer, value, form)
+    body = writer.whole() + (VALKEY_VERSION if form == HASH_2 else VERSION).to_bytes(2, "little")
+    return body + crc64(body).to_bytes(8, "little")
 
 
 def restore(payload: bytes, limits: Limits, room: int = MOST_GROWN) -> Value:
@@ -66,12 +67,18 @@ def restore(payload: bytes, limits: Limits, room: int = MOST_GROWN) -> Value:
 class Payloads:
     """Implements `commands.context.Serializer`."""
 
-    def __init__(self, limits: Limits, room: Callable[[], int] = lambda: MOST_GROWN) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        room: Callable[[], int] = lambda: MOST_GROWN,
+        compressing: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.limits = limits
         self.room = room
+        self.compressing = compressing
 
     def dump(self, value: Value) -> bytes:
-        return dump(value)
+        return dump(value, self.compressing())
 
     def restore(self, payload: bytes) -> Value:
         return restore(payload, self.limits, self.room())

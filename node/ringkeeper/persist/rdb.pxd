@@ -1,6 +1,9 @@
 # The fields, and what other compiled modules call without going through Python.
 
 from ringkeeper.persist.reader cimport Reader
+from ringkeeper.persist.writer cimport Writer
+from ringkeeper.store.keyspace cimport Keyspace
+from ringkeeper.store.table cimport ViewPointer, Visitor
 
 
 cdef class RdbReader:
@@ -18,6 +21,7 @@ cdef class RdbReader:
     cdef readonly long long empty
     cdef readonly bint checked
     cdef str doing
+    cdef bint in_value
 
     cpdef int next(self) except -1
     cdef int _next(self) except -1
@@ -25,11 +29,15 @@ cdef class RdbReader:
     cdef int _special(self, int opcode) except -1
 
 
-cdef class RdbWriter:
-    cdef object write
-    cdef bytearray out
-    cdef object sum
-    cdef readonly long long written
+cdef class RdbWriter(Visitor):
+    cdef readonly Writer out
+    cdef Keyspace keyspace
+    cdef bint idle_times
+    cdef bint frequencies
+    cdef readonly long long done
+    cdef object told
 
+    cdef int _describe(self, long long expires_at, long long idle_ms, int frequency) except -1
+    cdef int _count(self) except -1
+    cdef int visit(self, ViewPointer view) except -1
     cpdef entry(self, bytes key, object value, long long expires_at=*, long long idle_ms=*, int frequency=*)
-    cdef _hand_on(self)

@@ -14,23 +14,35 @@ from typing import TYPE_CHECKING, Any, Final
 import cython
 
 from ringkeeper.persist import foreign
-from ringkeeper.persist.crc64 import crc64
 from ringkeeper.persist.payload import NEWEST_VERSION, NO_BOUND, VALKEY_VERSION, VERSION
 from ringkeeper.persist.reader import Corrupt, Empty
-from ringkeeper.persist.values import READERS, form_of, read_value, write_value
 from ringkeeper.store.keyspace import Value
 from ringkeeper.types.collection import Limits
 
+if TYPE_CHECKING:
+    from ringkeeper.persist.reader import Source
+
 if not cython.compiled:
     from ringkeeper.persist.reader import Reader
-    from ringkeeper.persist.writer import write_length, write_milliseconds, write_string
+    from ringkeeper.persist.values import form_of, is_supported, read_value, write_value
+    from ringkeeper.persist.writer import Writer
+    from ringkeeper.store.keyspace import Keyspace
+    from ringkeeper.store.table_plain import Visitor
+
+    Pointer = Any
+    ViewPointer = Any
 else:
+    from cython.cimports.ringkeeper.persist.direct_writing import Pointer  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.persist.reader import Reader  # type: ignore[no-redef]
-    from cython.cimports.ringkeeper.persist.writer import (  # type: ignore[no-redef]
-        write_length,
-        write_milliseconds,
-        write_string,
+    from cython.cimports.ringkeeper.persist.values import (  # type: ignore[no-redef]
+        form_of,
+        is_supported,
+        read_value,
+        write_value,
     )
+    from cython.cimports.ringkeeper.persist.writer import Writer  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.store.keyspace import Keyspace  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.store.table import ViewPointer, Visitor  # type: ignore[no-redef]
 
 REDIS: Final = b"REDIS"
 VALKEY: Final = b"VALKEY"
@@ -81,6 +93,11 @@ class Record:
     """What is not supported was passed over: `value` names it; `key` is its key or empty."""
 
 
+def begins_as_rdb(source: Source) -> bool:
+    """Whether a file is one, rather than a log of commands alone."""
+    return source.read_at(0, len(VALKEY)).startswith((REDIS, VALKEY))
+
+
 @cython.final
 @cython.cclass
 class RdbReader:
@@ -109,6 +126,8 @@ class RdbReader:
         """Whether the file has a checksum, and it is right."""
         self.doing = "the head"
         """What is being read, for the words of an error."""
+        self.in_value = False
+        """It is the value of `key`."""
 
     def open(self) -> None:
         """Read the magic word and the version."""
@@ -116,6 +135,12 @@ class RdbReader:
             self._open(self.reader.take(MAGIC_BYTES))
         except Corrupt:
             raise Damaged(self.began, "it is too short for an RDB file") from None
+
+    def go_on(self, version: int, database: int, checksum: int) -> None:
+        """Instead of `open`: read on at the beginning of a record, with what a reader of what is before it knew."""
+        self.version = version
+        self.database = database
+        self.reader.sum = checksum
 
     def _open(self, magic: bytes) -> None:
         word = VALKEY if magic.startswith(VALKEY) else REDIS
@@ -136,13 +161,15 @@ class RdbReader:
             raise Damaged(self.reader.at, f"{why}, in {self._place()}") from None
 
     def _place(self) -> str:
-        return f"{self.doing} that begins at byte {self.began:,}"
+        doing = f"the value of key {self.key[:100]!r}" if self.in_value else self.doing
+        return f"{doing} that begins at byte {self.began:,}"
 
     def _next(self) -> cython.int:
         kind: cython.int = 0
         opcode: cython.int
         self.expires_at = self.idle_ms = self.frequency = -1
         self.doing = "a record"
+        self.in_value = False
         self.began = self.reader.at
         while kind == 0:
             opcode = self.reader.byte()
@@ -161,8 +188,8 @@ class RdbReader:
         if form == 0:
             self.value = self.reader.string()
             return 1
-        self.doing = f"the value of key {self.key[:100]!r}"
-        if form not in READERS:
+        self.in_value = True
+        if not is_supported(form):
             return self._foreign(form)
         self.reader.room = NO_BOUND
         try:
@@ -233,42 +260,59 @@ class RdbReader:
         self.doing = "the checksum"
         found = self.reader.checksum()
         stated = int.from_bytes(self.reader.take(8), "little")
-        self.checked = stated == found
-        if stated not in (0, found):
+        self.checked = stated == found and self.reader.summing
+        if stated not in (0, found) and self.reader.summing:
             raise Corrupt(f"the file says {stated:016x}, its content sums up to {found:016x}")
 
 
-CHUNK = cython.declare(cython.Py_ssize_t, 1 << 16)
-"""Bytes that are gathered before they are handed on."""
+TOLD_AFTER = cython.declare(cython.longlong, 10_000)
+"""Keys between two reports of progress."""
 
 
 @cython.final
 @cython.cclass
-class RdbWriter:
+class RdbWriter(Visitor):
     """Makes a file's bytes, and hands them on in chunks of some 64 KiB."""
 
-    def __init__(self, write: Callable[[bytes], object], fields_expire: bool = False) -> None:
-        """`fields_expire`: whether any hash has such; only Valkey can read the file then."""
-        self.write = write
-        self.out = bytearray(b"%s%03d" % (VALKEY, VALKEY_VERSION) if fields_expire else b"%s%04d" % (REDIS, VERSION))
-        self.sum = 0
-        self.written = 0
+    def __init__(
+        self,
+        write: Callable[[bytes], object],
+        fields_expire: bool = False,
+        compressing: bool = True,
+        summing: bool = True,
+    ) -> None:
+        """`fields_expire`: whether any hash has such; only Valkey can read the file then. `compressing`: whether
+        strings are; `summing`: whether a checksum is made."""
+        self.out: Writer = Writer(write, compressing, summing)
+        magic = b"%s%03d" % (VALKEY, VALKEY_VERSION) if fields_expire else b"%s%04d" % (REDIS, VERSION)
+        for byte in magic:
+            self.out.byte(byte)
+        self.keyspace: Keyspace | None = None
+        """That which is being written."""
+        self.idle_times = self.frequencies = False
+        self.done = 0
+        """Keys that were written."""
+        self.told: Callable[[int], None] | None = None
+
+    @property
+    def written(self) -> int:
         """Bytes that were handed on."""
+        return int(self.out.written)
 
     def aux(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
         """What is to be known of the file. Names that others do not know they pass over."""
         for name, text in fields:
-            self.out.append(AUX)
-            write_string(self.out, name)
-            write_string(self.out, text)
+            self.out.byte(AUX)
+            self.out.text(name)
+            self.out.text(text)
 
     def database(self, number: int, keys: int, expiring: int) -> None:
         """The keys that follow are this database's. Of how many there are is a hint for the reader's tables."""
-        self.out.append(DATABASE)
-        write_length(self.out, number)
-        self.out.append(SIZES)
-        write_length(self.out, keys)
-        write_length(self.out, expiring)
+        self.out.byte(DATABASE)
+        self.out.length(number)
+        self.out.byte(SIZES)
+        self.out.length(keys)
+        self.out.length(expiring)
 
     def entry(
         self,
@@ -279,39 +323,78 @@ class RdbWriter:
         frequency: cython.int = -1,
     ) -> None:
         """A key. -1 stands for no expiry, and for an idle time or frequency that is not told. O(size of the value)."""
-        out: bytearray = self.out
-        if expires_at != -1:
-            out.append(EXPIRY_MS)
-            write_milliseconds(out, expires_at)
-        if idle_ms != -1:
-            out.append(IDLE)
-            write_length(out, idle_ms // 1000)
-        if frequency != -1:
-            out.append(FREQUENCY)
-            out.append(frequency)
-        if type(value) is bytes:
-            out.append(0)
-            write_string(out, key)
-            write_string(out, value)
-        else:
-            out.append(form_of(value))
-            write_string(out, key)
-            write_value(out, value)
-        if len(out) >= CHUNK:
-            self._hand_on()
+        self._describe(expires_at, idle_ms, frequency)
+        form: cython.int = form_of(value)
+        self.out.byte(form)
+        self.out.text(key)
+        write_value(self.out, value, form)
 
-    def _hand_on(self) -> None:
-        chunk = bytes(self.out)
-        self.sum = crc64(chunk, self.sum)
-        self.written += len(chunk)
-        self.out.clear()
-        self.write(chunk)
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _describe(self, expires_at: cython.longlong, idle_ms: cython.longlong, frequency: cython.int) -> cython.int:
+        """What stands before a key."""
+        if expires_at != -1:
+            self.out.byte(EXPIRY_MS)
+            self.out.milliseconds(expires_at)
+        if idle_ms != -1:
+            self.out.byte(IDLE)
+            self.out.length(idle_ms // 1000)
+        if frequency != -1:
+            self.out.byte(FREQUENCY)
+            self.out.byte(frequency)
+        return 0
+
+    def everything(
+        self, keyspace: Keyspace, idle_times: bool, frequencies: bool, told: Callable[[int], None] | None = None
+    ) -> None:
+        """All keys of a database that live; `told` is called now and then with the keys so far, of all databases.
+
+        Nothing that is written is touched: a forked child copies no memory for it. O(n).
+        """
+        self.told = told
+        if not cython.compiled:
+            for key, value, expires_at, idle_ms in keyspace.entries():
+                frequency = keyspace.frequency(key) if frequencies else -1
+                self.entry(key, value, expires_at, idle_ms if idle_times else -1, frequency)
+                self._count()
+            return
+        self.keyspace, self.idle_times, self.frequencies = keyspace, idle_times, frequencies
+        keyspace.table.walk(self)
+        self.keyspace = None
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def visit(self, view: ViewPointer) -> cython.int:
+        """A key as it lies in memory. Compiled only."""
+        form: cython.int = 0
+        keyspace: Keyspace = cython.cast(Keyspace, self.keyspace)
+        if 0 <= view.expires_at <= keyspace.clock.now_ms:
+            return 0
+        idle_ms: cython.longlong = keyspace._idle(view.record.used_at) if self.idle_times else -1
+        self._describe(view.expires_at, idle_ms, keyspace._frequency(view.record) if self.frequencies else -1)
+        value: Pointer = view.value  # not view.value itself: to hand that on would count a reference
+        if value is not cython.NULL:
+            form = form_of(cython.cast(object, value))
+        self.out.byte(form)
+        self.out.string(view.key, view.key_length)
+        if value is not cython.NULL:
+            write_value(self.out, cython.cast(object, value), form)
+        elif view.is_number:
+            self.out.integer(view.number)
+        else:
+            self.out.string(view.text, view.text_length)
+        self._count()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _count(self) -> cython.int:
+        self.done += 1
+        if self.done % TOLD_AFTER == 0 and self.told is not None:
+            self.told(self.done)
+        return 0
 
     def end(self) -> None:
-        """The end mark and the checksum."""
-        self.out.append(END)
-        self._hand_on()
-        self.out += self.sum.to_bytes(8, "little")
-        self.written += len(self.out)
-        self.write(bytes(self.out))
-        self.out.clear()
+        """The end mark and the checksum; 0 says that there is none."""
+        self.out.byte(END)
+        self.out.checksum()

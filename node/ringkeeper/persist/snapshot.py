@@ -20,20 +20,23 @@ from ringkeeper.persist.files import Files, Output, write_whole
 from ringkeeper.persist.rdb import RdbWriter
 from ringkeeper.store.keyspace import Keyspace
 
-TOLD_AFTER: Final = 10_000
-"""Keys between two reports of progress."""
 PR_SET_PDEATHSIG: Final = 1
 LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 Report = Callable[[dict[str, Any]], None]
+Work = Callable[[Report], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What a snapshot keeps of each key beside value and expiry."""
+    """What a snapshot keeps of each key beside value and expiry, and how it is written."""
 
     idle_times: bool = False
     frequencies: bool = False
+    compressing: bool = True
+    """Strings of more than 20 bytes, where that helps."""
+    summing: bool = True
+    """Whether the file has a checksum."""
 
 
 def write_dataset(
@@ -44,21 +47,15 @@ def write_dataset(
     told: Callable[[int], None] = lambda _: None,
 ) -> int:
     """An RDB file of all that lives; `told` is called now and then with the keys so far. How many there were."""
-    writer = RdbWriter(write, fields_expire=any(keyspace.expiring for keyspace in databases))
+    fields_expire = any(keyspace.expiring for keyspace in databases)
+    writer = RdbWriter(write, fields_expire, extent.compressing, extent.summing)
     writer.aux(aux)
-    done = 0
     for keyspace in databases:
-        if not len(keyspace):
-            continue
-        writer.database(keyspace.index, len(keyspace), keyspace.volatile)
-        for key, value, expires_at, idle_ms in keyspace.entries():
-            frequency = keyspace.frequency(key) if extent.frequencies else -1
-            writer.entry(key, value, expires_at, idle_ms if extent.idle_times else -1, frequency)
-            done += 1
-            if done % TOLD_AFTER == 0:
-                told(done)
+        if len(keyspace):
+            writer.database(keyspace.index, len(keyspace), keyspace.volatile)
+            writer.everything(keyspace, extent.idle_times, extent.frequencies, told)
     writer.end()
-    return done
+    return int(writer.done)
 
 
 def save_in(
@@ -70,13 +67,19 @@ def save_in(
     report: Report,
 ) -> None:
     """Make a snapshot appear under a name; raises `OSError`, the old one being in place."""
+    size = 0
 
     def fill(output: Output) -> None:
-        keys = write_dataset(output.write, databases, aux, extent, lambda done: report({"keys": done}))
+        def write(data: bytes) -> None:
+            nonlocal size
+            size += len(data)
+            output.write(data)
+
+        keys = write_dataset(write, databases, aux, extent, lambda done: report({"keys": done}))
         report({"keys": keys})
 
     write_whole(files, name, f"temp-{os.getpid()}.rdb", fill)
-    report({"copied": copied_bytes()})
+    report({"copied": copied_bytes(), "bytes": size})
 
 
 def copied_bytes() -> int:
@@ -91,7 +94,7 @@ def copied_bytes() -> int:
 # Processes
 
 
-def fork(work: Callable[[Report], None]) -> tuple[int, int]:
+def fork(work: Work) -> tuple[int, int]:
     """Do some work in a child process: its id, and the descriptor from which its reports come; both are the caller's.
 
     It ends with 0 when the work is done. If that raises, the report `{"error": text}` comes and it ends with 1. It is

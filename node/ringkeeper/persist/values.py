@@ -16,18 +16,37 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+import cython
+
 from ringkeeper.commands.scores import strtod
 from ringkeeper.persist.packed import intset, listpack, write_intset, write_listpack, ziplist, zipmap
-from ringkeeper.persist.reader import Corrupt, Empty, Reader
-from ringkeeper.persist.writer import write_double, write_length, write_milliseconds, write_string
+from ringkeeper.persist.reader import Corrupt, Empty
 from ringkeeper.resp.doubles import format_double
 from ringkeeper.store.keyspace import Value
-from ringkeeper.types.collection import Collection, Limits
-from ringkeeper.types.hash import NO_EXPIRY, Hash
-from ringkeeper.types.list import List
-from ringkeeper.types.set import Set
-from ringkeeper.types.zset import ADDED, SortedSet
+from ringkeeper.types.collection import Collection
+from ringkeeper.types.hash import NO_EXPIRY
+from ringkeeper.types.zset import ADDED
 from ringkeeper.types.zset_tree import TUPLES
+
+if not cython.compiled:
+    from ringkeeper.persist.reader import Reader
+    from ringkeeper.persist.writer import Writer
+    from ringkeeper.types.collection import Limits
+    from ringkeeper.types.hash import Hash
+    from ringkeeper.types.list import List
+    from ringkeeper.types.set import Set
+    from ringkeeper.types.zset import SortedSet
+else:
+    from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
+    from cython.cimports.cpython.bytes import PyBytes_AS_STRING
+    from cython.cimports.ringkeeper.persist import direct_reading, direct_writing
+    from cython.cimports.ringkeeper.persist.reader import Reader  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.persist.writer import Writer  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.collection import Limits  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.hash import Hash  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.list import List  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.set import Set  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.zset import SortedSet  # type: ignore[no-redef]
 
 STRING: Final = 0
 LIST: Final = 1
@@ -52,93 +71,129 @@ HASH_2: Final = 22
 
 # Writing
 
+LARGEST_PACKED = cython.declare(cython.longlong, 1 << 20)
+"""Bytes in memory of the largest collection that is written in one string: it is made before it is written. A larger
+one, by whatever limits, is written by its elements, and packed by who reads it if his limits say so."""
+
 
 def form_of(value: Value) -> int:
     """The byte that names the form in which `write_value` writes it."""
     if isinstance(value, (bytes, bytearray)):
         return STRING
-    if isinstance(value, Hash):
-        return HASH_2 if value.expiries else HASH_LISTPACK if value.encoding == "listpack" else HASH
-    if isinstance(value, Set):
-        return SET_INTSET if value.encoding == "intset" else SET
     if isinstance(value, List):
         return LIST_QUICKLIST_2
+    if isinstance(value, Hash):
+        if cython.cast(Hash, value).expiries:
+            return HASH_2
+        small: cython.bint = cython.cast(Hash, value).memory <= LARGEST_PACKED
+        return HASH_LISTPACK if small and cython.cast(Hash, value).compact else HASH
+    if isinstance(value, Set):
+        small = cython.cast(Set, value).memory <= LARGEST_PACKED
+        return SET_INTSET if small and cython.cast(Set, value).encoding == "intset" else SET
     if isinstance(value, SortedSet):
-        return ZSET_LISTPACK if value.encoding == "listpack" else ZSET_2
+        small = cython.cast(SortedSet, value).memory <= LARGEST_PACKED
+        return ZSET_LISTPACK if small and cython.cast(SortedSet, value).compact else ZSET_2
     raise TypeError(f"RDB has no form for {value.kind}")
 
 
-def write_value(out: bytearray, value: Value) -> None:
-    """What follows that byte. O(size of the value)."""
+def write_value(out: Writer, value: Value, form: cython.int) -> None:
+    """In the form that is its own. O(its size)."""
+    if not cython.compiled:
+        write_plainly(out, value, form)
+    elif isinstance(value, bytes):
+        out.string(cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(value)), len(value))
+    elif isinstance(value, bytearray):
+        out.string(cython.cast(cython.p_const_uchar, PyByteArray_AS_STRING(value)), len(value))
+    elif form == LIST_QUICKLIST_2:
+        direct_writing.write_list(out, cython.cast(List, value))
+    elif form == HASH_2:
+        direct_writing.write_expiring_hash(out, cython.cast(Hash, value))
+    elif form in (HASH_LISTPACK, HASH):
+        direct_writing.write_hash(out, cython.cast(Hash, value), form == HASH_LISTPACK)
+    elif form == SET_INTSET:
+        direct_writing.write_intset(out, cython.cast(Set, value))
+    elif form == SET:
+        direct_writing.write_set(out, cython.cast(Set, value))
+    else:
+        direct_writing.write_sorted_set(out, cython.cast(SortedSet, value), form == ZSET_LISTPACK)
+
+
+def write_plainly(out: Writer, value: Value, form: int) -> None:
+    """As `write_value`, by objects."""
     if isinstance(value, (bytes, bytearray)):
-        write_string(out, bytes(value))
+        out.text(bytes(value))
     elif isinstance(value, Hash):
-        write_hash(out, value)
+        write_hash(out, value, form)
     elif isinstance(value, Set):
-        write_set(out, value)
+        write_set(out, value, form)
     elif isinstance(value, List):
         write_list(out, value)
     elif isinstance(value, SortedSet):
-        write_sorted_set(out, value)
+        write_sorted_set(out, value, form)
 
 
 PLAIN, PACKED = 1, 2
 """How a chunk of a list is kept: one element as it is, or a listpack."""
 
 
-def write_list(out: bytearray, value: List) -> None:
-    write_length(out, len(value.chunks))
+def write_list(out: Writer, value: List) -> None:
+    out.length(len(value.chunks))
     for chunk in value.chunks:
-        write_length(out, PLAIN if chunk.plain else PACKED)
-        write_string(out, chunk.elements[0] if chunk.plain else write_listpack(chunk.elements))
+        out.length(PLAIN if chunk.plain else PACKED)
+        out.text(chunk.elements[0] if chunk.plain else write_listpack(chunk.elements))
 
 
-def write_set(out: bytearray, value: Set) -> None:
-    if value.encoding == "intset":
-        write_string(out, write_intset(list(value)))
+def write_set(out: Writer, value: Set, form: int) -> None:
+    if form == SET_INTSET:
+        out.text(write_intset(list(value)))
         return
-    write_length(out, len(value))
+    out.length(len(value))
     for member in value:
-        write_string(out, member)
+        out.text(member)
 
 
-def write_hash(out: bytearray, value: Hash) -> None:
-    expiring = bool(value.expiries)
-    if not expiring and value.encoding == "listpack":
-        write_string(out, write_listpack([text for pair in value.items() for text in pair]))
+def write_hash(out: Writer, value: Hash, form: int) -> None:
+    if form == HASH_LISTPACK:
+        out.text(write_listpack([text for pair in value.items() for text in pair]))
         return
-    write_length(out, len(value))
+    out.length(len(value))
     for field, text in value.items():
-        write_string(out, field)
-        write_string(out, text)
-        if expiring:
-            write_milliseconds(out, value.expiry(field))
+        out.text(field)
+        out.text(text)
+        if form == HASH_2:
+            out.milliseconds(value.expiry(field))
 
 
 PART = 100
 """Members that are taken from a sorted set at once."""
 
 
-def write_sorted_set(out: bytearray, value: SortedSet) -> None:
-    if value.encoding == "listpack":
+def write_sorted_set(out: Writer, value: SortedSet, form: int) -> None:
+    if form == ZSET_LISTPACK:
         pairs = value.range(0, len(value), TUPLES)
-        write_string(out, write_listpack([text for member, score in pairs for text in (member, format_double(score))]))
+        out.text(write_listpack([text for member, score in pairs for text in (member, format_double(score))]))
         return
-    write_length(out, len(value))
+    out.length(len(value))
     for stop in range(len(value), 0, -PART):
         for member, score in reversed(value.range(max(stop - PART, 0), stop, TUPLES)):
-            write_string(out, member)
-            write_double(out, score)
+            out.text(member)
+            out.double(score)
 
 
 # Reading
 
 
-def read_value(reader: Reader, form: int, limits: Limits) -> Value:
+def is_supported(form: cython.int) -> bool:
+    """Whether `read_value` knows the form."""
+    return form == HASH_LISTPACK or form in READERS
+
+
+def read_value(reader: Reader, form: cython.int, limits: Limits) -> Value:
     """The value; raises `Corrupt` for what is none, for an empty collection, and for an element that is there twice."""
     if form == STRING:
         text: bytes = reader.string()
         return text
+    read: Callable[[Reader, Limits], Collection] | None
     read = READERS.get(form)
     if read is None:
         raise Corrupt(f"{form} is no form of a supported value")
@@ -156,6 +211,12 @@ def hash_of(items: list[bytes], limits: Limits) -> Hash:
     for index in range(0, len(items), 2):
         put(value, items[index], items[index + 1])
     return value
+
+
+def read_hash_listpack(reader: Reader, limits: Limits) -> Hash:
+    data: bytes = reader.string()
+    value: Hash | None = direct_reading.read_hash(data, limits) if cython.compiled else None
+    return hash_of(listpack(data), limits) if value is None else value
 
 
 def put(value: Hash, field: bytes, text: bytes) -> None:
@@ -183,7 +244,15 @@ def read_hash_2(reader: Reader, limits: Limits) -> Hash:
     return value
 
 
+FEW = cython.declare(cython.Py_ssize_t, 128)
+"""Elements that are gathered before a collection is made of them."""
+
+
 def set_of(members: list[bytes], limits: Limits) -> Set:
+    if cython.compiled and len(members) <= FEW:
+        packed: Set | None = direct_reading.read_set(members, limits)
+        if packed is not None:
+            return packed
     value = Set(limits)
     add_members(value, members)
     return value
@@ -196,7 +265,14 @@ def add_members(value: Set, members: list[bytes]) -> None:
 
 
 def read_set(reader: Reader, limits: Limits) -> Set:
-    return set_of([reader.string() for _ in range(reader.count())], limits)
+    count: cython.Py_ssize_t = reader.count()
+    if count <= FEW:
+        return set_of([reader.string() for _ in range(count)], limits)
+    value = Set(limits)
+    for _ in range(count):
+        if not value.add(reader.string()):
+            raise Corrupt("a member is there twice")
+    return value
 
 
 def read_set_listpack(reader: Reader, limits: Limits) -> Set:
@@ -210,7 +286,10 @@ def read_set_listpack(reader: Reader, limits: Limits) -> Set:
 
 def read_list(reader: Reader, limits: Limits) -> List:
     value = List(limits)
-    value.fill([reader.string() for _ in range(reader.count())])
+    value.begin_filling()
+    for _ in range(reader.count()):
+        value.push([reader.string()], False)
+    value.end_filling()
     return value
 
 
@@ -244,7 +323,9 @@ def read_quicklist_2(reader: Reader, limits: Limits) -> List:
                 raise Corrupt("a chunk of a list is empty")
             value.add_chunk([element], True)
         elif container == PACKED:
-            add_chunk(value, listpack(reader.string()))
+            data: bytes = reader.string()
+            if not cython.compiled or not direct_reading.add_chunk(value, data):
+                add_chunk(value, listpack(data))
         else:
             raise Corrupt(f"a chunk of a list is kept in the way {container}")
     value.end_filling()
@@ -284,6 +365,12 @@ def packed_sorted_set(items: list[bytes], limits: Limits) -> SortedSet:
     return sorted_set_of([(score_of(items[i + 1]), items[i]) for i in range(0, len(items), 2)], limits)
 
 
+def read_sorted_set_listpack(reader: Reader, limits: Limits) -> SortedSet:
+    data: bytes = reader.string()
+    value: SortedSet | None = direct_reading.read_sorted_set(data, limits) if cython.compiled else None
+    return packed_sorted_set(listpack(data), limits) if value is None else value
+
+
 INFINITE: Final = {254: math.inf, 255: -math.inf}
 """By what stands in the place of a text's length; 253 is what is no number."""
 
@@ -303,8 +390,28 @@ def read_sorted_set(reader: Reader, limits: Limits) -> SortedSet:
 
 
 def read_sorted_set_2(reader: Reader, limits: Limits) -> SortedSet:
-    members = [(reader.string(), reader.double()) for _ in range(reader.count(9))]
-    return sorted_set_of([(score, member) for member, score in members], limits)
+    """A large one is neither gathered nor sorted: whoever writes one has it in order."""
+    count: cython.Py_ssize_t = reader.count(9)
+    if count <= max(FEW, limits.zset_max_listpack_entries):
+        members = [(reader.string(), reader.double()) for _ in range(count)]
+        return sorted_set_of([(score, member) for member, score in members], limits)
+    value: SortedSet = SortedSet(limits)
+    value.expect(count, 0)
+    falling: cython.bint = True
+    last: bytes | None = None
+    lowest: cython.double = math.inf
+    for _ in range(count):
+        member: bytes = reader.string()
+        score: cython.double = reader.double()
+        if score != score:
+            raise Corrupt("a score is no number")
+        if not value.append(member, score):
+            raise Corrupt("a member is there twice")
+        if falling and last is not None and not score < lowest:
+            falling = score == lowest and member < last
+        last, lowest = member, score
+    value.order(falling)
+    return value
 
 
 READERS: Final[dict[int, Callable[[Reader, Limits], Collection]]] = {
@@ -318,10 +425,10 @@ READERS: Final[dict[int, Callable[[Reader, Limits], Collection]]] = {
     ZSET: read_sorted_set,
     ZSET_2: read_sorted_set_2,
     ZSET_ZIPLIST: lambda reader, limits: packed_sorted_set(ziplist(reader.string()), limits),
-    ZSET_LISTPACK: lambda reader, limits: packed_sorted_set(listpack(reader.string()), limits),
+    ZSET_LISTPACK: read_sorted_set_listpack,
     HASH: read_hash,
     HASH_2: read_hash_2,
     HASH_ZIPMAP: lambda reader, limits: hash_of(zipmap(reader.string()), limits),
     HASH_ZIPLIST: lambda reader, limits: hash_of(ziplist(reader.string()), limits),
-    HASH_LISTPACK: lambda reader, limits: hash_of(listpack(reader.string()), limits),
+    HASH_LISTPACK: read_hash_listpack,
 }
