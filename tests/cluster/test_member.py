@@ -60,10 +60,15 @@ def test_a_node_takes_only_newer_topologies_of_its_cluster(
         (HELD, MASTER, MASTER.run_id, Standing("master", 0, 3, serves=True)),
         (HELD, REPLICA, REPLICA.run_id, Standing("replica", 0, 3, serves=False)),
         (HELD, OTHER, OTHER.run_id, Standing("master", 1, 7, serves=True)),
+        # With a voter, a master serves under a lease.
+        (with_(shards=(Shard(0, 3, MASTER.id, (REPLICA.id,)), HELD.shards[1])), MASTER, MASTER.run_id,
+         Standing("master", 0, 3, serves=True, needs_lease=True)),
+        (with_(shards=(Shard(0, 3, MASTER.id, (REPLICA.id,)), HELD.shards[1])), REPLICA, REPLICA.run_id,
+         Standing("replica", 0, 3, serves=False)),
         # Another start of the same node has no role, whatever the node was.
         (HELD, MASTER, "another", Standing("unassigned", 0, 0, serves=False)),
-        (HELD, MASTER, "", Standing("unassigned", 0, 0, serves=False)),
         (HELD, REPLICA, "another", Standing("unassigned", 0, 0, serves=False)),
+        (HELD, MASTER, "", Standing("unassigned", 0, 0, serves=False)),
         # A node that is not listed, and a node without a topology.
         (HELD, node(5, 0, "master"), "run-c-5-0", UNASSIGNED),
         (None, MASTER, MASTER.run_id, UNASSIGNED),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from ringkeeper.cluster.ring import place
 from ringkeeper.cluster.topology import UNOWNED, Node, Shard, Topology, node_id
-from ringkeeper.cluster.view import ClusterView, slot_ranges
+from ringkeeper.cluster.view import ClusterView, Condition, slot_ranges
 from ringkeeper.resp.reader import ReplyReader
 
 OWNERS = (0,) * 100 + (1,) * 200 + (0,) * (16384 - 300)
@@ -46,10 +46,25 @@ def test_cluster_slots_names_the_master_first_and_the_hostname_as_metadata() -> 
 
 def test_cluster_shards_lists_each_shard_with_its_slots_and_nodes() -> None:
     shown = topology()
-    shards = parsed(ClusterView(shown, my_id="").shards(3))
+    shards = parsed(ClusterView(shown, my_id="").shards(3, {}))
     assert shards[0][b"slots"] == [0, 99, 300, 16383]
     assert shards[1][b"slots"] == [100, 299]
     assert [node[b"role"] for node in shards[0][b"nodes"]] == [b"master", b"replica"]
+
+
+def test_cluster_shards_tells_offset_and_health_of_those_of_whom_something_is_known() -> None:
+    shown = topology()
+    view = ClusterView(shown, my_id="")
+    for offset in (5, 6):
+        known = {shown.nodes[1].id: Condition(offset), shown.nodes[2].id: Condition(0, "fail")}
+        told = {
+            node[b"id"].decode(): (node[b"replication-offset"], node[b"health"])
+            for shard in parsed(view.shards(3, known)) for node in shard[b"nodes"]
+        }  # fmt: skip
+        assert told == {
+            shown.nodes[0].id: (0, b"online"), shown.nodes[1].id: (offset, b"online"),
+            shown.nodes[2].id: (0, b"fail"), shown.nodes[3].id: (0, b"online"),
+        }  # fmt: skip
 
 
 def test_cluster_nodes_marks_this_node_and_gives_masters_their_slots() -> None:
@@ -79,7 +94,6 @@ def test_the_cluster_is_ok_only_with_every_slot_owned_and_a_role_for_this_node()
 def test_a_reply_is_rendered_once_an_epoch() -> None:
     view = ClusterView(topology("pod.svc", owners=place(2, 1000)), my_id="")
     assert view.slots(2) is view.slots(2)
-    assert view.shards(3) is view.shards(3)
     assert view.slots(2) != view.slots(3), "the metadata is an array there and a map here"
 
 

@@ -133,7 +133,7 @@ def test_cluster_shards_has_the_same_shape_and_facts(real: RealCluster, protocol
     theirs = re.sub(rb"(replication-offset\r\n):\d+", rb"\1:0", theirs)
     # A real replica is `loading` while its first synchronisation lasts.
     theirs = theirs.replace(b"$7\r\nloading", b"$6\r\nonline")
-    ours = real.view("a").shards(protocol)
+    ours = real.view("a").shards(protocol, {})
     assert len(ours) == len(theirs)
     assert ours[:4] == theirs[:4]
     assert in_order(parsed(ours)) == in_order(parsed(theirs))

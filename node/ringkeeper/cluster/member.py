@@ -22,6 +22,8 @@ class Standing:
     term: int
     serves: bool
     """Whether it answers for the slots of its shard."""
+    needs_lease: bool = False
+    """Whether it does so only while it holds a lease: a master whose shard has voters."""
 
 
 UNASSIGNED = Standing(role="unassigned", shard=None, term=0, serves=False)
@@ -53,4 +55,10 @@ def standing(topology: Topology | None, *, id_: str, run_id: str) -> Standing:
     shard = topology.shard(node.shard)
     assert shard is not None
     is_master = node.role == "master" and shard.master == id_
-    return Standing(role="master" if is_master else "replica", shard=node.shard, term=shard.term, serves=is_master)
+    return Standing(
+        role="master" if is_master else "replica",
+        shard=node.shard,
+        term=shard.term,
+        serves=is_master,
+        needs_lease=is_master and bool(shard.voters),
+    )

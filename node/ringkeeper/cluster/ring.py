@@ -19,8 +19,10 @@ from __future__ import annotations
 import hashlib
 import math
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ringkeeper.store.slot import SLOTS
 
@@ -65,7 +67,7 @@ def place(
         raise ValueError(f"shard {members[0]}: an index starts from 0")
     if vnodes_per_shard < 1:
         raise ValueError(f"vnodes_per_shard is {vnodes_per_shard}, must be at least 1")
-    ring = Ring(members, vnodes_per_shard, weights)
+    ring = _ring(tuple(members), vnodes_per_shard, None if weights is None else tuple(sorted(weights.items())))
     if previous is None:
         start = list(ring.successors)
     else:
@@ -101,13 +103,13 @@ def least_moves(start: Sequence[int], bounds: Mapping[int, Bounds]) -> int:
     A slot whose owner is not in `bounds` must move, and so must a shard's surplus over its ceiling; whatever a floor
     lacks beyond these must come from a shard that can spare it.
     """
-    loads = dict.fromkeys(bounds, 0)
-    leaving = 0
-    for owner in start:
-        if owner in loads:
-            loads[owner] += 1
-        else:
-            leaving += 1
+    return _least(Counter(start), bounds)
+
+
+def _least(counts: Mapping[int, int], bounds: Mapping[int, Bounds]) -> int:
+    """The same by how many slots each owner has."""
+    loads = {member: counts.get(member, 0) for member in bounds}
+    leaving = sum(count for owner, count in counts.items() if owner not in bounds)
     leaving += sum(max(0, loads[member] - bound.ceiling) for member, bound in bounds.items())
     lacking = sum(max(0, bound.floor - loads[member]) for member, bound in bounds.items())
     return max(leaving, lacking)
@@ -126,12 +128,13 @@ def _tightest(
 ) -> dict[int, Bounds]:
     """The tightest bounds, from the promised ones down to the fair share itself, that cost at most `allowed` moves."""
     best = promised
+    counts = Counter(start)
     for step in range(1, 11):
         tighter = {
             member: bounds_of(fair, FLOOR + (1 - FLOOR) * step / 10, CEILING - (CEILING - 1) * step / 10)
             for member, fair in fairs.items()
         }
-        if least_moves(start, tighter) > allowed:
+        if _least(counts, tighter) > allowed:
             break
         best = tighter
     return best
@@ -158,6 +161,12 @@ class Ring:
         """For each slot the index of the next point clockwise."""
         self.successors = tuple(self.shards[point] for point in self.first_points)
         """The plain ring: for each slot the shard of that point."""
+
+
+@lru_cache(maxsize=4)
+def _ring(members: tuple[int, ...], vnodes_per_shard: int, weights: tuple[tuple[int, float], ...] | None) -> Ring:
+    """A change is planned anew after each of its steps, on the same ring."""
+    return Ring(members, vnodes_per_shard, None if weights is None else dict(weights))
 
 
 def _position(shard: int, vnode: int) -> int:

@@ -8,8 +8,9 @@ compares them with a real Redis Cluster. A slot that nobody owns is in no range,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -27,6 +28,19 @@ class SlotRange:
     first: int
     last: int
     shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How a node is, as far as the one knows that is asked."""
+
+    offset: int = 0
+    """In the history of its shard; 0 where that is not known."""
+    health: str = "online"
+    """Or `loading`, or `fail`."""
+
+
+UNKNOWN = Condition()
 
 
 def slot_ranges(topology: Topology) -> list[SlotRange]:
@@ -49,7 +63,6 @@ class ClusterView:
         self.my_id = my_id
         self.my_address = my_address
         self.my_port = my_port
-        self.ranges = slot_ranges(topology) if topology else []
         self.members: dict[int, list[Node]] = {}
         """The nodes of each shard, its master first."""
         self.terms: dict[int, int] = {}
@@ -59,21 +72,31 @@ class ClusterView:
             self.members = {index: [] for index in sorted(masters)}
             for node in sorted(topology.nodes, key=lambda node: (node.id != masters[node.shard], node.name)):
                 self.members[node.shard].append(node)
-        self._rendered: dict[tuple[str, int], bytes] = {}
+        self._rendered: dict[int, bytes] = {}
+        """CLUSTER SLOTS by protocol."""
+        self._encoded_slots: dict[int, dict[int, bytes]] = {}
+
+    @cached_property
+    def ranges(self) -> list[SlotRange]:
+        """Made when somebody asks: a node has other things to do when it is appointed."""
+        return slot_ranges(self.topology) if self.topology else []
 
     def slots(self, protocol: int) -> bytes:
         """The reply of CLUSTER SLOTS, rendered."""
-        return self._once("slots", protocol, self._slots)
-
-    def shards(self, protocol: int) -> bytes:
-        """The reply of CLUSTER SHARDS, rendered."""
-        return self._once("shards", protocol, lambda protocol: _encoded(self._shards(), protocol))
-
-    def _once(self, name: str, protocol: int, render: Callable[[int], bytes]) -> bytes:
-        rendered = self._rendered.get((name, protocol))
+        rendered = self._rendered.get(protocol)
         if rendered is None:
-            rendered = self._rendered[name, protocol] = render(protocol)
+            rendered = self._rendered[protocol] = self._slots(protocol)
         return rendered
+
+    def shards(self, protocol: int, conditions: Mapping[str, Condition]) -> bytes:
+        """The reply of CLUSTER SHARDS, rendered; `conditions` by node id, where something is known."""
+        slots = self._slots_of(protocol)
+        pieces = [b"*%d\r\n" % len(self.members)]
+        for shard, members in self.members.items():
+            nodes = [self._shard_node(node, shard, conditions.get(node.id, UNKNOWN)) for node in members]
+            pieces += (b"%2\r\n" if protocol == 3 else b"*4\r\n", _encoded("slots", protocol), slots[shard])
+            pieces += (_encoded("nodes", protocol), _encoded(nodes, protocol))
+        return b"".join(pieces)
 
     def _slots(self, protocol: int) -> bytes:
         """Thousands of ranges repeat the nodes of a few shards, so these are encoded once: 2 ms instead of 20."""
@@ -90,21 +113,23 @@ class ClusterView:
     def _slots_node(self, node: Node) -> list[Any]:
         return [node.address, node.port, node.id, {"hostname": node.hostname} if node.hostname else {}]
 
-    def _shards(self) -> list[Any]:
+    def _slots_of(self, protocol: int) -> dict[int, bytes]:
+        """First and last slots of each shard's ranges, encoded once."""
+        if (encoded := self._encoded_slots.get(protocol)) is not None:
+            return encoded
         slots: dict[int, list[int]] = {shard: [] for shard in self.members}
         for run in self.ranges:
             slots[run.shard] += (run.first, run.last)
-        return [
-            {"slots": slots[shard], "nodes": [self._shard_node(node, shard) for node in members]}
-            for shard, members in self.members.items()
-        ]
+        encoded = {shard: _encoded(each, protocol) for shard, each in slots.items()}
+        self._encoded_slots[protocol] = encoded
+        return encoded
 
-    def _shard_node(self, node: Node, shard: int) -> dict[str, Any]:
+    def _shard_node(self, node: Node, shard: int, condition: Condition) -> dict[str, Any]:
         described: dict[str, Any] = {"id": node.id, "port": node.port, "ip": node.address, "endpoint": node.address}
         if node.hostname:
             described["hostname"] = node.hostname
         role = "master" if node is self.members[shard][0] else "replica"
-        return described | {"role": role, "replication-offset": 0, "health": "online"}
+        return described | {"role": role, "replication-offset": condition.offset, "health": condition.health}
 
     def nodes(self) -> bytes:
         """The reply of CLUSTER NODES: a line per node, this one's with the flag `myself`."""
