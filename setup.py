@@ -15,6 +15,8 @@ HERE = pathlib.Path(__file__).parent
 PACKAGE = pathlib.Path("node/ringkeeper")
 FORMS = runpy.run_path(str(HERE / PACKAGE / "_compiled.py"))
 MODULES: tuple[str, ...] = FORMS["MODULES"]
+DIGESTS: dict[str, str] = {module: FORMS["digest_of"](module) for module in MODULES}
+"""Of the sources as they are before anything is compiled: a change amid that makes the binary a stale one."""
 REQUIRED = os.environ.get("REQUIRE_COMPILED") == "1"
 
 
@@ -28,7 +30,7 @@ class BuildExtensions(build_ext):
     def run(self) -> None:
         super().run()
         built = {
-            extension.name: FORMS["digest_of"](extension.name)
+            extension.name: DIGESTS[extension.name]
             for extension in self.extensions
             if pathlib.Path(self.get_ext_fullpath(extension.name)).exists()
         }

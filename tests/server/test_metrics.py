@@ -44,7 +44,9 @@ def samples_of(text: str) -> Samples:
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[Node]:
     node = Node(
-        read_arguments(["--port", "0", "--bind", "127.0.0.1", "--admin-port", "0", "--dir", str(tmp_path)]),
+        read_arguments(
+            ["--port", "0", "--bind", "127.0.0.1", "--admin-port", "0", "--dir", str(tmp_path), "--appendonly", "yes"]
+        ),
         asyncio.get_running_loop(),
     )
     node.admin_port = 0
@@ -81,6 +83,14 @@ LINES = (
 )  # fmt: skip
 
 TWINS: dict[str, tuple[str, str, float]] = {
+    "replication_full_syncs_total": ("stats", "sync_full", 1),
+    "replication_partial_syncs_total": ("stats", "sync_partial_ok", 1),
+    "replication_partial_syncs_refused_total": ("stats", "sync_partial_err", 1),
+    "replication_received_bytes_total": ("stats", "total_net_repl_input_bytes", 1),
+    "replication_sent_bytes_total": ("stats", "total_net_repl_output_bytes", 1),
+    "replication_offset": ("replication", "master_repl_offset", 1),
+    "replication_backlog_bytes": ("replication", "repl_backlog_histlen", 1),
+    "replicas": ("replication", "connected_slaves", 1),
     "commands_processed_total": ("stats", "total_commands_processed", 1),
     "connections_total": ("stats", "total_connections_received", 1),
     "connections_rejected_total": ("stats", "rejected_connections", 1),
@@ -122,11 +132,27 @@ TWINS: dict[str, tuple[str, str, float]] = {
     "memory_fragmentation_ratio": ("memory", "mem_fragmentation_ratio", 1),
     "memory_clients_bytes": ("memory", "mem_clients_normal", 1),
     "memory_links_bytes": ("memory", "mem_cluster_links", 1),
+    "loading": ("persistence", "loading", 1),
+    "snapshots_total": ("persistence", "rdb_saves", 1),
+    "snapshot_running": ("persistence", "rdb_bgsave_in_progress", 1),
+    "snapshot_last_timestamp_seconds": ("persistence", "rdb_last_save_time", 1),
+    "snapshot_last_duration_seconds": ("persistence", "rdb_last_bgsave_time_sec", 1),
+    "snapshot_last_copied_bytes": ("persistence", "rdb_last_cow_size", 1),
+    "snapshot_unsaved_changes": ("persistence", "rdb_changes_since_last_save", 1),
+    "append_only": ("persistence", "aof_enabled", 1),
+    "append_only_bytes": ("persistence", "aof_current_size", 1),
+    "append_only_base_bytes": ("persistence", "aof_base_size", 1),
+    "append_only_pending_bytes": ("persistence", "aof_buffer_length", 1),
+    "append_only_rewrites_total": ("persistence", "aof_rewrites", 1),
+    "append_only_rewrite_running": ("persistence", "aof_rewrite_in_progress", 1),
+    "append_only_rewrite_last_duration_seconds": ("persistence", "aof_last_rewrite_time_sec", 1),
+    "append_only_rewrite_last_copied_bytes": ("persistence", "aof_last_cow_size", 1),
+    "append_only_delays_total": ("persistence", "aof_delayed_fsync", 1),
 }
 """A metric without labels, the field of INFO that tells the same, and the latter's unit in the former's."""
 NEARLY = {
     "memory_resident_bytes": (0.1, 0), "memory_fragmentation_ratio": (0.1, 0), "uptime_seconds": (0, 1),
-    "wall_clock_difference_seconds": (0, 0.1),
+    "wall_clock_difference_seconds": (0, 0.1), "snapshot_last_timestamp_seconds": (0, 1),
     "expire_cycle_seconds_total": (0, 1e-3), "expired_stale_ratio": (0, 1e-4), "loop_delay_max_seconds": (0, 1e-6),
 }  # fmt: skip
 """What goes on between two looks, or what INFO rounds: by what part of it, or how much, they may differ."""
@@ -140,6 +166,15 @@ NOT_TOLD_BY_INFO = {
     "peer_link_waiting_bytes", "pubsub_dropped", "pubsub_forwarded", "pubsub_received", "ready", "slots_served",
     "topology_epoch", "tracking_table_bytes", "namespace_keys", "namespace_memory_bytes", "namespace_hits",
     "namespace_misses", "namespace_evicted_keys", "namespace_expired_keys", "namespace_memory_max_bytes",
+    "disk_failing", "loading_ratio", "snapshot_failures", "snapshot_last_succeeded", "append_only_behind_seconds",
+    "append_only_rewrite_failures", "append_only_rewrite_last_succeeded", "append_only_sync_seconds", "lease_lost",
+    "lease_process_restarts", "lease_grants", "lease_datagrams_sent", "lease_datagrams_unsent",
+    "lease_datagrams_received", "lease_datagrams_forged", "lease_datagrams_malformed", "lease_promises_not_kept",
+    "replicas_online", "replica_lag_bytes", "replica_lag_seconds", "replication_link_up",
+    "replication_link_lag_seconds", "replication_lost_bytes",
+    "migration_sent_bytes", "migration_received_bytes", "migration_held_seconds", "migration_failures",
+    "migration_slots_leaving", "migration_slots_coming", "migration_lag_bytes",
+    "lease_needed", "lease_remaining_seconds", "lease_operator_heard_seconds", "lease_promised_term",
 }  # fmt: skip
 
 

@@ -65,7 +65,8 @@ def test_more_clients_than_allowed_are_turned_away(tmp_path: Path) -> None:
         (["--prot", "1"], "did you mean"),
         (["--port", "many"], "port"),
         (["--maxmemory-policy", "allkeys-lur"], "must be one of the following: noeviction, allkeys-lru"),
-        (["--appendonly", "yes"], "append-only file does not exist yet"),
+        (["--appendfsync", "sometimes"], "must be one of the following: always, everysec, no"),
+        (["--appendfilename", "a/b"], "appendfilename can't be a path, just a filename"),
         (["/nowhere/node.conf"], "/nowhere/node.conf"),
     ],
 )

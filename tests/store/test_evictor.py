@@ -13,6 +13,7 @@ from ringkeeper.store.evictor import Evictor
 from ringkeeper.store.keyspace import NO_EXPIRY, Clock, Keyspace
 from ringkeeper.store.namespaces import NO_NAMESPACES, Namespace, Namespaces
 from ringkeeper.store.policies import POLICIES, QUEUED_POLICIES
+from ringkeeper.store.slot import key_slot
 
 HOUR = 3_600_000
 
@@ -161,6 +162,24 @@ def test_candidates_may_go_and_move_before_their_turn(policy: str, form: bytes) 
             assert helped or not any(each.volatile if "volatile" in policy else len(each) for each in world.databases)
     for keyspace in world.databases:
         keyspace.check()
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random", "allkeys-s3-fifo"])
+def test_what_is_on_its_way_between_shards_stays(policy: str) -> None:
+    world = World(policy)
+    world.fill(b"{hidden}:%d", 100)
+    world.fill(b"{shown}:%d", 100)
+    world.keyspace.hidden = frozenset({key_slot(b"hidden")})
+    world.evictor.max_memory = world.evictor.used_bytes * 3 // 4
+    while world.evictor.is_needed:
+        assert world.evictor.make_room(1000)
+    assert world.share(b"{hidden}:%d", 100) == 1
+    assert world.share(b"{shown}:%d", 100) < 1
+    world.evictor.max_memory = 1
+    while world.share(b"{shown}:%d", 100):
+        world.evictor.make_room(1000)
+    world.evictor.make_room(1000)
+    assert len(world.keyspace) == 100, "it gives up"
 
 
 def test_noeviction_removes_nothing() -> None:

@@ -30,6 +30,7 @@ GROUPS = (
     "acl",
     "memory",
     "persistence",
+    "replication",
     "debug",
     "introspection",
     "cluster",

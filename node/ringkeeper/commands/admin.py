@@ -78,9 +78,11 @@ def shutdown(context: Context, args: Arguments) -> Reply:
     if "abort" in options:
         if len(options) > 1:
             raise ReplyError(SYNTAX)
-        raise ReplyError("ERR No shutdown in progress.")
+        if not context.node.abort_shutdown():
+            raise ReplyError("ERR No shutdown in progress.")
+        return OK
     save = False if "nosave" in options else True if "save" in options else None
-    context.node.shutdown(context.client, save=save, force="force" in options)
+    context.node.shutdown(context.client, save=save, force="force" in options, now="now" in options)
     return NO_REPLY
 
 

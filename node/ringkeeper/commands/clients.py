@@ -88,7 +88,8 @@ def kind_named(word: bytes) -> str:
 
 
 def kind_of(client: Client) -> str:
-    """Nodes do not follow each other over client connections yet, so none is a master's or a replica's."""
+    if client.replica is not None:
+        return "replica"
     return "pubsub" if client.is_subscribed else "normal"
 
 

@@ -45,6 +45,8 @@ class Client(Protocol):
     """`on`, `off` or `skip` (CLIENT REPLY)."""
     no_evict: bool
     no_touch: bool
+    replica: Any
+    """What is known of a replica whose connection this is; else None."""
     address: str
     """The peer's, as `127.0.0.1:50123` or `[::1]:50123`; `local_address` is this end's."""
     local_address: str
@@ -258,6 +260,45 @@ class ClusterServices(Protocol):
         """Raises `ReplyError` for an unknown node."""
 
 
+class Replicas(Protocol):
+    """What replicas ask, and who waits for them; those that answer something else than what is said answer it later."""
+
+    def synchronise(self, client: Client, id_: str, wanted: int) -> Any:
+        """PSYNC: make the client a replica that has all before the byte `wanted` of a history."""
+
+    def welcome(self, client: Client, token: bytes, replica: tuple[str, str], master: tuple[str, str, int]) -> str:
+        """Let the client be a replica's connection, if it knows the token and means this master: ids with run ids and
+        the master's term. What the master has; raises `ReplyError`."""
+
+    def configure(self, client: Client, options: Sequence[tuple[bytes, bytes]]) -> Any:
+        """REPLCONF."""
+
+    @property
+    def waits(self) -> ReplicaWaits: ...
+
+
+class ReplicaWaits(Protocol):
+    """Raise `ReplyError` on a replica. A timeout of 0 is none."""
+
+    def wait(self, client: Client, replicas: int, timeout_ms: int) -> Any:
+        """WAIT."""
+
+    def wait_for_disks(self, client: Client, local: int, replicas: int, timeout_ms: int) -> Any:
+        """WAITAOF."""
+
+
+class Replication(Protocol):
+    """Whom this node follows, and who follows it."""
+
+    def follow(self, host: str, port: int) -> Any:
+        """REPLICAOF; raises `ReplyError` in a cluster."""
+
+    def follow_nobody(self) -> Any: ...
+
+    @property
+    def replicas(self) -> Replicas: ...
+
+
 class SlowCommand(Protocol):
     """An entry of SLOWLOG."""
 
@@ -293,6 +334,16 @@ class Latency(Protocol):
         """Forget these events, or all; how many there were."""
 
 
+class Moves(Protocol):
+    """Slots on their way to another shard."""
+
+    def feed(self, client: Client, token: bytes, id_: str, move: int, target: tuple[int, str]) -> None:
+        """Begin to tell the target's master of a move: its term and run id; raises `ReplyError`."""
+
+    def fed(self, client: Client, offset: int) -> None:
+        """It has taken so many bytes of that."""
+
+
 class Node(Protocol):
     """The process as a whole."""
 
@@ -316,6 +367,12 @@ class Node(Protocol):
 
     def pause_rounds(self, on: bool) -> None:
         """End, or resume, what the node does by itself every 100 ms or so (DEBUG PAUSE-CRON)."""
+
+    @property
+    def replication(self) -> Replication: ...
+
+    @property
+    def moves(self) -> Moves: ...
 
     def change_replication_id(self) -> None: ...
 
@@ -341,14 +398,24 @@ class Node(Protocol):
     def background_save(self, *, schedule: bool) -> bool:
         """Take a snapshot; False if it is only to be taken later. Raises `ReplyError`."""
 
+    def rewrite_log(self) -> bool:
+        """Have a new base of the append-only file taken: whether it began now. Raises `ReplyError`."""
+
     def cancel_save(self) -> str:
         """End the snapshot that is being taken, or is to be; what was ended. Raises `ReplyError` if there is none."""
 
     def last_save(self) -> int:
         """When the last snapshot was taken, in Unix seconds; the node's start before the first."""
 
-    def shutdown(self, client: Client | None, *, save: bool | None, force: bool) -> None:
-        """Stop the process. `save`: whether a snapshot is taken first; None leaves it to the configuration."""
+    def shutdown(self, client: Client, *, save: bool | None, force: bool, now: bool) -> None:
+        """Stop the process. `save`: whether a snapshot is taken first; None leaves it to the configuration.
+
+        Unless `now`, it waits for who is to have the data first, and the client with it. Raises `ReplyError` if the
+        node has to stay.
+        """
+
+    def abort_shutdown(self) -> bool:
+        """Stay after all; whether a shutdown was waiting."""
 
     def role(self) -> list[Any]:
         """The reply of ROLE."""

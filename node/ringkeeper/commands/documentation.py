@@ -24,6 +24,7 @@ DEPRECATED = {
     "rpoplpush": ("6.2.0", "`LMOVE` with `RIGHT` and `LEFT`"),
     "setex": ("2.6.12", "`SET` with `EX`"),
     "setnx": ("2.6.12", "`SET` with `NX`"),
+    "slaveof": ("5.0.0", "`REPLICAOF`"),
     "substr": ("2.0.0", "`GETRANGE`"),
     "zrangebylex": ("6.2.0", "`ZRANGE` with `BYLEX`"),
     "zrangebyscore": ("6.2.0", "`ZRANGE` with `BYSCORE`"),
@@ -103,6 +104,7 @@ exists key#0+
 expire key#0 seconds:integer condition?@7.0.0(NX|XX|GT|LT)
 expireat key#0 unix-time-seconds:unix-time condition?@7.0.0(NX|XX|GT|LT)
 expiretime key#0
+failover TO=target?{host port:integer FORCE?} ABORT? TIMEOUT=milliseconds:integer?
 flushall flush-type?(ASYNC@4.0.0|SYNC@6.2.0)
 flushdb flush-type?(ASYNC@4.0.0|SYNC@6.2.0)
 get key#0
@@ -185,6 +187,7 @@ pexpiretime key#0
 ping message?
 psetex key#0 milliseconds:integer value
 psubscribe pattern:pattern+
+psync replicationid offset:integer
 pttl key#0
 publish channel message
 pubsub|channels pattern:pattern?
@@ -194,6 +197,7 @@ pubsub|shardnumsub shardchannel?+
 punsubscribe pattern:pattern?+
 rename key#0 newkey#1
 renamenx key#0 newkey#1
+replicaof args(host-port{host port:integer}|no-one{NO ONE})
 restore key#0 ttl:integer serialized-value REPLACE?@3.0.0 ABSTTL?@5.0.0 IDLETIME=seconds:integer?@5.0.0
     FREQ=frequency:integer?@5.0.0
 restore-asking key#0 ttl:integer serialized-value REPLACE?@3.0.0 ABSTTL?@5.0.0 IDLETIME=seconds:integer?@5.0.0
@@ -220,6 +224,7 @@ sinter key#0+
 sintercard numkeys:integer key#0+ LIMIT=limit:integer?
 sinterstore destination#0 key#1+
 sismember key#0 member
+slaveof args(host-port{host port:integer}|no-one{NO ONE})
 slowlog|get count:integer?
 smembers key#0
 smismember key#0 member+
@@ -246,6 +251,8 @@ ttl key#0
 type key#0
 unlink key#0+
 unsubscribe channel?+
+wait numreplicas:integer timeout:integer
+waitaof numlocal:integer numreplicas:integer timeout:integer
 watch key#0+
 zadd key#0 condition?@3.0.2(NX|XX) comparison?@6.2.0(GT|LT) CH/change?@3.0.2 INCR/increment?@3.0.2
     data+{score:double member}

@@ -329,7 +329,7 @@ def randomkey(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     categories="keyspace read",
 )
 def dbsize(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
-    return len(context.keyspace)
+    return context.keyspace.shown
 
 
 def check_flush_mode(args: Arguments) -> None:

@@ -35,9 +35,21 @@ def peek(context: Context, key: bytes) -> Hash | None:
 
 @cython.ccall
 def live(context: Context, key: bytes, found: Hash | None) -> Hash | None:
-    if found is not None and found.expiries and not context.keyspace.purge(key, found):
-        return None
+    if found is not None and found.expiries:
+        if context.keyspace.hiding:
+            return unexpired(found, context.keyspace.clock.now_ms)
+        if not context.keyspace.purge(key, found):
+            return None
     return found
+
+
+def unexpired(found: Hash, now: int) -> Hash | None:
+    """What of a hash is shown while fields whose time has come must stay in it. O(its fields) where there are such."""
+    if found.next_expiry > now:
+        return found
+    shown = found.copy()
+    shown.purge(now)
+    return shown if len(shown) else None
 
 
 @cython.ccall

@@ -1,4 +1,4 @@
-"""SAVE, BGSAVE, LASTSAVE: snapshots on the disk."""
+"""SAVE, BGSAVE, LASTSAVE, BGREWRITEAOF: snapshots on the disk, and new bases of the append-only file."""
 
 from __future__ import annotations
 
@@ -57,3 +57,18 @@ def bgsave(context: Context, args: Arguments) -> Reply:
 )
 def lastsave(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
     return context.node.last_save()
+
+
+@command(
+    "BGREWRITEAOF",
+    arity=1,
+    flags="admin noscript no_async_loading",
+    group="server",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Asynchronously rewrites the append-only file to disk.",
+)
+def bgrewriteaof(context: Context, args: Arguments) -> Reply:  # noqa: ARG001
+    if context.node.rewrite_log():
+        return Simple(b"Background append only file rewriting started")
+    return Simple(b"Background append only file rewriting scheduled")

@@ -93,7 +93,7 @@ def select(found: SortedSet, bounds: Bounds, options: Options, form: int) -> lis
         selected = found.range(low, high, PAIRS if form == FLAT else form)
         selected.reverse()
         return [word for pair in selected for word in pair] if form == FLAT else selected
-    start = start + options.offset if options.offset >= 0 else stop
+    start = min(start + options.offset, stop) if options.offset >= 0 else stop
     if options.limit >= 0:
         stop = min(stop, start + options.limit)
     return found.range(start, stop, form)

@@ -13,4 +13,5 @@ ctypedef PyByteArrayObject *ByteArray
 
 
 cpdef int write(bytearray out, object value, int protocol) except -1
-cpdef object clear(bytearray out)
+cpdef int write_command(bytearray out, list args) except -1
+cpdef object clear(bytearray out, Py_ssize_t most_kept=*)

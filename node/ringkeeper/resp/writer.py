@@ -19,8 +19,7 @@ if cython.compiled:
 
 CRLF: Final = b"\r\n"
 LINE_ENDS_TO_SPACES: Final = bytes.maketrans(b"\r\n", b"  ")
-MOST_KEPT = cython.declare(cython.Py_ssize_t, 2048)
-"""Bytes of memory that `clear` leaves to an array."""
+Words = list[bytes]
 
 
 def write(out: bytearray, value: object, protocol: cython.int) -> int:
@@ -31,10 +30,32 @@ def write(out: bytearray, value: object, protocol: cython.int) -> int:
 
 def encode_command(args: Sequence[bytes]) -> bytes:
     """A command as a client sends it: an array of bulk strings."""
-    out = bytearray(b"*%d\r\n" % len(args))
-    for argument in args:
-        _write_bulk(out, argument)
+    out = bytearray()
+    write_command(out, list(args))
     return bytes(out)
+
+
+def write_command(out: bytearray, args: Words) -> int:
+    """Append a command as a client sends it."""
+    if not cython.compiled:
+        out += b"*%d\r\n" % len(args)
+        for argument in args:
+            out += b"$%d\r\n%b\r\n" % (len(argument), argument)
+        return 0
+    size: cython.Py_ssize_t
+    total: cython.Py_ssize_t = 24
+    for argument in args:
+        total += PyBytes_GET_SIZE(argument) + 26
+    target: cython.p_char = _room(out, total)
+    used: cython.Py_ssize_t = _put_line(target, 42, len(args))
+    for argument in args:
+        size = PyBytes_GET_SIZE(argument)
+        used += _put_line(target + used, 36, size)
+        memcpy(target + used, PyBytes_AS_STRING(argument), size)
+        memcpy(target + used + size, b"\r\n", 2)
+        used += size + 2
+    _fill(out, used)
+    return 0
 
 
 @cython.cfunc
@@ -246,13 +267,13 @@ def _fill(out: bytearray, count: cython.Py_ssize_t) -> cython.void:
     array.ob_start[size] = 0
 
 
-def clear(out: bytearray) -> None:
-    """Empty an array. Unless it is large it keeps its memory, for the next replies."""
+def clear(out: bytearray, most_kept: cython.Py_ssize_t = 2048) -> None:
+    """Empty an array. It keeps its memory, for what comes next, unless that is more than so many bytes."""
     if not cython.compiled:
         out.clear()
         return
     array: ByteArray = cython.cast(ByteArray, out)
-    if array.ob_exports or array.ob_start != array.ob_bytes or array.ob_alloc > MOST_KEPT:
+    if array.ob_exports or array.ob_start != array.ob_bytes or array.ob_alloc > most_kept:
         PyByteArray_Resize(out, 0)
     elif array.ob_alloc:
         Py_SET_SIZE(out, 0)

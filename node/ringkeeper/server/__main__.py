@@ -117,7 +117,10 @@ def spare_the_collector() -> None:
 
 def ask_to_stop(node: Node, number: signal.Signals) -> None:
     log.info("Received %s, shutting down...", number.name)
-    node.shutdown(None, save=None, force=False)
+    if number is signal.SIGTERM:
+        node.departure.begin()
+    else:
+        node.departure.begin(now=True)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@
 | `GET /healthz`              | 200 while the event loop runs |
 | `GET /readyz`               | 200 when this node does what it is there for, else 503 and the reason |
 | `GET /metrics`              | Prometheus' text format |
-| `GET /control/state`        | what this node is, as JSON |
+| `GET /control/state`        | what this node is, as JSON; `?serving=TERM`: when it serves in that, or in a moment |
 | `GET /control/topology`     | the topology it holds; 404 none, 304 epoch not above `If-None-Match` |
 | `PUT /control/topology`     | 200 taken (on disk) or held already; 409 refused; 400 not one; 413 long |
-| `PUT /control/settings`     | 200 in force; 409 of a leader that was succeeded; 400 not one; 413 long |
+| `PUT /control/settings`     | 200 in force; 409 of a leader that was succeeded, or refused; 400 not one; 413 long |
+| `GET /control/slots`        | keys and bytes of each owned slot that has keys, by slot |
+| `POST /control/moves/N/release` | 200 what the source says of the move; 404 not its source; 409 of an earlier leader |
 
 `/control/` needs `Authorization: Bearer TOKEN`, the token being the content of `admin-token-file`.
 """
@@ -25,10 +27,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from ringkeeper.cluster.settings import Settings, SettingsError, digest_of
+from ringkeeper.cluster.settings import DEFAULTS, Settings, SettingsError, digest_of
 from ringkeeper.cluster.settings import decode as decode_settings
 from ringkeeper.cluster.topology import Topology, TopologyError, decode
-from ringkeeper.server import namespaces
+from ringkeeper.resp.values import ReplyError
+from ringkeeper.server import lease_report, namespaces
 from ringkeeper.server.membership import TopologyRefusedError
 from ringkeeper.server.metrics import CONTENT_TYPE, render
 from ringkeeper.store import namespace_text
@@ -41,6 +44,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LARGEST_DOCUMENT = 8 * 1024 * 1024
+SHORT_DOCUMENT = 32 * 1024
+"""Bytes of a topology up to which it is decoded in the loop: that takes 2 ms, and on a busy machine as long again to
+hand it to a thread and back, while clients wait for a master."""
+AWAITED_SECONDS = 0.5
+"""For this node to serve; who wants to wait for longer asks again."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 NO_TOKEN = (
@@ -66,6 +74,8 @@ class AdminApi:
         application.router.add_get("/control/topology", self.topology)
         application.router.add_put("/control/topology", self.put_topology)
         application.router.add_put("/control/settings", self.put_settings)
+        application.router.add_get("/control/slots", self.slots)
+        application.router.add_post("/control/moves/{move}/release", self.release)
         return application
 
     @web.middleware
@@ -83,14 +93,18 @@ class AdminApi:
         return web.Response(text="ok\n")
 
     async def readyz(self, request: web.Request) -> web.Response:  # noqa: ARG002
-        recovery = self.node.recovery
-        reason = recovery.describe() if recovery.loading else self.membership.unready()
+        node = self.node
+        recovery = node.recovery
+        reason = recovery.describe() if recovery.loading else self.membership.unready() or node.fence.reason()
+        reason = reason or node.departure.reason()
         return web.Response(text=f"{reason or 'ok'}\n", status=503 if reason else 200)
 
     async def metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002
         return web.Response(body=await render(self.node), headers={"Content-Type": CONTENT_TYPE})
 
-    async def state(self, request: web.Request) -> web.Response:  # noqa: ARG002
+    async def state(self, request: web.Request) -> web.Response:
+        if (term := request.query.get("serving", "")).isdecimal():
+            await self.node.fence.await_serving(int(term), AWAITED_SECONDS)
         node, membership = self.node, self.membership
         topology, standing = membership.topology, membership.standing
         document = {
@@ -99,6 +113,7 @@ class AdminApi:
             "runId": node.run_id,
             "role": standing.role,
             "state": membership.state(),
+            "leaving": node.departure.leaving,
             "shard": standing.shard,
             "term": standing.term,
             "epoch": membership.epoch,
@@ -108,10 +123,33 @@ class AdminApi:
             "usedMemory": node.used_bytes,
             "settings": digest_of(node.config.values),
             "version": node.version,
+            "persistenceError": node.persistence_error(),
+            "loaded": round(node.recovery.fraction, 3) if node.recovery.loading else None,
+            "replication": node.replication.state(),
             "uptimeSeconds": round(time.monotonic() - node.started, 3),
+            "lease": lease_report.document(node),
+            "moves": node.moves.state(),
             "clusterUid": membership.cluster_uid or (topology.uid if topology else ""),
         }
         return web.json_response(document)
+
+    async def slots(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        return web.json_response({"epoch": self.membership.epoch, "slots": self.node.moves.slots()})
+
+    async def release(self, request: web.Request) -> web.Response:
+        """The body is `{"leader": N}`: a leader that was succeeded decides nothing any more."""
+        try:
+            move, leader = int(request.match_info["move"]), int(json.loads(await request.read())["leader"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return web.json_response({"error": 'release: the body must be {"leader": NUMBER}'}, status=400)
+        topology = self.membership.topology
+        if topology is not None and leader < topology.leader:
+            reason = f"leader {leader} was succeeded; this node has obeyed leader {topology.leader}"
+            return web.json_response({"error": reason}, status=409)
+        try:
+            return web.json_response(self.node.moves.ask_release(move))
+        except KeyError:
+            return web.json_response({"error": f"this node is not the source of a move {move}"}, status=404)
 
     async def topology(self, request: web.Request) -> web.Response:
         membership = self.membership
@@ -128,7 +166,9 @@ class AdminApi:
             reason = "this node runs alone: start it with --cluster-enabled yes"
             return web.json_response({"error": reason}, status=409)
         try:
-            topology = await asyncio.to_thread(read_document, await request.read())
+            data = await request.read()
+            is_short = len(data) <= SHORT_DOCUMENT
+            topology = read_document(data) if is_short else await asyncio.to_thread(read_document, data)
         except TopologyError as error:
             return web.json_response({"error": str(error)}, status=400)
         try:
@@ -150,9 +190,13 @@ class AdminApi:
         if topology is not None and leader < topology.leader:
             reason = f"these settings are of leader {leader}; this node has obeyed leader {topology.leader}"
             return web.json_response({"error": reason}, status=409)
-        self.node.config.set(list(settings.directives().items()))
-        log.info("Settings of leader %d: eviction %s, %d namespaces", leader, settings.eviction,
-                 len(settings.namespaces))  # fmt: skip
+        present = DEFAULTS | self.node.config.values
+        try:
+            self.node.config.set([item for item in settings.directives().items() if item not in present.items()])
+        except ReplyError as error:
+            return web.json_response({"error": error.text}, status=409)
+        log.info("Settings of leader %d: eviction %s, %d namespaces, persistence %s", leader, settings.eviction,
+                 len(settings.namespaces), settings.mode)  # fmt: skip
         return web.json_response({"settings": digest_of(self.node.config.values)})
 
 

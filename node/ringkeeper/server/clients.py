@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from ringkeeper.commands.context import Client, Context
-from ringkeeper.commands.table import Arguments
+from ringkeeper.commands.table import Arguments, Command
 from ringkeeper.resp.reader import CommandReader
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.server.dispatch import Dispatcher
 from ringkeeper.server.node_time import NodeTime
 from ringkeeper.server.session import Session
 from ringkeeper.server.traffic import Traffic
+from ringkeeper.store.slot import key_slot
 
 if TYPE_CHECKING:
     from asyncio import Transport
@@ -81,6 +82,8 @@ class ClientRegistry:
         self.tracking: TrackingTable = cast(Any, None)
         self.on_peer_gone: Callable[[Session], None] = lambda _: None
         """Called when the connection of another node has ended."""
+        self.on_replica_gone: Callable[[Session], None] = lambda _: None
+        """Called when the connection of a replica, or of who would become one, has ended."""
         self.on_monitors: Callable[[], None] = lambda: None
         """Called when a session begins or ends to monitor."""
         self.monitors: dict[Session, None] = {}
@@ -100,6 +103,12 @@ class ClientRegistry:
         self.only_local = False
         """Protected mode, and no password."""
 
+        self.paused = False
+        """By CLIENT PAUSE, or for a handover: until a time."""
+        self.held_slots: frozenset[int] = frozenset()
+        """Commands on these wait until the topology says where they belong."""
+        self.held_reads = False
+        """Those that only read, too."""
         self.paused_until_ms = 0
         self.pause_writes_only = False
         self.pause_timer: asyncio.TimerHandle | None = None
@@ -148,6 +157,7 @@ class ClientRegistry:
         self.over_soft_limit.pop(session, None)
         if session.peer is not None:
             self.on_peer_gone(session)
+        self.on_replica_gone(session)
         if self.farewell is not None and not self.sessions:
             self.farewell.set()
 
@@ -202,10 +212,10 @@ class ClientRegistry:
 
     def pause(self, until_ms: int, *, writes_only: bool) -> None:
         """As in Redis a second pause only ever prolongs and widens the first."""
-        paused = self.traffic.paused
+        paused = self.paused
         self.pause_writes_only = writes_only and (self.pause_writes_only or not paused)
         self.paused_until_ms = max(until_ms, self.paused_until_ms if paused else 0)
-        self.traffic.paused = True
+        self.paused = self.traffic.paused = True
         self.dispatcher.end_turn()
         if self.pause_timer is not None:
             self.pause_timer.cancel()
@@ -231,19 +241,49 @@ class ClientRegistry:
         if self.pause_timer is not None:
             self.pause_timer.cancel()
             self.pause_timer = None
-        self.traffic.paused = False
+        self.paused = False
+        self.go_on()
+
+    def hold_slots(self, slots: frozenset[int], *, reads: bool) -> None:
+        """Let commands on these slots wait, and on no others; without any, let them all go on."""
+        self.held_slots, self.held_reads = slots, reads
+        if slots:
+            self.traffic.paused = True
+            self.dispatcher.end_turn()
+        else:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Something that held sessions back is over: those for which nothing is left of that go on."""
+        self.traffic.paused = self.paused or bool(self.held_slots)
         for session in self.sessions.values():
             if session.held:
                 self.loop.call_soon(session.go_on)
 
-    def holds_back(self, args: Arguments) -> bool:
-        """Whether a command waits for the end of CLIENT PAUSE."""
-        if not self.pause_writes_only:
+    def holds_back(self, session: Session, args: Arguments) -> bool:
+        """Whether a command waits for the end of CLIENT PAUSE, or for its slot to be served somewhere."""
+        if self.paused and not self.pause_writes_only:
             return True
         try:
-            return bool(self.dispatcher.find(args).command.write)
+            command = self.dispatcher.find(args).command
         except ReplyError:
             return False
+        if self.paused and command.write:
+            return True
+        return bool(self.held_slots) and self.holds_slot(session, command, args)
+
+    def holds_slot(self, session: Session, command: Command, args: Arguments) -> bool:
+        """A command without keys that changes data, as FLUSHALL, would change that of these slots too."""
+        queued = session.transaction
+        if command.name == "exec" and queued is not None:
+            changes = queued.judged is not None and queued.judged.write
+            return (changes or self.held_reads) and queued.slot in self.held_slots
+        if not command.write and not self.held_reads:
+            return False
+        positions = command.key_positions(args)
+        if not positions or positions[0] >= len(args):
+            return command.write and not command.key_specs
+        return key_slot(args[positions[0]]) in self.held_slots
 
 
 def format_address(address: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ringkeeper.cluster.view import ClusterView
+from ringkeeper.cluster.view import UNKNOWN, ClusterView, Condition
 from ringkeeper.commands.context import Client
 from ringkeeper.resp.values import ReplyError
 
@@ -28,13 +28,33 @@ class ClusterReplies:
         return self.view.slots(protocol)
 
     def shards(self, protocol: int) -> Any:
-        return self.view.shards(protocol)
+        return self.view.shards(protocol, self.conditions())
+
+    def conditions(self) -> dict[str, Condition]:
+        """How the nodes are: this one, those of its shard by what they said, the others by whether they are reached."""
+        node, membership = self.membership.node, self.membership
+        replication = node.replication
+        loading = node.recovery.loading or not replication.is_candidate
+        found = {membership.id: Condition(replication.offset, "loading" if loading else "online")}
+        if replication.role == "master" and membership.standing.role == "master":
+            feeds = {feed.id: feed for feed in replication.replicas.listed if feed.id}
+            shard = [peer for peer in membership.peers() if peer.shard == membership.standing.shard]
+            for feed in (feeds.get(peer.id) for peer in shard):
+                if feed is not None:
+                    health = "online" if feed.online else "loading"
+                    found[feed.id] = Condition(max(feed.acknowledged, 0), health)
+        elif (master := membership.master()) is not None and replication.link == "connected":
+            found[master.id] = Condition(replication.offset + replication.lag_bytes)
+        topology = membership.topology
+        for id_ in node.peers.unreachable(topology.lease_ms / 1000) if topology is not None else ():
+            found[id_] = Condition(found.get(id_, UNKNOWN).offset, "fail")
+        return found
 
     def nodes(self) -> bytes:
         return self.view.nodes()
 
     def info(self) -> bytes:
-        return self.view.info(assigned=self.membership.routes.assigned)
+        return self.view.info(assigned=self.membership.routes.serving)
 
     def my_id(self) -> str:
         return self.membership.id

@@ -150,6 +150,9 @@ def canonical(directive: Directive, words: Sequence[str], present: str) -> str:
         value = canonical_events(value)
     elif directive.kind == "namespaces":
         value = namespace_text.canonical(value)
+    elif directive.kind == "name":
+        if "/" in value or value in ("", ".", ".."):
+            raise ValueError(f"{directive.name} can't be a path, just a filename")
     elif directive.kind in ("number", "memory"):
         value = str(_number(directive, value))
     if directive.only and value not in directive.only:

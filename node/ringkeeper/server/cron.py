@@ -43,6 +43,8 @@ class Cron:
         self.node.evictor.overhead = self.node.upkeep.queue_bytes + self.node.survey.buffered
         self.node.upkeep.start()
         self.node.snapshots.round()
+        self.node.append_only.round()
+        self.node.replication.round()
         self.node.clients.close_slow()
         self.node.survey.round(self.node.config.number("hz"))
         if loop.time() - self.rates.sampled_at >= 1:

@@ -1,7 +1,7 @@
 """The directives of redis.conf that this node knows: their names, kinds, defaults and what may be set while it runs.
 
 A directive stands here when it does something, or when clients and tools ask for it and its only value is the truth
-(`appendonly no`). Any other value of the latter is refused, saying what does not exist yet.
+(`daemonize no`). Any other value of the latter is refused, saying what does not exist yet.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from ringkeeper.store.policies import NODE_DEFAULT, POLICIES
 
-KINDS = ("number", "yes-no", "memory", "choice", "text", "words", "events", "namespaces")
-"""`words` is a text of several words, such as `bind` and `save`; `namespaces` that of `store/namespace_text.py`."""
+KINDS = ("number", "yes-no", "memory", "choice", "text", "words", "events", "namespaces", "name")
+"""`words` is a text of several words, such as `bind` and `save`; `namespaces` that of `store/namespace_text.py`; `name`
+that of a file, without its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,6 @@ class Directive:
     instead: str = ""
     """What to say about the others."""
 
-
-NO_PERSISTENCE = "the append-only file does not exist yet; snapshots do: see save"
 
 LAZY_FREE = (
     ("lazyfree-lazy-eviction", "evicted keys"),
@@ -168,10 +167,102 @@ TABLE = (
         "enable-debug-command", "choice", "no", "who may use DEBUG", choices=("no", "yes", "local"), mutable=False
     ),
     Directive("active-expire-effort", "number", "1", "how hard to look for expired keys", minimum=1, maximum=10),
+    Directive("replicaof", "words", "", "follow this master at start: `HOST PORT`", mutable=False),
+    Directive("masterauth", "text", "", "password to log in to the master with", secret=True),
+    Directive("masteruser", "text", "", "user to log in to the master as; else the default user"),
+    Directive(
+        "replica-read-only",
+        "yes-no",
+        "yes",
+        "refuse writes on a replica",
+        only=("yes",),
+        instead="a replica that is written to would differ from its master",
+    ),
+    Directive(
+        "cluster-allow-reads-when-down", "yes-no", "no", "answer reads, which may be old, as a master without a lease"
+    ),
+    Directive("replica-serve-stale-data", "yes-no", "yes", "answer reads while the link to the master is down"),
+    Directive(
+        "replica-announce-ip", "text", "", "address that the master shows of this replica; else that of the link"
+    ),
+    Directive("replica-announce-port", "number", "0", "port that the master shows of this replica", maximum=65535),
+    Directive("replica-priority", "number", "100", "kept for redis.conf's sake: the operator chooses who is promoted"),
+    Directive(
+        "replica-ignore-maxmemory",
+        "yes-no",
+        "yes",
+        "a replica evicts nothing by itself",
+        only=("yes",),
+        instead="a replica that evicts would differ from its master",
+    ),
+    Directive(
+        "repl-backlog-size",
+        "memory",
+        str(16 * 1024**2),
+        "bytes of changes kept for replicas that were away",
+        minimum=16 * 1024,
+        maximum=2**40,
+    ),
+    Directive("repl-backlog-ttl", "number", "3600", "seconds without replicas until the backlog is let go; 0 never"),
+    Directive("shutdown-timeout", "number", "10", "seconds that a master waits for its replicas before it ends"),
+    Directive("repl-timeout", "number", "60", "seconds of silence until a replication link is dropped", minimum=1),
+    Directive("repl-ping-replica-period", "number", "10", "seconds between a master's signs of life", minimum=1),
+    Directive(
+        "repl-diskless-sync",
+        "yes-no",
+        "yes",
+        "send a snapshot to replicas while it is written",
+        only=("yes",),
+        instead="a snapshot is sent from a file while it is written, to each replica at its own pace",
+    ),
+    Directive("repl-diskless-sync-delay", "number", "0", "kept for redis.conf's sake: late replicas share a snapshot"),
+    Directive(
+        "repl-disable-tcp-nodelay",
+        "yes-no",
+        "no",
+        "let the system gather what goes to replicas",
+        only=("no",),
+        instead="what goes to replicas is gathered once a round already",
+    ),
+    Directive("min-replicas-to-write", "number", "0", "refuse writes with fewer replicas than that; 0 never"),
+    Directive("min-replicas-max-lag", "number", "10", "seconds of silence after which a replica does not count for it"),
     Directive("save", "words", "", "snapshots: `SECONDS CHANGES ...`, each after so long if so much changed"),
-    Directive("dbfilename", "text", "dump.rdb", "the snapshot's name in dir", protected=True),
+    Directive("dbfilename", "name", "dump.rdb", "the snapshot's name in dir", protected=True),
+    Directive("rdbcompression", "yes-no", "yes", "compress strings in snapshots and in what DUMP gives"),
+    Directive(
+        "rdbchecksum", "yes-no", "yes", "put a checksum into snapshots, and check it when one is loaded", mutable=False
+    ),
     Directive("stop-writes-on-bgsave-error", "yes-no", "yes", "refuse writes while snapshots by `save` fail"),
-    Directive("appendonly", "yes-no", "no", "append-only file", only=("no",), instead=NO_PERSISTENCE),
+    Directive("appendonly", "yes-no", "no", "append-only file: keep every change"),
+    Directive(
+        "appendfsync",
+        "choice",
+        "everysec",
+        "when the disk has a change: before its reply, within two seconds, or when the system likes",
+        choices=("always", "everysec", "no"),
+    ),
+    Directive("appenddirname", "name", "appendonlydir", "the append-only file's folder in dir", mutable=False),
+    Directive("appendfilename", "name", "appendonly.aof", "what the names of its parts begin with", mutable=False),
+    Directive("auto-aof-rewrite-percentage", "number", "100", "take a new base when it has grown so much; 0 never"),
+    Directive("auto-aof-rewrite-min-size", "memory", str(64 * 1024**2), "but not below this size", maximum=2**63 - 1),
+    Directive("aof-load-truncated", "yes-no", "yes", "cut off a torn end when loading, as a crash leaves it"),
+    Directive("aof-timestamp-enabled", "yes-no", "no", "note the time in the append-only file"),
+    Directive(
+        "aof-use-rdb-preamble",
+        "yes-no",
+        "yes",
+        "the base is a snapshot",
+        only=("yes",),
+        instead="a base is always a snapshot, which loads faster",
+    ),
+    Directive(
+        "no-appendfsync-on-rewrite",
+        "yes-no",
+        "no",
+        "do not sync while a base is taken",
+        only=("no",),
+        instead="it would break the promise of appendfsync; the loop never waits for a sync",
+    ),
     Directive(
         "daemonize",
         "yes-no",

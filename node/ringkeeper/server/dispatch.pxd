@@ -1,5 +1,6 @@
 # The fields, and what sessions call without going through Python.
 from ringkeeper.commands.context cimport Context
+from ringkeeper.server.journal cimport Journal
 
 
 cdef class Dispatcher:
@@ -14,6 +15,7 @@ cdef class Dispatcher:
     cdef public long long turn_ends
     cdef readonly object last
     cdef public list changes
+    cdef public Journal journal
     cdef public object effects
     cdef public object waiting
     cdef public object transactions

@@ -18,17 +18,21 @@ import cython
 from ringkeeper.commands.blocking import Blocked
 from ringkeeper.commands.table import Arguments, Command, Reply
 from ringkeeper.resp.values import Raw, ReplyError
+from ringkeeper.server.journal import FAILED, how_told
 
 if not cython.compiled:
     from ringkeeper.commands.context import Context
     from ringkeeper.resp.reader import remember
     from ringkeeper.resp.writer import write
+    from ringkeeper.server.journal import Journal
 else:
     from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
+    from cython.cimports.cpython.ref import Py_DECREF
     from cython.cimports.posix.time import CLOCK_MONOTONIC, clock_gettime, timespec
     from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.resp.reader import remember  # type: ignore[no-redef]
-    from cython.cimports.ringkeeper.resp.writer import write  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.resp.writer import Py_SET_SIZE, write  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.server.journal import Journal  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
     from ringkeeper.server.session import Session
@@ -65,6 +69,20 @@ def nanoseconds() -> cython.longlong:
     return now.tv_sec * 1_000_000_000 + now.tv_nsec
 
 
+@cython.cfunc
+def empty(items: list[Change]) -> None:
+    """As `items.clear()`, but the list keeps its memory: the next command fills it again."""
+    if not cython.compiled:
+        items.clear()
+        return
+    count: cython.Py_ssize_t = len(items)
+    while count:
+        count -= 1
+        last: object = items[count]
+        Py_SET_SIZE(items, count)
+        Py_DECREF(last)
+
+
 @cython.final
 @cython.cclass
 class Entry:
@@ -78,6 +96,7 @@ class Entry:
     least: cython.Py_ssize_t
     most: cython.Py_ssize_t
     blocking: cython.bint
+    told: cython.int
     calls = cython.declare(cython.longlong, visibility="public")
     nanoseconds = cython.declare(cython.longlong, visibility="public")
     rejected = cython.declare(cython.longlong, visibility="public")
@@ -93,6 +112,7 @@ class Entry:
         """For sessions to which not every command is open."""
         self.subentries = None
         self.blocking = "blocking" in command.flags
+        self.told = how_told(command)
         self.least = abs(command.arity)
         self.most = command.arity if command.arity >= 0 else ENDLESS
         self.reset()
@@ -191,6 +211,7 @@ class Dispatcher:
         """The command that runs, or ran last."""
         self.changes: list[Change] = []
         """What the keyspaces recorded: `Effects.changes`."""
+        self.journal = Journal([], [])
         self.effects: Any = None
         self.waiting: Any = None
         """The `WaitingRoom`."""
@@ -246,6 +267,7 @@ class Dispatcher:
             self.refuse(session, refusal, out, entry.command.name)
             return False
         length: cython.Py_ssize_t = len(out)
+        reply: object = FAILED
         try:
             reply = entry.function(context, args)
             if entry.blocking and type(reply) is Blocked:
@@ -271,7 +293,16 @@ class Dispatcher:
             entry.failed += 1
             write(out, self.internal_error(entry.command, error), context.protocol)
         if self.changes:
-            self.effects.tell(session)
+            if self.journal.on:
+                self.journal.command(session, context, entry.command, args, reply, entry.told)
+            if self.journal.replicas_wait:
+                self.journal.depend(session, entry.command, args)
+            if self.journal.alone:
+                empty(self.changes)
+            else:
+                self.effects.hand_on(session)
+        elif self.journal.replicas_wait:
+            self.journal.depend(session, entry.command, args)
         entry.calls += 1
         self.processed += 1
         now: cython.longlong = nanoseconds()

@@ -51,7 +51,9 @@ class Expiry:
 
     @property
     def may_run(self) -> bool:
-        return self.active and not self.node.clients.traffic.paused and not self.node.cron.paused
+        following = self.node.effects.journal.following
+        held = self.node.clients.traffic.paused or self.node.cron.paused or self.node.moves.taking
+        return self.active and not following and not held
 
     def begin(self) -> None:
         """Begin a turn, unless one is under way."""

@@ -1,6 +1,6 @@
 """What may stand between a command and its function, in the order in which it is asked.
 
-    (arity) -> debug -> auth -> permission -> loading -> slot -> lease -> disk -> memory
+    (arity) -> debug -> auth -> permission -> loading -> slot -> lease -> disk -> replica -> memory
 
 A command's arity is checked first, by the dispatcher itself: it holds on every node, and the gates rely on it. A gate
 sees the session, the command and its words, and returns the error that ends the command, or None. Before what nodes say
@@ -36,14 +36,13 @@ OUT_OF_MEMORY = ReplyError("OOM command not allowed when used memory > 'maxmemor
 NAMESPACE_FULL = ReplyError("OOM command not allowed: its namespace is above its maxMemory and evicts nothing.")
 CROSS_SLOT = ReplyError("CROSSSLOT Keys in request don't hash to the same slot")
 CLUSTER_DOWN = ReplyError("CLUSTERDOWN The cluster is down")
+READ_ONLY = ReplyError("READONLY You can't write against a read only replica.")
+STALE = ReplyError("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.")
+NO_REPLICAS = ReplyError("NOREPLICAS Not enough good replicas to write.")
 LOADING = ReplyError("LOADING Redis is loading the dataset in memory")
-MISCONF = ReplyError(
-    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that "
-    "may modify the data set are disabled, because this instance is configured to report errors during writes if RDB "
-    "snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB "
-    "error."
-)
 PEERS_ONLY = ReplyError("NOPERM this command is for the other nodes of the cluster")
+OF_REPLICAS = frozenset(("psync", "replconf"))
+"""What a replica says."""
 DEBUG_REFUSED = ReplyError(
     'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local '
     "connection, otherwise you need to set this option in the configuration file, and then restart the server."
@@ -56,9 +55,8 @@ class Routes(Protocol):
     served: bytes
     """A byte for each slot: 1 where this node answers."""
 
-    @property
-    def assigned(self) -> bool:
-        """Whether a topology gives this process a role."""
+    def refusal(self, command: Command) -> ReplyError | None:
+        """Why this node answers for no data at all: no topology gives this process a role, or its lease has run out."""
 
     def redirect(self, slot: int, session: Session, command: Command) -> ReplyError | None:
         """For a slot that is not served here: where to go, or why nowhere. None lets a replica answer a read."""
@@ -72,12 +70,29 @@ def peers_only(session: Session, command: Command, args: Arguments) -> ReplyErro
     return PEERS_ONLY if session.peer is None else None
 
 
+def but_for_peers(gate: Gate) -> Gate:
+    """A gate that lets the other nodes of the cluster pass."""
+
+    def others(session: Session, command: Command, args: Arguments) -> ReplyError | None:
+        return None if session.peer is not None else gate(session, command, args)
+
+    return others
+
+
 def loading(session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG001
     return LOADING
 
 
-def disk(session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG001
-    return MISCONF
+def read_only(session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG001
+    return READ_ONLY
+
+
+def stale(session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG001
+    return STALE
+
+
+def no_replicas(session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG001
+    return NO_REPLICAS
 
 
 class Gatehouse:
@@ -99,8 +114,14 @@ class Gatehouse:
         """`no`, `local` or `yes`: who may use DEBUG."""
         self.loading = False
         """Whether the data is not all there yet."""
-        self.disk_fails = False
-        """Whether changes are refused since they could not be kept."""
+        self.disk_error = ""
+        """Why changes are refused: they could not be kept."""
+        self.replica = False
+        """This node follows a master: what changes data is refused."""
+        self.stale = False
+        """It may have missed something, and must not show what it has."""
+        self.few_replicas = False
+        """Fewer replicas than a change needs have lately acknowledged."""
         self.routes: Routes | None = None
         """None on a node that runs alone."""
 
@@ -115,6 +136,8 @@ class Gatehouse:
         rights: list[Gate] = []
         if "no_auth" not in command.flags:
             rights = [auth, self.permission] if self.password_needed else [self.permission]
+        if command.name in OF_REPLICAS:
+            rights = [but_for_peers(gate) for gate in rights]
         last = self.choose_last(command)
         return (*first, *last), (*first, *rights, *last)
 
@@ -130,8 +153,18 @@ class Gatehouse:
                 gates.append(slot_gate(self.routes))
             elif command.write or "readonly" in command.flags:
                 gates.append(lease_gate(self.routes))
-        if self.disk_fails and command.write:
-            gates.append(disk)
+            elif command.name == "exec":
+                gates.append(transaction_gate(self.routes))
+        if self.disk_error and command.write:
+            gates.append(disk_gate(ReplyError(f"MISCONF {self.disk_error}")))
+        if self.few_replicas and command.write:
+            gates.append(no_replicas)
+        if self.replica and command.write:
+            gates.append(read_only)
+        if self.stale and "stale" not in command.flags:
+            gates.append(stale)
+        if self.replica:
+            return gates
         if self.memory_limited and command.denyoom:
             gates.append(self.memory)
         elif self.memory_limited and command.name == "exec":
@@ -195,9 +228,32 @@ def slot_gate(routes: Routes) -> Gate:
 
 
 def lease_gate(routes: Routes) -> Gate:
-    """Data commands without keys (KEYS, FLUSHALL, …) need a node that has a role."""
+    """Data commands without keys (KEYS, FLUSHALL, …) need a node that has a role, and a lease if it is a master's."""
 
     def lease(session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG001
-        return None if routes.assigned else CLUSTER_DOWN
+        return routes.refusal(command)
 
     return lease
+
+
+def transaction_gate(routes: Routes) -> Gate:
+    """Before EXEC: what was queued may all run here, or none of it does."""
+
+    def transaction(session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG001
+        queued = session.transaction
+        if queued is None or queued.aborted or queued.judged is None:
+            return None
+        if queued.slot is not None and not routes.served[queued.slot]:
+            return routes.redirect(queued.slot, session, queued.judged)
+        return routes.refusal(queued.judged)
+
+    return transaction
+
+
+def disk_gate(refusal: ReplyError) -> Gate:
+    """Before commands that change data, while that could not be kept."""
+
+    def disk(session: Session, command: Command, args: Arguments) -> ReplyError | None:  # noqa: ARG001
+        return refusal
+
+    return disk

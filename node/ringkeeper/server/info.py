@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ringkeeper.access.permissions import Reason
 from ringkeeper.commands.connection import COMPATIBLE_VERSION
 from ringkeeper.commands.durations import percentiles
+from ringkeeper.server import lease_report
 from ringkeeper.server.config import percentage_text
 from ringkeeper.server.dispatch import Entry
 from ringkeeper.server.memory import Memory, total_memory
@@ -126,12 +127,12 @@ def memory(node: Node) -> Fields:
     yield "mem_fragmentation_ratio", f"{figures.fragmentation:.2f}"
     yield "mem_fragmentation_bytes", max(0, resident - used)
     yield "mem_not_counted_for_evict", 0
-    yield "mem_replication_backlog", 0
+    yield "mem_replication_backlog", node.replication.backlog.length if node.replication.backlog else 0
     yield "mem_total_replication_buffers", 0
     yield "mem_clients_slaves", 0
     yield "mem_clients_normal", figures.clients
     yield "mem_cluster_links", figures.links
-    yield "mem_aof_buffer", 0
+    yield "mem_aof_buffer", node.append_only.pending
     yield "mem_allocator", "libc"
     yield "active_defrag_running", 0
     yield "lazyfree_pending_objects", node.upkeep.pending
@@ -163,9 +164,9 @@ def persistence(node: Node) -> Fields:
     yield "current_cow_peak", 0
     yield "current_cow_size", 0
     yield "current_cow_size_age", 0
-    yield "current_fork_perc", f"{100 * running.keys / max(running.total, 1):.2f}" if running else "0.00"
+    yield "current_fork_perc", f"{100 * running.keys / max(snapshots.total, 1):.2f}" if running else "0.00"
     yield "current_save_keys_processed", running.keys if running else 0
-    yield "current_save_keys_total", running.total if running else 0
+    yield "current_save_keys_total", snapshots.total if running else 0
     yield "rdb_changes_since_last_save", snapshots.unsaved
     yield "rdb_bgsave_in_progress", int(running is not None)
     yield "rdb_last_save_time", node.last_save()
@@ -182,18 +183,31 @@ def persistence(node: Node) -> Fields:
         yield "loading_loaded_bytes", recovery.position
         yield "loading_loaded_perc", f"{100 * recovery.fraction:.2f}"
         yield "loading_eta_seconds", recovery.eta_s
-    yield "aof_enabled", 0
-    yield "aof_rewrite_in_progress", 0
-    yield "aof_rewrite_scheduled", 0
-    yield "aof_last_rewrite_time_sec", -1
-    yield "aof_current_rewrite_time_sec", -1
-    yield "aof_last_bgrewrite_status", "ok"
-    yield "aof_rewrites", 0
-    yield "aof_rewrites_consecutive_failures", 0
-    yield "aof_last_write_status", "ok"
-    yield "aof_last_cow_size", 0
+    yield from append_only(node)
     yield "module_fork_in_progress", 0
     yield "module_fork_last_cow_size", 0
+
+
+def append_only(node: Node) -> Fields:
+    log = node.append_only
+    running, state = log.running, log.state
+    yield "aof_enabled", int(log.appender is not None)
+    yield "aof_rewrite_in_progress", int(running is not None or log.adopting)
+    yield "aof_rewrite_scheduled", int(log.scheduled)
+    yield "aof_last_rewrite_time_sec", log.seconds
+    yield "aof_current_rewrite_time_sec", int(running.seconds) if running else -1
+    yield "aof_last_bgrewrite_status", "err" if log.base_error else "ok"
+    yield "aof_rewrites", log.rewrites
+    yield "aof_rewrites_consecutive_failures", log.failures
+    yield "aof_last_write_status", "err" if log.error else "ok"
+    yield "aof_last_cow_size", log.copied
+    if log.appender is not None:
+        yield "aof_current_size", state.size
+        yield "aof_base_size", state.base_size
+        yield "aof_pending_rewrite", 0
+        yield "aof_buffer_length", log.pending
+        yield "aof_pending_bio_fsync", int(bool(log.marks))
+        yield "aof_delayed_fsync", log.delayed
 
 
 def stats(node: Node) -> Fields:
@@ -229,13 +243,13 @@ def stats(node: Node) -> Fields:
     for reason, count in node.access.denials.counts.items():
         word = "cmd" if reason is Reason.COMMAND else reason.name.lower()
         yield f"acl_access_denied_{word}", count
+    yield "latest_fork_usec", node.latest_fork_us
+    yield "total_forks", node.forks
     yield "loop_delay_usec", round(node.loop_delay.last * 1e6)
     yield "loop_delay_max_usec", round(node.loop_delay.longest * 1e6)
 
 
 NOTHING_OF_THE_KIND = (
-    "latest_fork_usec",
-    "total_forks",
     "migrate_cached_sockets",
     "slave_expires_tracked_keys",
     "active_defrag_hits",
@@ -245,7 +259,7 @@ NOTHING_OF_THE_KIND = (
     "total_active_defrag_time",
     "current_active_defrag_time",
 )
-"""A node neither forks nor defragments, nor does it migrate by keeping sockets; a replica has no keys of its own."""
+"""A node does not defragment, nor does it migrate by keeping sockets; a replica has no keys of its own."""
 
 
 def traffic(node: Node) -> Fields:
@@ -255,16 +269,17 @@ def traffic(node: Node) -> Fields:
     yield "instantaneous_ops_per_sec", round(rates.get("commands"))
     yield "total_net_input_bytes", registry.traffic.bytes_in
     yield "total_net_output_bytes", registry.traffic.bytes_out
-    yield "total_net_repl_input_bytes", 0
-    yield "total_net_repl_output_bytes", 0
+    yield "total_net_repl_input_bytes", node.replication.bytes_in
+    yield "total_net_repl_output_bytes", node.replication.replicas.bytes_out
     yield "instantaneous_input_kbps", f"{rates.get('input') / 1024:.2f}"
     yield "instantaneous_output_kbps", f"{rates.get('output') / 1024:.2f}"
     yield "instantaneous_input_repl_kbps", "0.00"
     yield "instantaneous_output_repl_kbps", "0.00"
     yield "rejected_connections", registry.rejected_connections
-    yield "sync_full", 0
-    yield "sync_partial_ok", 0
-    yield "sync_partial_err", 0
+    yield "sync_full", node.replication.replicas.full_syncs
+    yield "sync_full_resumed", node.replication.replicas.resumed_full_syncs
+    yield "sync_partial_ok", node.replication.replicas.partial_syncs
+    yield "sync_partial_err", node.replication.replicas.refused_partial_syncs
 
 
 def replication(node: Node) -> Fields:
@@ -273,18 +288,49 @@ def replication(node: Node) -> Fields:
     if role[0] == "slave":
         yield "master_host", role[1]
         yield "master_port", role[2]
-        yield "master_link_status", "down"
-        yield "slave_read_only", 1
-    yield "connected_slaves", 0
+        yield from link_fields(node)
+    replicas = node.replication.replicas.listed
+    yield "connected_slaves", len(replicas)
+    for index, feed in enumerate(replicas):
+        host, _, port = feed.address.rpartition(":")
+        state = "online" if feed.online else "wait_bgsave" if feed.state == "snapshot" else "send_bulk"
+        lag = int(time.monotonic() - feed.heard) if feed.online else -1
+        yield f"slave{index}", f"ip={host},port={port},state={state},offset={max(feed.acknowledged, 0)},lag={lag}"
+    history, backlog = node.replication.history, node.replication.backlog
     yield "master_failover_state", "no-failover"
-    yield "master_replid", node.replication_id
-    yield "master_replid2", "0" * 40
-    yield "master_repl_offset", 0
-    yield "second_repl_offset", -1
-    yield "repl_backlog_active", 0
-    yield "repl_backlog_size", 0
-    yield "repl_backlog_first_byte_offset", 0
-    yield "repl_backlog_histlen", 0
+    yield "master_replid", history.id
+    yield "master_replid2", history.id2
+    yield "master_repl_offset", node.replication.offset
+    yield "second_repl_offset", history.until + 1 if history.until >= 0 else -1
+    yield "repl_backlog_active", int(backlog is not None)
+    yield "repl_backlog_size", node.config.number("repl-backlog-size")
+    yield "repl_backlog_first_byte_offset", backlog.start + 1 if backlog else 0
+    yield "repl_backlog_histlen", backlog.length if backlog else 0
+
+
+def link_fields(node: Node) -> Fields:
+    """Of a replica's link to its master."""
+    link = node.replication.master_link
+    up = link is not None and link.state == "connected"
+    yield "master_link_status", "up" if up else "down"
+    if link is None:
+        return
+    yield "master_last_io_seconds_ago", int(time.monotonic() - link.heard) if up else -1
+    yield "master_sync_in_progress", int(link.incoming is not None)
+    yield "slave_read_repl_offset", node.replication.offset + (link.applier.waiting if link.applier else 0)
+    yield "slave_repl_offset", node.replication.offset
+    if link.incoming is not None:
+        incoming = link.incoming
+        yield "master_sync_total_bytes", max(incoming.size, 0)
+        yield "master_sync_read_bytes", incoming.received
+        yield "master_sync_left_bytes", max(incoming.size - incoming.received, 0)
+    if not up:
+        yield "master_link_down_since_seconds", int(time.monotonic() - link.down_since)
+        # Clients cut values at commas.
+        yield "master_link_error", " ".join(link.error.replace(",", ";").split())
+    yield "slave_priority", node.config.number("replica-priority")
+    yield "slave_read_only", 1
+    yield "replica_announced", 1
 
 
 def cpu(node: Node) -> Fields:  # noqa: ARG001
@@ -334,14 +380,16 @@ def latency_stats(node: Node) -> Fields:
 
 def cluster(node: Node) -> Fields:
     yield "cluster_enabled", int(node.cluster_enabled)
+    if node.cluster_enabled:
+        yield from lease_report.fields(node)
 
 
 def keyspace(node: Node) -> Fields:
     for index, database in enumerate(node.databases):
-        if len(database):
+        if database.shown:
             yield (
                 f"db{index}",
-                f"keys={len(database)},expires={database.volatile},avg_ttl={database.average_ttl(TTL_SAMPLES)}",
+                f"keys={database.shown},expires={database.volatile},avg_ttl={database.average_ttl(TTL_SAMPLES)}",
             )
 
 

@@ -11,12 +11,13 @@ import json
 import logging
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringkeeper.cluster import member
 from ringkeeper.cluster.topology import Node as Peer
-from ringkeeper.cluster.topology import Topology, TopologyError, decode, encode, node_id
+from ringkeeper.cluster.topology import Shard, Topology, TopologyError, decode, encode, node_id
 from ringkeeper.cluster.view import ClusterView
 from ringkeeper.server.cluster_services import ClusterReplies
 from ringkeeper.server.config import Config, ConfigError
@@ -47,9 +48,13 @@ class Membership:
         self.folder = Path(node.config.text("dir"))
         self.id = self.choose_id()
         self.topology: Topology | None = None
+        self.former: Topology | None = None
+        """What lies in the folder of a cluster that is gone, whose data this node may have."""
         self.document = b""
         """The topology as JSON, as it is on disk."""
         self.standing = member.UNASSIGNED
+        self.lost: frozenset[int] = frozenset()
+        """Slots that were this shard's in the topology before, and are another's."""
         self.routes = Routes()
         self.token = read_token(node.config, "admin-token-file")
         self.services: Any = ClusterReplies(self) if self.enabled else NoCluster()
@@ -96,6 +101,8 @@ class Membership:
         """Take up the topology that was on disk; a bad file is set aside and the node starts without one."""
         if not self.enabled:
             return
+        aside = self.file.with_suffix(".json.bad")
+        self.former = await asyncio.to_thread(read_topology, aside)
         try:
             data = await asyncio.to_thread(self.file.read_bytes)
         except FileNotFoundError:
@@ -107,8 +114,8 @@ class Membership:
             if reason := member.refusal(None, topology, cluster_uid=self.cluster_uid):
                 raise TopologyError(reason)
         except (ValueError, RecursionError) as error:
-            aside = self.file.with_suffix(".json.bad")
             await asyncio.to_thread(os.replace, self.file, aside)
+            self.former = await asyncio.to_thread(read_topology, aside)
             log.warning(
                 "%s cannot be used (%s). It is kept as %s; this node starts without a topology and takes the next one "
                 "that the operator or another node hands it.",
@@ -124,19 +131,44 @@ class Membership:
         async with self.lock:
             if reason := member.refusal(self.topology, topology, cluster_uid=self.cluster_uid):
                 raise TopologyRefusedError(reason)
+            if reason := self.loss(topology):
+                raise TopologyRefusedError(reason)
             if self.topology is None or topology != self.topology:
                 document = json.dumps(encode(topology), separators=(",", ":")).encode()
                 await asyncio.to_thread(write_durably, self.file, document)
                 self.enforce(topology, document)
+            if self.node.lease_keeper is not None:
+                await self.node.lease_keeper.followed()
             return topology.epoch
+
+    def was(self, id_: str) -> bool:
+        """Whether a node of this name had that id, in a cluster that is gone and has left this folder."""
+        before = self.former.node(id_) if self.former else None
+        return before is not None and before.name == self.node.config.text("node-name")
+
+    def loss(self, topology: Topology) -> str | None:
+        """Why a first topology would cost data of a cluster that is gone, or None."""
+        former = self.former
+        if self.topology is not None or former is None or former.owners == topology.owners:
+            return None
+        if not self.was(node_id(former.uid, self.node.config.text("node-name"))) or not any(
+            map(len, self.node.databases)
+        ):
+            return None
+        return (
+            f"this node has the data of a cluster of the same name with {len(former.shards)} shards, which is gone; "
+            f"with {len(topology.shards)} some of its keys would belong elsewhere, and be lost. Make the cluster with "
+            f"{len(former.shards)} shards, or delete its volumes to begin without data"
+        )
 
     def enforce(self, topology: Topology, document: bytes) -> None:
         """Be what the topology says from this moment on."""
-        self.topology = topology
+        former, self.topology = self.topology, topology
         self.document = document
         self.view = ClusterView(topology, my_id=self.id, my_port=self.node.port)
         before = self.standing
         self.standing = member.standing(topology, id_=self.id, run_id=self.node.run_id)
+        self.lost = lost_slots(former, topology, before.shard)
         self.routes.update(topology, self.standing)
         if self.standing != before:
             log.info(
@@ -152,36 +184,59 @@ class Membership:
 
     async def drop_lost_slots(self) -> None:
         """Remove the keys of slots that another shard owns; a node without a role keeps what it has."""
-        shard = self.standing.shard
-        if self.topology is None or not self.routes.assigned:
+        shard, moves = self.standing.shard, self.node.moves
+        if self.topology is None or self.standing.role != "master":
             return
-        keyspace = self.node.databases[0]
-        dropped = since_pause = 0
-        for slot, owner in enumerate(self.topology.owners):
-            if owner != shard and keyspace.slot_count(slot):
-                count = keyspace.drop_slot(slot)
-                dropped += count
-                since_pause += count
-                if since_pause >= KEYS_DROPPED_AT_ONCE:
-                    since_pause = 0
-                    await asyncio.sleep(0)
+        dropped = await self.drop(
+            slot for slot, owner in enumerate(self.topology.owners) if owner != shard and not moves.keeps(slot)
+        )
         if dropped:
             log.info("Removed %d keys of slots that this node does not own", dropped)
 
+    async def drop(self, slots: Iterable[int]) -> int:
+        """Remove the keys of these slots, in portions; how many there were."""
+        keyspace, journal = self.node.databases[0], self.node.effects.journal
+        dropped = since_pause = 0
+        for slot in slots:
+            while keys := keyspace.slot_keys(slot, KEYS_DROPPED_AT_ONCE):
+                if journal.on:  # else they would be there again after a restart, and stale if the slot comes back
+                    journal.append(0, [b"DEL", *keys])
+                keyspace.drop(keys)
+                dropped += len(keys)
+                since_pause += len(keys)
+                if since_pause >= KEYS_DROPPED_AT_ONCE:
+                    since_pause = 0
+                    await asyncio.sleep(0)
+        return dropped
+
     def master_address(self) -> tuple[str, int] | None:
         """Of the master that this node is a replica of, or None when it is none."""
-        if self.topology is None or self.standing.role != "replica" or self.standing.shard is None:
-            return None
-        shard = self.topology.shard(self.standing.shard)
-        master = self.topology.node(shard.master) if shard else None
+        master = self.master()
         return (master.address, master.port) if master else None
+
+    def master(self) -> Peer | None:
+        """The node that this one is a replica of, or None when it is none."""
+        if self.topology is None or self.standing.role != "replica" or self.shard is None:
+            return None
+        return self.topology.master_of(self.shard)
+
+    @property
+    def shard(self) -> Shard | None:
+        """That this node is of, by the topology that it holds."""
+        if self.topology is None or self.standing.shard is None:
+            return None
+        return self.topology.shard(self.standing.shard)
 
     @property
     def slots_served(self) -> int:
         return self.routes.served.count(1) if self.enabled else SLOTS
 
     def state(self) -> str:
-        """`online` when this node does what it is there for; `starting` while it waits for a role."""
+        """`online` when this node does what it is there for; `loading` while it loads its data, `starting` while it
+        waits for a role.
+        """
+        if self.node.recovery.loading:
+            return "loading"
         return "starting" if self.unready() else "online"
 
     def unready(self) -> str | None:
@@ -210,6 +265,22 @@ class Membership:
         for task in (self.sweeper, self.exchange):
             if task is not None:
                 task.cancel()
+
+
+def lost_slots(former: Topology | None, topology: Topology, shard: int | None) -> frozenset[int]:
+    """What a shard owned, and does not any more."""
+    if former is None or shard is None or former.owners == topology.owners:
+        return frozenset()
+    both = zip(former.owners, topology.owners, strict=True)
+    return frozenset(slot for slot, (before, now) in enumerate(both) if before == shard != now)
+
+
+def read_topology(file: Path) -> Topology | None:
+    """None where there is none that can be read."""
+    try:
+        return decode(json.loads(file.read_bytes()))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 class NoCluster:

@@ -45,6 +45,8 @@ class Memory:
             if len(keyspace)
         }
         """Database -> what its keys and their expiries cost beyond names and values."""
+        self.log = node.append_only.pending
+        """Changes that the append-only file has not taken yet."""
         self.overhead = node.evictor.overhead + sum(map(sum, self.tables.values()))
         self.dataset = self.used - self.overhead
 
@@ -71,7 +73,7 @@ class Memory:
             "clients.slaves": 0,
             "clients.normal": self.clients,
             "cluster.links": self.links,
-            "aof.buffer": 0,
+            "aof.buffer": self.log,
             "lua.caches": 0,
             "functions.caches": 0,
             **{

@@ -18,6 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from ringkeeper.commands.durations import counter_of, longest_counted
+from ringkeeper.server import lease_report, metrics_moves, metrics_persistence, metrics_replication
 from ringkeeper.server.dispatch import Entry
 from ringkeeper.server.info import used_entries
 from ringkeeper.server.loop_delay import BOUNDS
@@ -95,6 +96,15 @@ class NodeCollector:
         yield from counters(self.counters())
         yield from gauges(self.gauges())
         yield from gauges(self.memory())
+        yield from counters(metrics_persistence.counters(self.node))
+        yield from gauges(metrics_persistence.gauges(self.node))
+        yield from counters(metrics_replication.counters(self.node))
+        yield from gauges(metrics_replication.gauges(self.node))
+        yield from counters(metrics_moves.counters(self.node))
+        yield from gauges(metrics_moves.gauges(self.node))
+        yield from counters(lease_report.counters(self.node))
+        yield from gauges(lease_report.gauges(self.node))
+        yield from self.syncs()
         yield from self.labelled()
         yield from self.links()
         declared = self.node.namespaces
@@ -190,7 +200,8 @@ class NodeCollector:
             ("max_clients", "maxclients.", node.clients.max_clients),
             ("slots_served", "Slots that this node answers for.", membership.slots_served),
             ("topology_epoch", "Epoch of the topology that this node holds; 0 for none.", membership.epoch),
-            ("ready", "Whether this node does what it is there for.", 0 if membership.unready() else 1),
+            ("ready", "Whether this node does what it is there for.",
+             0 if membership.unready() or node.fence.reason() else 1),
             ("expired_stale_ratio", "Of the keys with an expiry, about how many are past it.",
              node.expiry.stale_fraction),
             ("lazyfree_pending_objects", "Large values that wait to be freed.", node.upkeep.pending),
@@ -214,6 +225,13 @@ class NodeCollector:
             ("memory_clients_bytes", "All clients' buffers.", figures.clients),
             ("memory_links_bytes", "Published messages that wait for other nodes.", figures.links),
         )
+
+    def syncs(self) -> Iterator[Metric]:
+        appender = self.node.append_only.appender
+        counts, seconds = appender.syncs() if appender else ([0] * len(DELAY_LABELS), 0.0)
+        took = HistogramMetricFamily("ringkeeper_append_only_sync_seconds", "How long the disk takes to sync it.")
+        took.add_metric([], cumulative(DELAY_LABELS, counts), seconds)
+        yield took
 
     def labelled(self) -> Iterator[Metric]:
         node, membership = self.node, self.node.membership

@@ -42,6 +42,10 @@ two commands of one batch: a batch lets others go first after 5 ms.
 declared have samples of their own (`metrics-namespaces`), the rest are summed up as `…other`. A prefix that begins with
 `…` has one more before it.
 
+**The disk.** `ringkeeper_disk_failing` is 1 while changes are refused since they could not be kept; alert on it.
+`ringkeeper_append_only_behind_seconds` is how much a loss of power would cost: with `appendfsync everysec` up to two
+seconds, since replies wait beyond that; `ringkeeper_append_only_sync_seconds` says how slow the disk is.
+
 **Cost.** A scrape reads what is counted anyway. It is rendered in pieces, and other clients go first when a millisecond
 has gone by.
 

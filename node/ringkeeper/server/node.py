@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import importlib
 import logging
 import os
@@ -18,7 +19,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from ringkeeper import __version__, commands
 from ringkeeper.commands.blocking import Blocked
@@ -26,26 +27,35 @@ from ringkeeper.commands.context import Client, Context
 from ringkeeper.commands.table import COMMANDS, Arguments, Command
 from ringkeeper.persist.payload import Payloads
 from ringkeeper.persist.reader import MOST_GROWN
+from ringkeeper.persist.snapshot import Work
 from ringkeeper.resp.values import OK, ReplyError
 from ringkeeper.server import info, logs, namespaces
 from ringkeeper.server.access import AccessControl
+from ringkeeper.server.append_only import AppendOnly
+from ringkeeper.server.child import Child
 from ringkeeper.server.clients import ClientRegistry, OutputLimits
 from ringkeeper.server.config import Config, ConfigError
 from ringkeeper.server.cron import Cron
+from ringkeeper.server.departure import FOR_GOOD_MS, Departure
 from ringkeeper.server.dispatch import ENDLESS, Dispatcher
 from ringkeeper.server.effects import Effects
 from ringkeeper.server.expiry import Expiry
+from ringkeeper.server.fence import Fence
 from ringkeeper.server.gates import Gatehouse
+from ringkeeper.server.handover import Handover
 from ringkeeper.server.latency import LatencyMonitor
+from ringkeeper.server.lease_keeper import LeaseKeeper
 from ringkeeper.server.loop_delay import LoopDelay
 from ringkeeper.server.membership import Membership, read_token
 from ringkeeper.server.memory import Memory, give_back
 from ringkeeper.server.modes import Modes
 from ringkeeper.server.monitors import Monitors
+from ringkeeper.server.moves import Moves
 from ringkeeper.server.node_time import NodeTime, Reading, read_clocks
 from ringkeeper.server.peers import Peers
 from ringkeeper.server.pubsub import PubSub
 from ringkeeper.server.recovery import Recovery
+from ringkeeper.server.replication import Replication
 from ringkeeper.server.session import Session
 from ringkeeper.server.slowlog import SlowCommand, SlowLog
 from ringkeeper.server.snapshots import Snapshots
@@ -66,8 +76,13 @@ log = logging.getLogger(__name__)
 
 
 ADMIN_OFFSET = 10_000
-FOR_GOOD_MS = 10**11
-"""Three years."""
+SNAPSHOTS_FAIL = (
+    "Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify "
+    "the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting "
+    "fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error."
+)
+TAKEN_SECONDS = 2.0
+"""How long a port for datagrams may be taken before that is a fault."""
 FAREWELL_SECONDS = 2.0
 """How long a stopping node lets clients take their last replies."""
 
@@ -83,7 +98,6 @@ class Node:
         self.config = config
         self.loop = loop
         self.run_id = secrets.token_hex(20)
-        self.replication_id = self.run_id
         self.started = time.monotonic()
         self.clocks = clocks
         self.clock = Clock()
@@ -98,7 +112,7 @@ class Node:
         self.evictor = Evictor(self.databases)
         self.namespaces = NO_NAMESPACES
         self.limits = Limits()
-        self.payloads = Payloads(self.limits, self.room_for_a_value)
+        self.payloads = Payloads(self.limits, self.room_for_a_value, lambda: self.config.flag("rdbcompression"))
         self.port = config.number("port")
         self.admin_port = 0
         self.peak_bytes = 0
@@ -106,7 +120,7 @@ class Node:
 
         self.slow_log = SlowLog()
         self.latency = LatencyMonitor()
-        table = commands.load()
+        self.commands = table = commands.load()
         self.access = AccessControl(config, COMMANDS, self.clock)
         self.gatehouse = Gatehouse(self.evictor, self.access.permission)
         self.dispatcher = Dispatcher(table)
@@ -119,12 +133,31 @@ class Node:
         self.membership = Membership(self)
         if self.cluster_enabled:
             self.gatehouse.routes = self.membership.routes
+        self.lease = self.clients.traffic.lease
+        self.fence = Fence(self)
+        self.handover = Handover(self)
+        self.departure = Departure(self)
+        token = self.membership.token
+        self.lease_keeper = LeaseKeeper(self, token) if self.cluster_enabled and token is not None else None
+        """None on a node that runs alone, and where no token tells who may grant a lease."""
         self.upkeep = Upkeep(self.databases, self.evictor, self.effects, loop)
         self.peers = self.make_peers()
         self.survey = Survey(self.clients)
         self.trimming = Trimming()
-        self.recovery = Recovery(self)
         self.snapshots = Snapshots(self)
+        self.append_only = AppendOnly(self)
+        self.recovery = Recovery(self)
+        self.replication = Replication(self)
+        self.moves = Moves(self)
+        self.clients.on_replica_gone = self.replica_gone
+        if self.lease_keeper is not None:
+            self.lease_keeper.on_pledge = self.replication.pledge
+        self.forks = self.latest_fork_us = 0
+        """Child processes for snapshots and bases, and what the last fork took."""
+        self.lock: IO[str] | None = None
+        """Held as long as the process lives."""
+        self.running = False
+        """The data is there, and everybody is served."""
         self.cron = Cron(self)
         self.expiry = Expiry(self)
         self.loop_delay = LoopDelay(loop)
@@ -151,7 +184,7 @@ class Node:
         self.waiting = WaitingRoom(self.databases, self.clock, self.loop, effects, dispatcher)
         self.effects = effects
         effects.attach([(self.transactions, False), (self.tracking, False), (self.pubsub, True), (self.waiting, False)])
-        dispatcher.changes = effects.changes
+        dispatcher.changes, dispatcher.journal = effects.changes, effects.journal
         self.gatehouse.changes, self.gatehouse.tell = effects.changes, effects.tell
         dispatcher.effects = effects
         dispatcher.waiting = clients.waiting = self.waiting
@@ -176,9 +209,25 @@ class Node:
     def follow_topology(self) -> None:
         """Another topology is in force: bring what hangs on it into line."""
         membership = self.membership
+        self.fence.follow()
+        # Before the lease process: when it tells the epoch, it must tell a position that has all of before.
+        self.replication.follow_topology()
+        if self.lease_keeper is not None and membership.topology is not None:
+            self.lease_keeper.follow(membership.topology)
         self.peers.update(membership.peers(), membership.standing.shard)
         self.pubsub.drop_shard_channels(lambda channel: not membership.routes.is_ours(key_slot(channel)))
+        self.moves.follow()
+        if lost := membership.lost:
+            keyspace = self.databases[0]
+            self.transactions.part(lost)
+            self.tracking.part(lost, (key for slot in lost for key in keyspace.slot_keys(slot)))
         self.waiting.refuse(self.refusal_to_wait)
+        self.handover.follow()
+
+    def replica_gone(self, session: Session) -> None:
+        """The session of a replica, or of a move's target, has ended."""
+        self.replication.replicas.farewell(session)
+        self.moves.farewell(session)
 
     def refusal_to_wait(self, wait: Wait) -> ReplyError | None:
         """Why a session must wait here no longer: its keys are served elsewhere, or this node became a replica."""
@@ -192,8 +241,15 @@ class Node:
 
     def choose_gates(self) -> None:
         self.gatehouse.loading = self.recovery.loading
-        self.gatehouse.disk_fails = self.snapshots.blocks_writes
+        self.gatehouse.disk_error = self.disk_error()
+        self.replication.look_after(self.gatehouse)
         self.dispatcher.choose_gates(self.gatehouse.choose)
+
+    def disk_error(self) -> str:
+        """Why changes are refused at present: the disk does not take them. Empty if it does."""
+        if self.append_only.error:
+            return f"Errors writing to the AOF file: {self.append_only.error}"
+        return SNAPSHOTS_FAIL if self.snapshots.blocks_writes else ""
 
     def make_context(self, client: Client) -> Context:
         return Context(
@@ -243,7 +299,10 @@ class Node:
         self.apply_memory(changed)
         numbers = list(map(int, config.text("save").split()))
         self.snapshots.rules = list(zip(numbers[::2], numbers[1::2], strict=True))
+        self.append_only.apply(changed)
+        self.replication.apply()
         self.gatehouse.debug = config.text("enable-debug-command")
+        self.membership.routes.stale_reads = config.flag("cluster-allow-reads-when-down")
         self.apply_access()
 
     def apply_memory(self, changed: frozenset[str]) -> None:
@@ -284,7 +343,10 @@ class Node:
         if self.admin_port > 65535:
             raise ConfigError(f"admin-port: port + {ADMIN_OFFSET} is {self.admin_port}; choose one with --admin-port")
         admin_sockets = open_sockets(hosts, self.admin_port, backlog, option="--admin-port")
-        self.recovery.loading = self.snapshots.path.exists()
+        self.lock_folder()
+        if self.lease_keeper is not None:
+            self.lease_keeper.start(await open_datagram_sockets(hosts, self.port))
+        self.recovery.loading = self.recovery.needed
         self.choose_gates()
         for sock in sockets:
             self.listeners.append(await self.loop.create_server(self.clients.new_session, sock=sock))
@@ -296,15 +358,22 @@ class Node:
             host = sock.getsockname()[0]
             log.info("Ready to accept connections on %s:%d", f"[{host}]" if ":" in host else host, self.port)
 
+    def lock_folder(self) -> None:
+        """Keep other processes out of `dir` as soon as files in it are this node's data; raises `ConfigError`."""
+        keeps = self.append_only.wanted or self.snapshots.rules or self.cluster_enabled
+        if keeps and self.lock is None:
+            self.lock = lock(Path(self.config.text("dir")) / "ringkeeper.lock")
+
     async def recover(self) -> None:
         """Load what is on the disk; raises `ConfigError`."""
         if self.recovery.loading:
-            log.info("Loading the data from %s", self.snapshots.path)
-            await self.recovery.run(self.snapshots.path)
+            await self.recovery.run()
             if self.recovery.stopped:
                 return
             self.recovery.loading = False
-            self.choose_gates()
+        self.running = True
+        self.replication.begin()
+        self.choose_gates()
 
     async def start_admin(self, sockets: list[socket.socket]) -> None:
         """Its libraries are heavy: they are loaded in a thread, while the data port serves already."""
@@ -317,6 +386,10 @@ class Node:
         for listener in self.listeners:
             listener.close()
         self.cron.stop()
+        # What is changed from now on would be answered and not be kept.
+        self.clients.pause(self.clock.now_ms + FOR_GOOD_MS, writes_only=True)
+        await self.append_only.stop()
+        await self.replication.stop()
         self.loop_delay.stop()
         self.upkeep.stop()
         self.expiry.stop()
@@ -330,6 +403,10 @@ class Node:
             session.transport.abort()
         if self.admin is not None:
             await self.admin.cleanup()
+        if self.lease_keeper is not None:
+            await self.lease_keeper.stop()
+        if self.lock is not None:
+            self.lock.close()
 
     # What commands reach
 
@@ -364,44 +441,68 @@ class Node:
         self.snapshots.start()
         return True
 
+    def fork(self, work: Work, ended: Callable[[Child], None]) -> Child:
+        """Have a child do some work; raises `OSError`."""
+        child = Child(self.loop, work, ended)
+        self.forks += 1
+        self.latest_fork_us = child.fork_us
+        self.latency.add("fork", self.clock.now_ms, child.fork_us * 1000)
+        return child
+
+    def rewrite_log(self) -> bool:
+        return self.append_only.rewrite()
+
     def cancel_save(self) -> str:
         return self.snapshots.cancel()
 
     def last_save(self) -> int:
         return self.snapshots.saved_ms // 1000
 
-    def shutdown(self, client: Client | None, *, save: bool | None, force: bool) -> None:
+    def persistence_error(self) -> str:
+        """Why what is changed now would not be kept, although it is to be; empty while all is well."""
+        snapshots = self.snapshots
+        return self.append_only.error or (snapshots.error if snapshots.rules and not snapshots.succeeded else "")
+
+    def shutdown(self, client: Client, *, save: bool | None, force: bool, now: bool) -> None:
+        self.departure.ask(cast(Session, client), save=save, force=force, now=now)
+
+    def abort_shutdown(self) -> bool:
+        return self.departure.abort()
+
+    def end(self, *, save: bool | None, force: bool) -> None:
         """Stop, after a snapshot if there are rules for such or if one is asked for.
 
-        If that fails the node stays, unless forced to go: what it holds would be lost.
+        If that fails the node stays, unless forced to go: what it holds would be lost. `departure` is told then.
         """
-        session: Any = client
         self.snapshots.abort()
         if self.recovery.loading:
             # What is there so far must not take the place of the whole.
             self.recovery.stopped = True
             self.stopped.set()
             return
+        lacking = self.append_only.lacking
+        if lacking and not force and self.replication.role != "replica":  # else its master has it all
+            log.error("The append-only file lacks data, so this node does not stop: %s. SHUTDOWN FORCE stops it",
+                      lacking)  # fmt: skip
+            self.departure.failed()
+            return
         if save is False or not (save or self.snapshots.rules):
             self.stopped.set()
             return
-        self.clients.pause(self.clock.now_ms + FOR_GOOD_MS, writes_only=True)
+        self.departure.hold_writes()
 
         def saved(error: str) -> None:
             if not error or force:
                 self.stopped.set()
                 return
             log.error("The data could not be saved, so this node does not stop: %s. SHUTDOWN NOSAVE stops it", error)
-            self.clients.unpause()
-            if session is not None and not session.closing:
-                session.answer(ReplyError("ERR Errors trying to SHUTDOWN. Check logs."))
+            self.departure.failed()
 
         self.snapshots.last(saved)
 
     def role(self) -> list[Any]:
         """As ROLE shows it. A node without a role calls itself master of nothing, as a lone Redis does."""
-        address = self.membership.master_address()
-        return ["master", 0, []] if address is None else ["slave", address[0], address[1], "connect", -1]
+        return self.replication.describe()
 
     def now_us(self) -> int:
         return int(self.time.at(time.monotonic_ns())) // 1000
@@ -429,7 +530,7 @@ class Node:
         self.cron.paused = on
 
     def change_replication_id(self) -> None:
-        self.replication_id = secrets.token_hex(20)
+        self.replication.change_id()
 
     def log_for_debugging(self, text: str) -> None:
         log.warning("%s", text)
@@ -476,6 +577,25 @@ class Node:
         self.peak_bytes = self.used_bytes
 
 
+def lock(path: Path) -> IO[str]:
+    """A file that no other process has locked; raises `ConfigError`."""
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        other = file.read(20).strip() or "unknown"
+        file.close()
+        raise ConfigError(
+            f"dir {path.parent.resolve()}: another node uses this folder, process {other}. Stop that, or name another "
+            "folder with --dir"
+        ) from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
 def most_evicted(tenacity: int) -> int:
     """Keys that may be removed before a command, by `maxmemory-eviction-tenacity`: 50 for each of the first ten steps,
     an eighth more for each further one, and no limit at 100. With Redis these are 50 µs each."""
@@ -491,8 +611,10 @@ def check_directory(path: Path) -> None:
         raise ConfigError(f"dir {path.resolve()}: no write access; change its owner, or name another with --dir")
 
 
-def open_sockets(addresses: list[str], port: int, backlog: int, option: str = "--port") -> list[socket.socket]:
-    """A listening socket for each address of `bind`, all on one port; raises `ConfigError`.
+def open_sockets(
+    addresses: list[str], port: int, backlog: int = 0, option: str = "--port", kind: int = socket.SOCK_STREAM
+) -> list[socket.socket]:
+    """A socket for each address of `bind`, all on one port; those of streams listen. Raises `ConfigError`.
 
     `*` and `::*` are all interfaces; a `-` before an address allows it to be missing.
     """
@@ -502,11 +624,11 @@ def open_sockets(addresses: list[str], port: int, backlog: int, option: str = "-
             host = word.removeprefix("-")
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             try:
-                sock = open_socket(family, {"*": "0.0.0.0", "::*": "::"}.get(host, host), port, backlog)
+                sock = open_socket(family, kind, {"*": "0.0.0.0", "::*": "::"}.get(host, host), port, backlog)
             except OSError as error:
                 if word.startswith("-") and error.errno != errno.EADDRINUSE:
                     continue
-                raise ConfigError(bind_failure(host, port, error, option)) from None
+                raise ConfigError(bind_failure(host, port, error, option, kind)) from None
             undo.callback(sock.close)
             sockets.append(sock)
             port = sock.getsockname()[1]
@@ -516,14 +638,28 @@ def open_sockets(addresses: list[str], port: int, backlog: int, option: str = "-
     return sockets
 
 
-def open_socket(family: socket.AddressFamily, host: str, port: int, backlog: int) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+async def open_datagram_sockets(addresses: list[str], port: int) -> list[socket.socket]:
+    """As `open_sockets`. The lease process of a node that was killed may hold them for some milliseconds more."""
+    deadline = time.monotonic() + TAKEN_SECONDS
+    while True:
+        try:
+            return open_sockets(addresses, port, kind=socket.SOCK_DGRAM)
+        except ConfigError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.02)
+
+
+def open_socket(family: socket.AddressFamily, kind: int, host: str, port: int, backlog: int) -> socket.socket:
+    sock = socket.socket(family, kind)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if kind == socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
-        sock.listen(backlog)
+        if kind == socket.SOCK_STREAM:
+            sock.listen(backlog)
     except OSError:
         sock.close()
         raise
@@ -531,9 +667,10 @@ def open_socket(family: socket.AddressFamily, host: str, port: int, backlog: int
     return sock
 
 
-def bind_failure(host: str, port: int, error: OSError, option: str) -> str:
+def bind_failure(host: str, port: int, error: OSError, option: str, kind: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} is taken on {host}: stop what listens there, or choose another with {option}"
+        what = "UDP port" if kind == socket.SOCK_DGRAM else "port"
+        return f"{what} {port} is taken on {host}: stop what listens there, or choose another with {option}"
     if error.errno == errno.EACCES:
         return f"no permission to listen on port {port}: those below 1024 need privileges, choose another with {option}"
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:

@@ -318,11 +318,7 @@ class Peers:
     def welcome(self, client: Client, token: bytes, id_: str, name: str) -> None:
         """The session is the link of a peer, if it knows the token; raises `ReplyError` if not."""
         session = cast(Session, client)
-        if self.token is None:
-            raise ReplyError("ERR this node has no peer-token-file and takes no messages of other nodes")
-        if not hmac.compare_digest(token, self.token):
-            log.warning("%s says that it is the node %.60s, with a wrong peer token", session.address, name)
-            raise ReplyError("WRONGPASS invalid peer token")
+        self.check(session, token, name)
         older = self.inbound.get(id_)
         if older is session:
             return
@@ -331,6 +327,14 @@ class Peers:
         if older is not None:
             # What may still lie in its buffers is older than what comes now.
             self.kill(older)
+
+    def check(self, session: Session, token: bytes, name: str) -> None:
+        """Whether a client knows the token; raises `ReplyError` if not."""
+        if self.token is None:
+            raise ReplyError("ERR this node has no peer-token-file and takes no messages of other nodes")
+        if not hmac.compare_digest(token, self.token):
+            log.warning("%s says that it is the node %.60s, with a wrong peer token", session.address, name)
+            raise ReplyError("WRONGPASS invalid peer token")
 
     def farewell(self, session: Session) -> None:
         """The session of a peer is gone."""
@@ -350,6 +354,11 @@ class Peers:
     @property
     def connections(self) -> int:
         return sum(link.transport is not None for link in self.links.values()) + len(self.inbound)
+
+    def unreachable(self, seconds: float) -> list[str]:
+        """Ids of the nodes to which there has been no link for so long."""
+        since = time.monotonic() - seconds
+        return [id_ for id_, link in self.links.items() if not link.is_open and link.down_since < since]
 
     def describe(self) -> list[dict[str, Any]]:
         """CLUSTER LINKS: node by node, the link to it before the one from it."""

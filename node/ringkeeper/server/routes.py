@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ringkeeper.server.session import Session
 
 NOT_SERVED = ReplyError("CLUSTERDOWN Hash slot not served")
+RELEASED = ReplyError("CLUSTERDOWN Hash slot is released to another shard, and waits for the next topology")
 
 
 class Routes:
@@ -23,7 +24,16 @@ class Routes:
     def __init__(self) -> None:
         self.topology: Topology | None = None
         self.standing: Standing = UNASSIGNED
+        self.owned: bytes = bytes(SLOTS)
+        """A byte for each slot that the topology says this process answers for."""
         self.served: bytes = bytes(SLOTS)
+        """The same, unless there is a fence."""
+        self.released: frozenset[int] = frozenset()
+        """Slots that the topology gives to this process, and for which it answers no more (`server/moves.py`)."""
+        self.stale_reads = False
+        """Whether a fence lets reads pass, which may then be old (`cluster-allow-reads-when-down`)."""
+        self.fence: ReplyError | None = None
+        """Why this master answers for no data at present, although the topology says so."""
         self.addresses: dict[int, str] = {}
         """Where each shard's master is, `address:port`."""
 
@@ -44,17 +54,57 @@ class Routes:
         self.addresses = {index: f"{node.address}:{node.port}" for index, node in masters.items()}
         shard = standing.shard
         if standing.serves:
-            self.served = bytes(1 if owner == shard else 0 for owner in topology.owners)
+            self.owned = bytes(1 if owner == shard else 0 for owner in topology.owners)
         else:
-            self.served = bytes(SLOTS)
+            self.owned = bytes(SLOTS)
+        self.set_fence(self.fence)
 
-    def redirect(self, slot: int, session: Session, command: Command) -> ReplyError | None:  # noqa: ARG002
+    def set_fence(self, reason: ReplyError | None) -> None:
+        """Shut the gates before all data, or open them; O(1)."""
+        self.fence = reason
+        self.judge()
+
+    def release(self, slots: frozenset[int]) -> None:
+        """Answer no more for these slots, although the topology gives them to this process; O(slots)."""
+        if slots != self.released:
+            self.released = slots
+            self.judge()
+
+    def judge(self) -> None:
+        if self.fence is not None:
+            self.served = bytes(SLOTS)
+        elif self.released:
+            served = bytearray(self.owned)
+            for slot in self.released:
+                served[slot] = 0
+            self.served = bytes(served)
+        else:
+            self.served = self.owned
+
+    @property
+    def serving(self) -> bool:
+        """Whether this node does what its role is."""
+        return self.assigned and self.fence is None
+
+    def refusal(self, command: Command) -> ReplyError | None:
+        """As `gates.Routes`."""
+        if not self.assigned:
+            return CLUSTER_DOWN
+        return None if self.stale_reads and "readonly" in command.flags else self.fence
+
+    def redirect(self, slot: int, session: Session, command: Command) -> ReplyError | None:
         """As `gates.Routes`. A replica has sharded channels of its own, without READONLY as in Redis."""
         if self.topology is None or not self.assigned:
             return CLUSTER_DOWN if self.topology is None else NOT_SERVED
         owner = self.topology.owners[slot]
-        if owner == self.standing.shard and "pubsub" in command.flags:
-            return None
+        if owner == self.standing.shard and self.fence is not None:
+            return self.refusal(command)
+        if slot in self.released:
+            return RELEASED
+        if owner == self.standing.shard:
+            reading = session.read_only and "readonly" in command.flags
+            if "pubsub" in command.flags or (reading and self.standing.role == "replica"):
+                return None
         address = self.addresses.get(owner)
         if address is None:
             return NOT_SERVED

@@ -27,12 +27,16 @@ if not cython.compiled:
     from ringkeeper.resp.reader import CommandReader
     from ringkeeper.resp.writer import clear, write
     from ringkeeper.server.dispatch import Dispatcher
+    from ringkeeper.server.journal import Journal
+    from ringkeeper.server.lease import Lease
     from ringkeeper.server.traffic import Sender, Traffic, send_at_once
 else:
     from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.resp.reader import CommandReader  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.resp.writer import clear, write  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.server.dispatch import Dispatcher  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.server.journal import Journal  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.server.lease import Lease  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.server.traffic import (  # type: ignore[no-redef]
         Sender,
         Traffic,
@@ -47,6 +51,8 @@ log = logging.getLogger(__name__)
 COMMANDS_PER_TURN = cython.declare(cython.Py_ssize_t, 1000)
 FLUSH_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
 """Replies are handed to the transport when so many have come together, or else when the loop has gone round."""
+MOST_AHEAD = cython.declare(cython.longlong, 32 * 1024 * 1024)
+"""Bytes of the journal that may wait for the disk before those who wait for it execute nothing more."""
 READ_WHILE_WAITING = 64 * 1024
 """Bytes of further commands that a session reads while it waits for a key."""
 HIGH_WATER = 1024 * 1024
@@ -62,10 +68,15 @@ class Session(Sender):
     clients = cython.declare(object, visibility="readonly")
     dispatcher = cython.declare(Dispatcher, visibility="readonly")
     traffic: Traffic
+    journal: Journal
+    lease: Lease
+    leased = cython.declare(cython.longlong, visibility="readonly")
+    awaited = cython.declare(cython.longlong, visibility="public")
+    disk_awaited: cython.bint
     context = cython.declare(Context, visibility="readonly")
     transport = cython.declare(object, visibility="readonly")
     descriptor: cython.int
-    behind: cython.bint
+    behind = cython.declare(cython.bint, visibility="readonly")
     reader = cython.declare(CommandReader, visibility="readonly")
     out: bytearray
     postponed: Arguments | None
@@ -105,6 +116,7 @@ class Session(Sender):
     tracking = cython.declare(object, visibility="public")
     monitoring = cython.declare(cython.bint, visibility="public")
     peer = cython.declare(object, visibility="readonly")
+    replica = cython.declare(object, visibility="public")
     deferred: bytearray
     running: cython.bint
     sending: cython.bint
@@ -115,6 +127,15 @@ class Session(Sender):
         self.clients = clients
         self.dispatcher = clients.dispatcher
         self.traffic = clients.traffic
+        self.journal = clients.dispatcher.journal
+        self.lease = clients.traffic.lease
+        self.leased = 0
+        """What it has to send may be a master's answer, and is sent under a lease of the same term or not at all: the
+        term and one; 0 if it is none."""
+        self.awaited = 0
+        """The journal's offset that the disk must have before this session sends anything."""
+        self.disk_awaited = False
+        """It has something to send, and waits for that."""
         self.context = clients.make_context(self)
         self.transport = None
         self.descriptor = -1
@@ -165,6 +186,8 @@ class Session(Sender):
         self.monitoring = False
         self.peer = None
         """The id of the node whose link this is."""
+        self.replica = None
+        """A `replica_feed.Feed` behind PSYNC."""
         self.deferred = bytearray()
         """Messages to this session that came while its own command ran: they go behind the reply."""
         self.running = False
@@ -196,8 +219,12 @@ class Session(Sender):
         self.context.client = None
 
     def eof_received(self) -> bool:
-        """The client sends no more; what it still waits for was written already, so close."""
-        return False
+        """The client sends no more: close. What it waits for was written already, unless the disk has to have it."""
+        if self.awaited <= self.journal.durable:
+            return False
+        self.closing = True
+        self.flush()
+        return True
 
     def data_received(self, data: bytes) -> None:
         if self.closing:
@@ -205,13 +232,20 @@ class Session(Sender):
         self.traffic.bytes_in += len(data)
         self.traffic.reads += 1
         self.reader.feed(data)
-        self.run()
+        if self.is_full():
+            self.steer_reading()
+        else:
+            self.run()
 
     def pause_writing(self) -> None:
         self.writing_paused = True
+        if self.replica is not None:
+            self.replica.hold()
 
     def resume_writing(self) -> None:
         self.writing_paused = False
+        if self.replica is not None:
+            self.replica.resume()
         self.go_on()
 
     # Executing
@@ -219,14 +253,41 @@ class Session(Sender):
     def go_on(self) -> None:
         """Continue with what is buffered, if nothing else holds this session back."""
         self.scheduled = False
-        if not self.closing and not self.writing_paused:
+        if not self.closing and not self.writing_paused and not self.is_full():
             self.run()
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def is_full(self) -> cython.bint:
+        """So much waits for the disk that it executes nothing more: of its replies, or of all that anybody changed."""
+        ahead: cython.longlong = self.journal.offset - self.journal.durable
+        return self.disk_awaited and (len(self.out) >= FLUSH_BYTES or ahead >= MOST_AHEAD)
+
+    def release(self) -> None:
+        """The disk has more: send, and go on."""
+        self.disk_awaited = False
+        if self.transport.is_closing():
+            return
+        if self.closing:
+            self.finish()
+            return
+        self.send()
+        if self.reading_paused or self.reader.size() > 0:
+            self.go_on()
+
+    def finish(self) -> None:
+        """Close the connection when what was answered has left, which may have to wait for the disk."""
+        self.flush()
+        if not self.disk_awaited:
+            self.transport.close()
 
     def run(self) -> None:
         """Execute what has been read, until nothing whole is left or something says wait; then answer."""
         traffic: Traffic = self.traffic
         traffic.begin_turn(self.id)
         self.last_active = traffic.clock.now_ms
+        self.note_lease()
         self.held = False
         self.running = True
         try:
@@ -241,8 +302,7 @@ class Session(Sender):
         self.last_command = self.dispatcher.last
         traffic.current = 0
         if self.closing:
-            self.flush()
-            self.transport.close()
+            self.finish()
         else:
             if len(self.out):
                 self.send_soon()
@@ -263,7 +323,7 @@ class Session(Sender):
             args: Arguments | None = reader.next() if self.postponed is None else self.postponed
             if args is None:
                 return 0
-            if paused and self.clients.holds_back(args):
+            if paused and self.clients.holds_back(self, args):
                 self.postponed = args
                 self.held = True
                 return 0
@@ -282,9 +342,10 @@ class Session(Sender):
             if len(self.deferred):
                 self.out += self.deferred
                 self.deferred = bytearray()
-            if len(self.out) >= FLUSH_BYTES:
+            ahead: cython.longlong = self.journal.offset - self.journal.durable
+            if len(self.out) >= FLUSH_BYTES or (ahead >= MOST_AHEAD and self.journal.waits):
                 self.flush()
-                if self.writing_paused:
+                if self.writing_paused or self.disk_awaited:
                     return 0
             executed += 1
             if turn_over or executed == COMMANDS_PER_TURN:
@@ -308,7 +369,7 @@ class Session(Sender):
 
     def steer_reading(self) -> None:
         """Read from the socket only what can be executed soon, and no more than the query buffer may hold."""
-        stop: cython.bint = self.writing_paused or self.scheduled or self.held
+        stop: cython.bint = self.writing_paused or self.scheduled or self.held or self.is_full()
         if self.wait is not None:
             # Go on reading, though not without end: who waits must be seen to leave.
             stop = self.reader.size() > READ_WHILE_WAITING
@@ -340,12 +401,33 @@ class Session(Sender):
             if self.writing_paused and not self.closing:
                 self.steer_reading()
 
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def note_lease(self) -> cython.void:
+        """What is answered from now on is answered by a master, unless the gates are shut."""
+        if len(self.out) == 0:
+            self.leased = 0
+        if self.leased == 0 and self.lease.open:
+            self.leased = self.lease.term + 1
+
     @cython.ccall
     def flush(self) -> None:
         """Write: to the socket itself what it takes at once, which is nearly always all; to the transport the rest."""
         size: cython.Py_ssize_t = len(self.out)
         if size == 0:
             return
+        if self.awaited > self.journal.durable:
+            if not self.disk_awaited:
+                self.disk_awaited = True
+                self.journal.held.append(self)
+            return
+        if self.leased != 0:
+            if self.leased != self.lease.term + 1 or not self.lease.holds():
+                self.fall_silent()
+                return
+            if not self.lease.open:
+                self.leased = 0
         self.traffic.bytes_out += size
         self.traffic.writes += 1
         if self.behind:
@@ -359,6 +441,13 @@ class Session(Sender):
         clear(self.out)
         if self.behind or self.pushed or self.over_soft_limit_since != 0.0:
             self.check_output_limits()
+
+    def fall_silent(self) -> None:
+        """Close without a word what was answered under a lease that is gone: another may be master by now."""
+        self.closing = True
+        self.out = bytearray()
+        self.deferred = bytearray()
+        self.transport.abort()
 
     def check_output_limits(self) -> None:
         """Close a client that leaves too much lying: more than the hard limit, or than the soft one for too long.
@@ -409,6 +498,8 @@ class Session(Sender):
                 self.check_output_limits()
             return
         length = len(self.out)
+        if length == 0:
+            self.leased = 0
         write(self.out, message, self.context.protocol)
         self.pushed += len(self.out) - length
         self.send_soon()
@@ -419,6 +510,7 @@ class Session(Sender):
         """The reply of the command that waited; then on with what came behind it."""
         if self.closing:
             return
+        self.note_lease()
         if self.reply_mode == "on":
             write(self.out, reply, self.context.protocol)
         self.clients.loop.call_soon(self.go_on)
@@ -458,9 +550,8 @@ class Session(Sender):
 
     def close(self) -> None:
         """Close when the replies written so far have left."""
-        self.flush()
         self.closing = True
-        self.transport.close()
+        self.finish()
 
     # What commands see
 
@@ -561,7 +652,8 @@ class Session(Sender):
         """As CLIENT LIST names them, in its order."""
         tracking = self.tracking
         flags = (
-            ("O" if self.monitoring else "")
+            ("S" if self.replica is not None else "")
+            + ("O" if self.monitoring else "")
             + ("P" if self.is_subscribed else "")
             + ("x" if self.transaction is not None else "")
             + ("b" if self.wait is not None else "")

@@ -88,4 +88,6 @@ class Survey:
 
 def is_expecting(session: Session) -> bool:
     """Whether it waits, listens or is another node: the directive `timeout` is not for such."""
-    return bool(session.wait or session.is_subscribed or session.monitoring or session.peer is not None)
+    return bool(
+        session.wait or session.is_subscribed or session.monitoring or session.peer is not None or session.replica
+    )

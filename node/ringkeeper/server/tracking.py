@@ -5,7 +5,8 @@ Source: https://redis.io/docs/latest/develop/reference/client-side-caching/ and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Set
+from itertools import chain, islice
 from random import Random
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from ringkeeper.commands.context import Client, TrackingState
 from ringkeeper.resp.values import Push, ReplyError
 from ringkeeper.server.effects import Effects
 from ringkeeper.server.session import Session
+from ringkeeper.store.slot import key_slot
 
 INVALIDATIONS = b"__redis__:invalidate"
 """The channel on which a RESP2 connection is told."""
@@ -20,6 +22,8 @@ INVALIDATIONS = b"__redis__:invalidate"
 KEY_OVERHEAD = 350
 """Bytes of a tracked key's entry, header and set of readers, beyond the key itself."""
 ITEM_OVERHEAD = 60
+PARTED_AT_ONCE = 1000
+"""Keys that are looked at when slots have gone, before others are served again."""
 NONE = -2
 """No database, nor the one before the first."""
 
@@ -161,6 +165,23 @@ class TrackingTable:
 
     def settled(self) -> None:
         self.flushed = NONE
+
+    def part(self, slots: Set[int], keys: Iterator[bytes]) -> None:
+        """These slots are served elsewhere: what becomes of their keys is told there, so they count as changed here.
+
+        `keys` are those that the slots have. It is told in portions, to all who may hold something of them.
+        """
+        waiting = chain(list(self.readers), keys if self.prefixes else ())
+
+        def some() -> None:
+            portion = list(islice(waiting, PARTED_AT_ONCE))
+            for key in portion:
+                if key_slot(key) in slots:
+                    self.changed(0, "del", key, None)
+            if portion:
+                self.call_soon(some)
+
+        some()
 
     def invalidate(self, key: bytes, author: Session | None, *, evicted: bool = False) -> None:
         readers = self.readers.pop(key, None)

@@ -1,5 +1,6 @@
 # The fields, and what sessions call without going through Python.
 from ringkeeper.server.dispatch cimport Dispatcher
+from ringkeeper.server.lease cimport Lease
 from ringkeeper.server.node_time cimport NodeTime
 from ringkeeper.store.keyspace cimport Clock
 
@@ -17,6 +18,7 @@ cdef class Traffic:
     cdef Dispatcher dispatcher
     cdef NodeTime time
     cdef Clock clock
+    cdef readonly Lease lease
     cdef object loop
     cdef object end_round
     cdef list unsent

@@ -13,10 +13,12 @@ import cython
 
 if not cython.compiled:
     from ringkeeper.server.dispatch import Dispatcher, nanoseconds
+    from ringkeeper.server.lease import Lease
     from ringkeeper.server.node_time import NodeTime
 else:
     from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
     from cython.cimports.ringkeeper.server.dispatch import Dispatcher, nanoseconds  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.server.lease import Lease  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.server.node_time import NodeTime  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.server.traffic import MSG_DONTWAIT, MSG_NOSIGNAL, send
 
@@ -55,6 +57,7 @@ class Traffic:
         self.dispatcher = dispatcher
         self.time = time
         self.clock = time.clock
+        self.lease = Lease()
         self.loop = loop
         self.end_round = self.end
         self.unsent: list[Sender] = []
@@ -80,6 +83,8 @@ class Traffic:
         if not self.in_round:
             self.begin_round()
         self.time.advance(now)
+        if self.lease.shared:
+            self.lease.begin_turn(now)
         self.dispatcher.mark = now
         self.dispatcher.turn_ends = now + TURN
 

@@ -5,7 +5,7 @@ Source: https://redis.io/docs/latest/develop/using-commands/transactions/ and th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, cast
 
 from ringkeeper.commands.context import Client
@@ -31,7 +31,7 @@ ABORTED = ReplyError("EXECABORT Transaction discarded because of previous errors
 class Transaction:
     """What a session has queued since MULTI."""
 
-    __slots__ = ("aborted", "growing", "queue", "size")
+    __slots__ = ("aborted", "growing", "judged", "queue", "size", "slot")
 
     def __init__(self) -> None:
         self.queue: list[Arguments] = []
@@ -41,11 +41,20 @@ class Transaction:
         """Bytes of the words in the queue, with what the objects around them take."""
         self.aborted = False
         """A command was refused while it was queued: EXEC will run none."""
+        self.slot: int | None = None
+        """That of its first key, which all others share."""
+        self.judged: Command | None = None
+        """The command by which it is judged whether this node may run it all: one that writes, else one that reads."""
 
     def add(self, command: Command, args: Arguments) -> None:
         self.queue.append(args)
         if command.denyoom:
             self.growing.append((command, args))
+        if self.slot is None and (positions := command.key_positions(args)):
+            self.slot = key_slot(args[positions[0]])
+        touches_data = command.write or "readonly" in command.flags or self.slot is not None
+        if touches_data and (self.judged is None or (command.write and not self.judged.write)):
+            self.judged = command
         self.size += sum(map(len, args)) + WORD_OVERHEAD * len(args) + COMMAND_OVERHEAD
 
 
@@ -88,8 +97,13 @@ class Transactions:
         self.forget(session)
 
     def abort(self, session: Session, error: ReplyError) -> ReplyError:
-        """EXEC itself is refused: the transaction is over, and this is what its client is told."""
+        """EXEC itself is refused: the transaction is over, and this is what its client is told.
+
+        Where it could run elsewhere, or later, that is what clients look for in the first word.
+        """
         self.end(session)
+        if error.code in ("MOVED", "CLUSTERDOWN"):
+            return error
         return ReplyError(f"EXECABORT Transaction discarded because of: {error.text.removeprefix('ERR ')}")
 
     def execute(self, client: Client) -> Reply:
@@ -113,10 +127,13 @@ class Transactions:
         began = self.dispatcher.mark
         session.executing = True
         self.effects.held += 1
+        journal = self.effects.journal
+        journal.begin()
         try:
             for args in queue:
                 self.run_one(session, args, out)
         finally:
+            journal.end(session)
             self.effects.held -= 1
             session.executing = False
         self.effects.settle()
@@ -174,6 +191,13 @@ class Transactions:
             self.databases[database].look(key)
         if self.effects.changes:
             self.effects.tell(session)
+
+    def part(self, slots: Set[int]) -> None:
+        """These slots are served elsewhere: whether a watched key of theirs changes is not seen here any more."""
+        for (_, key), sessions in self.watchers.items():
+            if key_slot(key) in slots:
+                for session in sessions:
+                    session.watch_touched = True
 
     # effects.Listener
 

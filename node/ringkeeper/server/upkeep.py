@@ -71,7 +71,7 @@ class Upkeep:
 
     def evict(self) -> bool:
         """Work off what commands left: after `maxmemory` was lowered there is much of it."""
-        if not self.evictor.is_needed:
+        if not self.evictor.is_needed or self.effects.journal.following:
             return False
         before = evicted_keys(self.databases)
         self.evictor.make_room(EVICTED_AT_ONCE)

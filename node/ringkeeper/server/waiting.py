@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ringkeeper.server.effects import Effects
 
 Place = tuple[int, bytes]
+FROZEN_SECONDS = 0.01
+"""How much later a wait ends that must not end now."""
 
 UNBLOCKED = ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
 DEMOTED = ReplyError("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)")
@@ -62,6 +64,8 @@ class WaitingRoom:
         self.ready: dict[Place, None] = {}
         """Keys with a line where something was put since, in that order."""
         self.serving = False
+        self.frozen = False
+        """No wait ends by its time: whether there is nothing is for the next master to say."""
 
     def waits(self) -> Iterable[Wait]:
         return list(dict.fromkeys(wait for line in self.lines.values() for wait in line))
@@ -99,6 +103,9 @@ class WaitingRoom:
         self.effects.update()
 
     def time_out(self, wait: Wait) -> None:
+        if self.frozen:
+            wait.timer = self.loop.call_later(FROZEN_SECONDS, self.time_out, wait)
+            return
         self.leave(wait)
         wait.session.answer(wait.blocked.on_timeout)
 
@@ -158,4 +165,4 @@ class WaitingRoom:
                     self.leave(wait)
                     wait.session.answer(reply)
                 if self.effects.changes:
-                    self.effects.tell(wait.session)
+                    self.effects.tell_of(wait.session, wait.entry.command, wait.args, reply)

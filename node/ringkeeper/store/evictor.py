@@ -219,10 +219,10 @@ class Evictor:
 
     @cython.cfunc
     def _remove(self, keyspace: Keyspace, handle: cython.ulonglong, mark: cython.ulonglong) -> cython.bint:
-        """Let a key go if it is there, and know what is used then; whether it was."""
+        """Let a key go if it is there and not on its way between shards; know what is used then; whether it was."""
         table: Table = keyspace.table
         record: Found = table.find_marked(handle, mark)
-        if not record:
+        if not record or (keyspace.hidden and table.slot_of(mark) in keyspace.hidden):
             return False
         self.total -= table.used + table.structure
         keyspace.evict(record, table.slot_of(mark))

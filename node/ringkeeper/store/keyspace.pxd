@@ -12,6 +12,9 @@ cdef class Clock:
 cdef class Keyspace:
     cdef readonly int index
     cdef public Clock clock
+    cdef readonly Clock wall
+    cdef readonly bint following
+    cdef public bint hiding
     cdef public object random
     cdef public long long dirty
     cdef public long long hits
@@ -25,6 +28,7 @@ cdef class Keyspace:
     cdef Py_ssize_t last_slot
     cdef public bint touching
     cdef public list changes
+    cdef public bint announcing
     cdef public list purged
     cdef public long long evicted
     cdef readonly Namespaces namespaces
@@ -40,6 +44,7 @@ cdef class Keyspace:
     cdef readonly list scopes
     cdef readonly list engines
     cdef object wanted_engines
+    cdef public object hidden
     cdef public long long lfu_log_factor
     cdef public long long lfu_decay_minutes
 

@@ -127,9 +127,16 @@ class Keyspace:
         """The database's number."""
         self.changes: list[Change] | None = None
         """Where changes are told, one list for all databases; None while nobody listens. Dispatch empties it."""
+        self.announcing = False
+        """Whether events that change nothing are told as well."""
         self.purged: list[tuple[int, bytes, list[bytes]]] | None = None
         """Where fields that expired are told by name, as `changes`."""
         self.clock = clock
+        self.wall = clock
+        """By which uses and creations are dated."""
+        self.following = False
+        self.hiding = False
+        """Keys and fields whose time has come are hidden and stay: this node's master says when they go."""
         self.random = randomness or Random()
         self.dirty = 0
         """Grows by one with every change; dispatch compares it before and after a command."""
@@ -173,12 +180,19 @@ class Keyspace:
         """By namespace: which of the engines its keys belong to; -1 for none."""
         self.engines: list[Any] = [None]
         self.wanted_engines: tuple[list[int], list[Any]] | None = None
+        self.hidden: frozenset[int] = frozenset()
+        """Slots whose keys are there and not shown: on their way to this node's shard, or from it."""
         self.lfu_log_factor = 10
         self.lfu_decay_minutes = 1
 
     def __len__(self) -> int:
         """Keys, those included whose time has come but that nobody has met yet (as DBSIZE counts)."""
         return int(self.table.size)
+
+    @property
+    def shown(self) -> int:
+        """As `len`, without keys of hidden slots. O(hidden slots)."""
+        return len(self) - sum(map(self.slot_count, self.hidden))
 
     @property
     def volatile(self) -> int:
@@ -216,7 +230,8 @@ class Keyspace:
         if record:
             due: cython.longlong = self.table.expiry(record)
             if 0 <= due <= self.clock.now_ms:
-                self._expire(key, slot, record)
+                if not self.hiding:
+                    self._expire(key, slot, record)
                 return self.table.nothing()
         return record
 
@@ -276,8 +291,8 @@ class Keyspace:
     def _tick(self) -> cython.longlong:
         """When it is now, in ticks."""
         if cython.compiled:
-            return cython.cast(cython.uint, self.clock.now_ms >> 6)
-        return (self.clock.now_ms >> TICK_BITS) & 0xFFFFFFFF
+            return cython.cast(cython.uint, self.wall.now_ms >> 6)
+        return (self.wall.now_ms >> TICK_BITS) & 0xFFFFFFFF
 
     @cython.cfunc
     def _expire(self, key: bytes, slot: cython.Py_ssize_t, record: Record) -> cython.void:
@@ -431,7 +446,7 @@ class Keyspace:
 
     def announce(self, key: bytes, event: str) -> None:
         """Tell of an event that is no change of data."""
-        if self.changes is not None:
+        if self.announcing and self.changes is not None:
             self.changes.append((self.index, event, key, False))
 
     @cython.cfunc
@@ -552,6 +567,12 @@ class Keyspace:
         self.changes = changes
         return True
 
+    def follow(self, on: bool) -> None:
+        """While this is on, do to the letter what a log tells: nothing expires by itself, nothing is too large, and no
+        rule of a namespace gives or shortens times, since whoever told it has applied them."""
+        self.following = on
+        self.clock = Clock(0) if on else self.wall
+
     def hand_over(self, key: bytes, other: Keyspace, name: bytes, events: tuple[str, str]) -> None:
         """Give an existing key another name or database (RENAME, MOVE): it is a new one there, and keeps its expiry.
 
@@ -564,7 +585,7 @@ class Keyspace:
         existed = other.peek(name) is not None
         record = other._store(name, value, expires_at)
         if existed:
-            record.created_at = self.clock.now_ms // 1000
+            record.created_at = self.wall.now_ms // 1000
             other.announce(name, "new")
         record = self._record(key)
         assert record
@@ -580,7 +601,7 @@ class Keyspace:
             self._drop(record, self.last_slot)
             self._changed(key, "del")
         else:
-            if self.has_spaces:
+            if self.has_spaces and not self.following:
                 expires_at = self._governed(self._space(key), expires_at)
             record = self.table.set_expiry(record, self.last_slot, expires_at)
             if self.counting[self.table.number_of(record)] == TELLS_OF_VOLATILE:
@@ -592,7 +613,7 @@ class Keyspace:
         record: Found = self._record(key)
         if not record or self.table.expiry(record) == NO_EXPIRY:
             return False
-        longest = self.rules[self._space(key)].max_ttl_ms if self.has_spaces else 0
+        longest = self.rules[self._space(key)].max_ttl_ms if self.has_spaces and not self.following else 0
         record = self.table.set_expiry(record, self.last_slot, self.clock.now_ms + longest if longest else NO_EXPIRY)
         if self.counting[self.table.number_of(record)] == TELLS_OF_VOLATILE and not longest:
             record.state = 0
@@ -625,6 +646,14 @@ class Keyspace:
         self._changed(None, "swapdb")
         other._changed(None, "swapdb")
 
+    def take_over(self, other: Keyspace) -> None:
+        """Have the data of another database, which nobody uses, instead of what is here: that goes in small steps."""
+        figures = (self.hits, self.misses, self.expired, self.evicted)
+        self.swap(other)
+        self.hits, self.misses, self.expired, self.evicted = figures
+        other.flush()
+        self.trash += other.trash
+
     def _swap_rules(self, other: Keyspace) -> None:
         self.namespaces, other.namespaces = other.namespaces, self.namespaces
         self.has_spaces, other.has_spaces = other.has_spaces, self.has_spaces
@@ -643,18 +672,19 @@ class Keyspace:
                 if engine is not None:
                     engine.residents.keyspace = keyspace
 
-    def drop_slot(self, slot: int) -> int:
-        """Drop every key of a slot (it is owned elsewhere now); how many there were."""
-        keys = self.slot_keys(slot)
+    def drop(self, keys: list[bytes]) -> None:
+        """Drop keys, of which nobody is told: their slots are owned elsewhere."""
         for key in keys:
             self._make_way(key)
-        return len(keys)
 
     # Going through
 
     def keys(self) -> Iterator[bytes]:
-        """Every live key. Take care not to change the keyspace meanwhile. O(n)."""
-        yield from self._gather(LIVE)
+        """Every live key that is not hidden. Take care not to change the keyspace meanwhile. O(n)."""
+        if self.hidden:
+            yield from (key for key in self._gather(LIVE) if key_slot(key) not in self.hidden)
+        else:
+            yield from self._gather(LIVE)
 
     def entries(self) -> Iterator[tuple[bytes, Value, int, int]]:
         """What `load` takes, of every live key. Take care not to change the keyspace meanwhile. O(n)."""
@@ -689,6 +719,8 @@ class Keyspace:
         A key that exists throughout a full iteration is returned at least once. O(count).
         """
         following, found = self.table.gather(cursor, count, EVERY_KEY, 0)
+        if self.hidden:
+            found = [key for key in found if key_slot(key) not in self.hidden]
         return following, found
 
     def random_key(self) -> bytes | None:
@@ -698,7 +730,7 @@ class Keyspace:
             if not record:
                 return None
             key: bytes = self.table.key(record)
-            if self.look(key) is not None:
+            if self.look(key) is not None and not (self.hidden and key_slot(key) in self.hidden):
                 return key
         return next(self.keys(), None)
 
@@ -898,6 +930,11 @@ class Keyspace:
     @cython.cfunc
     def _store_governed(self, key: bytes, value: Value, expires_at: cython.longlong) -> Record:
         space: cython.Py_ssize_t = self._space(key)
+        record: Record
+        if self.following:
+            record = self._put(key, value, expires_at)
+            self._weigh(space)
+            return record
         size = len(value) if isinstance(value, (bytes, bytearray)) else 0
         if self.largest and size > self.largest:
             raise TOO_LARGE
@@ -906,7 +943,7 @@ class Keyspace:
             raise TOO_LARGE_HERE
         if self.has_spaces and (expires_at != KEEP or not self._find(key, self._slot(key))):
             expires_at = self._governed(space, expires_at)
-        record: Record = self._put(key, value, expires_at)
+        record = self._put(key, value, expires_at)
         self._weigh(space)
         return record
 
@@ -949,7 +986,7 @@ class Keyspace:
             return record
         if expires_at == KEEP:
             expires_at = NO_EXPIRY
-        now: cython.longlong = self.clock.now_ms
+        now: cython.longlong = self.wall.now_ms
         record = self.table.add(key, slot, value, expires_at, self._space(key), self._tick(), now // 1000)
         how: cython.int = self.counting[self.table.number_of(record)]
         if how == COUNTS_FREQUENCY:
@@ -960,7 +997,7 @@ class Keyspace:
             except MemoryError:
                 self._drop(record, slot)
                 raise
-        if self.changes is not None:
+        if self.announcing:
             self.announce(key, "new")
         return record
 

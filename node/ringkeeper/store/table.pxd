@@ -103,6 +103,29 @@ ctypedef struct Space:
 ctypedef Space* SpacePointer
 ctypedef Record* RecordPointer
 
+# What is known of a key, where it lies. The value is a short string at `text`, or else an integer where
+# `is_number` says so, or else an object, which is borrowed: whoever looks at it counts no reference.
+ctypedef struct View:
+    const unsigned char* key
+    Py_ssize_t key_length
+    const unsigned char* text
+    Py_ssize_t text_length
+    int64_t number
+    PyObject* value
+    int64_t expires_at
+    Record record
+    bint is_number
+
+ctypedef View* ViewPointer
+
+
+cdef int64_t integer_in(const unsigned char* text, Py_ssize_t length, bint* is_integer) noexcept
+cdef Py_ssize_t write_integer(int64_t number, unsigned char* end) noexcept
+
+
+cdef class Visitor:
+    cdef int visit(self, ViewPointer view) except -1
+
 
 cdef class Table:
     cdef SlotPointer slots
@@ -185,6 +208,8 @@ cdef class Table:
         long long now_ms,
     )
     cdef int _gather(self, SlotPointer home, Spot spot, object found, int what, long long now_ms)
+    cdef int walk(self, Visitor visitor) except -1
+    cdef void _view(self, Record record, ViewPointer view) noexcept
     cdef long long _shed_part(self, SlotPointer home, PartPointer part)
     cdef int _check_slot(self, SlotPointer home)
     cdef int _check_part(self, SlotPointer home, PartPointer part)

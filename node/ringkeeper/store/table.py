@@ -55,6 +55,8 @@ else:  # Names for the type checker; the header declares them.
     IntegerPointer = Any
     prefetch = Any
     hash_bytes = Any
+    View = Any
+    ViewPointer = Any
     Space = Any
     SpacePointer = Any
     RecordPointer = Any
@@ -222,23 +224,43 @@ def reads_as_integer(text: cython.p_const_char, length: cython.Py_ssize_t, numbe
 
 
 @cython.cfunc
-def integer_text(number: int64_t) -> bytes:
-    digits = cython.declare(cython.char[24])
-    place: cython.Py_ssize_t = 24
+@cython.exceptval(check=False)
+def integer_in(text: cython.p_const_uchar, length: cython.Py_ssize_t, is_integer: cython.p_bint) -> int64_t:
+    """As `reads_as_integer`, for other modules."""
+    number = cython.declare(int64_t, 0)
+    is_integer[0] = reads_as_integer(cython.cast(cython.p_const_char, text), length, cython.address(number))
+    return number  # type: ignore[no-any-return]
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def write_integer(number: int64_t, end: cython.p_uchar) -> cython.Py_ssize_t:
+    """Write an integer before a place, where 20 bytes must be free; how many bytes it takes."""
+    place: cython.Py_ssize_t = 0
     rest: uint64_t = 0 - cython.cast(uint64_t, number) if number < 0 else cython.cast(uint64_t, number)
     while True:
-        place -= 1
-        digits[place] = cython.cast(cython.char, 48 + rest % 10)
+        place += 1
+        (end - place)[0] = cython.cast(cython.uchar, 48 + rest % 10)
         rest = rest // 10
         if rest == 0:
             break
     if number < 0:
-        place -= 1
-        digits[place] = 45
-    text: bytes = PyBytes_FromStringAndSize(cython.address(digits[place]), 24 - place)
+        place += 1
+        (end - place)[0] = 45
+    return place
+
+
+@cython.cfunc
+def integer_text(number: int64_t) -> bytes:
+    digits = cython.declare(cython.uchar[24])
+    end: cython.p_uchar = digits + 24
+    length: cython.Py_ssize_t = write_integer(number, end)
+    text: bytes = PyBytes_FromStringAndSize(cython.cast(cython.p_char, end - length), length)
     return text
 
 
+AHEAD = cython.declare(cython.Py_ssize_t, 16)
+"""Records that are fetched into the cache before `walk` comes to them."""
 FACTOR = cython.declare(uint64_t, cython.cast(uint64_t, 0x2545F491) << 32 | 0x4F6CDD1D)
 """What a random number is multiplied by, so that its upper bits follow from all (Vigna, 2016)."""
 
@@ -250,6 +272,16 @@ def fail_allocation(number: int) -> None:
     """Let the so manieth allocation from now on fail, once; 0 for none. For tests."""
     global failing
     failing = number
+
+
+@cython.cclass
+class Visitor:
+    """Somebody to be shown every record."""
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def visit(self, view: ViewPointer) -> cython.int:
+        raise NotImplementedError
 
 
 @cython.final
@@ -1546,6 +1578,52 @@ class Table:
         else:
             found.append(self.key(record))
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def walk(self, visitor: Visitor) -> cython.int:
+        """Show every record, expired ones too, to somebody who changes nothing. No memory is written to, so that a
+        forked child copies none. O(n)."""
+        view = cython.declare(View)
+        slot: cython.Py_ssize_t
+        at: cython.Py_ssize_t
+        index: cython.Py_ssize_t
+        end: cython.Py_ssize_t
+        for slot in range(SLOTS):
+            home: SlotPointer = self.slots + slot
+            index = 0
+            while home.count > 0 and index < (1 << home.depth):
+                part: PartPointer = home.parts[index] if home.depth > 0 else cython.address(home.whole)
+                index = self._next_part(home, index) if home.depth > 0 else 1
+                end = part.buckets * WIDTH
+                for at in range(min(end, AHEAD)):
+                    prefetch(record_of(part.words[at]))
+                for at in range(end):
+                    if at + AHEAD < end:
+                        prefetch(record_of(part.words[at + AHEAD]))
+                    if part.words[at] != 0:
+                        self._view(record_of(part.words[at]), cython.address(view))
+                        visitor.visit(cython.address(view))
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _view(self, record: Record, view: ViewPointer) -> cython.void:
+        kind: cython.int = record.flags & KIND
+        view.record = record
+        view.key = cython.cast(cython.p_const_uchar, key_start(record))
+        view.key_length = key_length(record)
+        view.expires_at = self.expiry(record)
+        view.text = cython.NULL
+        view.value = cython.NULL
+        view.is_number = kind == INTEGER
+        if kind == TEXT:
+            view.text = view.key + view.key_length
+            view.text_length = record.text_length
+        elif kind == INTEGER:
+            view.number = cython.cast(cython.pointer(int64_t), behind_header(record))[0]
+        else:
+            view.value = cython.cast(ObjectPointer, behind_header(record))[0]
 
     def slot_figures(self, slot: cython.Py_ssize_t) -> object:
         """Keys of a slot, how many of them have an expiry, and the bytes that were counted for them."""

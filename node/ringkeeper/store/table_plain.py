@@ -91,6 +91,10 @@ def exchange(one: object, other: object, *names: str) -> None:
         setattr(other, name, mine)
 
 
+class Visitor:
+    """For the compiled form alone."""
+
+
 class Table:
     """The records of one database. `find` and `add` hand out records; `value` and `expiry` say what is in them."""
 
@@ -409,6 +413,10 @@ class Table:
         if what == ROWS:
             return [(each.name, each.held, each.at, each.used_at, each.created_at) for each in records]
         return [record.name for record in records]
+
+    def walk(self, visitor: Visitor) -> int:
+        """Records are shown as they lie in memory, where none lie here."""
+        raise NotImplementedError
 
     def slot_figures(self, slot: int) -> tuple[int, int, int]:
         """Keys of a slot, how many of them have an expiry, and the bytes that were counted for them."""

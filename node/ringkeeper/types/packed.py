@@ -117,7 +117,8 @@ class PackedTexts:
             return
         behind: cython.Py_ssize_t = self.size - at - old
         if block_size(size) == block_size(self.size):
-            memmove(self.pack + at + new, self.pack + at + old, behind)
+            if behind:  # where nothing is packed there is no block either
+                memmove(self.pack + at + new, self.pack + at + old, behind)
         else:
             # Not by `realloc`: it leaves what shrinks by a quarter where it is, as large as it was.
             block: cython.p_void = PyMem_Malloc(usable_size(size))

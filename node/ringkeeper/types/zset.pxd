@@ -24,6 +24,8 @@ cdef class SortedSet(PackedScores):
     cpdef Py_ssize_t rank_of_member(self, bytes member, bint after) except -1
     cpdef object range(self, Py_ssize_t start, Py_ssize_t stop, int form=*)
     cpdef object remove_range(self, Py_ssize_t start, Py_ssize_t stop)
+    cpdef bint append(self, bytes member, double score) except -1
+    cpdef object order(self, bint falling)
     cpdef IndexedScores form_index(self, Py_ssize_t width=*)
 
 

@@ -231,6 +231,17 @@ class SortedSet(PackedScores):
         self.count_memory()
         return indexed
 
+    def append(self, member: bytes, score: cython.double) -> bool:
+        """Put a member into a set of so many that they are not packed and it counts as no listpack; whether it was not
+        here. When all have come, `order` comes before all else. O(1)."""
+        indexed: IndexedScores = self.form_index(TREE_WIDTH)
+        return bool(indexed.append(member, score))
+
+    def order(self, falling: cython.bint) -> None:
+        """`falling`: they came in order, the highest first. O(n log n), but in order it takes little."""
+        self.form_index(TREE_WIDTH).order(falling)
+        self.count_memory()
+
     def shed(self, count: int) -> int:
         """As `Collection.shed`."""
         if self.indexed is not None:

@@ -15,6 +15,8 @@ cdef class IndexedScores(IndexedRows):
     cdef bint has(self, bytes member) except -1
     cdef object score(self, bytes member)
     cdef int add(self, bytes member, double score) except -1
+    cdef bint append(self, bytes member, double score) except -1
+    cdef object order(self, bint falling)
     cdef bint remove(self, bytes member) except -1
     cdef Py_ssize_t rank(self, bytes member) except -2
     cdef object remove_range(self, Py_ssize_t start, Py_ssize_t stop)

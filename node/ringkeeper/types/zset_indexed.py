@@ -89,6 +89,29 @@ class IndexedScores(IndexedRows):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
+    def append(self, member: bytes, score: cython.double) -> cython.bint:
+        """Put a member that is not here into the table alone; whether it was not. `order` comes before all else."""
+        before: cython.Py_ssize_t = self.structure()
+        tag: cython.longlong = hash(member) & TAG
+        if self.row_of(member, tag) >= 0:
+            return False
+        self.append_scored(member, tag, score)
+        self.memory += self.structure() - before + text_memory(len(member))
+        return True
+
+    @cython.cfunc
+    def order(self, falling: cython.bint) -> None:
+        """Put all members into the tree, which is empty: the last one first if they fall. O(n log n)."""
+        i: cython.Py_ssize_t
+        count: cython.Py_ssize_t = len(self.members)
+        before: cython.Py_ssize_t = self.structure()
+        for i in range(count):
+            row: cython.Py_ssize_t = count - 1 - i if falling else i
+            self.tree.add(self.scores[row], self.members[row])
+        self.memory += self.structure() - before
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def remove(self, member: bytes) -> cython.bint:
         """Whether there was such a member. O(log n)."""
         tag: cython.longlong = hash(member) & TAG

@@ -1,0 +1,181 @@
+"""Executes a master's stream in databases that follow (`Keyspace.follow`), command by command.
+
+The stream's bytes are kept until what they say is done: then they are told to this node's own replicas and to its file
+as they came. A transaction is executed when its end has come, and counts as done only then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cython
+
+from ringkeeper.commands.table import Arguments, Command
+from ringkeeper.resp.values import ProtocolError, ReplyError
+
+if not cython.compiled:
+    from ringkeeper.commands.context import Context
+    from ringkeeper.resp.reader import CommandReader
+else:
+    from cython.cimports.ringkeeper.commands.context import Context  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.resp.reader import CommandReader  # type: ignore[no-redef]
+
+PASSED = frozenset((b"ping", b"function", b"script"))
+"""What a master may say that changes no key here."""
+LONGEST_WORD = 512 * 1024 * 1024
+
+
+class Diverged(Exception):
+    """The stream cannot be applied to the data that is here; the text says why."""
+
+
+@cython.final
+@cython.cclass
+class Applier:
+    """One a connection to a master. `changes` is what the keyspaces record; `settle` is called with what one command,
+    or a whole transaction, left there; `asked` when the master wants to know the offset."""
+
+    context = cython.declare(object, visibility="readonly")
+    table: dict[bytes, Command]
+    changes: list[Any]
+    settle: Any
+    asked: Any
+    functions: dict[bytes, Any]
+    reader: CommandReader
+    raw = cython.declare(bytearray, visibility="readonly")
+    fed: cython.longlong
+    done: cython.longlong
+    group: list[Arguments] | None
+    commands = cython.declare(cython.longlong, visibility="readonly")
+
+    def __init__(
+        self,
+        context: Context,
+        table: dict[bytes, Command],
+        changes: list[Any],
+        settle: Callable[[], object],
+        asked: Callable[[], object],
+    ) -> None:
+        self.context = context
+        self.table = table
+        self.changes = changes
+        self.settle = settle
+        self.asked = asked
+        self.functions = {}
+        """Of the commands met so far, by their names as they are written there."""
+        self.reader = CommandReader()
+        self.reader.proto_max_bulk_len = LONGEST_WORD
+        self.reader.most_kept = LONGEST_WORD
+        self.raw = bytearray()
+        """What was fed and not taken."""
+        self.fed = 0
+        self.done = 0
+        """Bytes up to which all is executed, of those that were fed."""
+        self.group = None
+        """The commands of a transaction whose end has not come."""
+        self.commands = 0
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that were fed and not executed."""
+        return int(self.fed - self.done)
+
+    def feed(self, data: bytes) -> None:
+        self.reader.feed(data)
+        self.raw += data
+        self.fed += len(data)
+
+    def some(self, count: cython.Py_ssize_t) -> bool:
+        """Execute so many commands at most; whether there may be more. Raises `Diverged`."""
+        for _ in range(count):
+            try:
+                args: Arguments | None = self.reader.next()
+            except ProtocolError as why:
+                raise Diverged(f"the stream cannot be read: {why}") from None
+            if args is None:
+                return False
+            known = self.functions.get(args[0])
+            if known is not None and self.group is None:
+                self._run(known, args)
+                if self.changes:
+                    self.settle()
+            else:
+                self._take(args)
+            if self.group is None:
+                self.done = self.fed - self.reader.buffered
+        return True
+
+    def take(self) -> bytearray:
+        """The bytes of all that was executed since the last time."""
+        size: cython.Py_ssize_t = len(self.raw) - self.waiting
+        taken: bytearray = self.raw[:size]
+        del self.raw[:size]
+        return taken
+
+    def _take(self, args: Arguments) -> None:
+        name = args[0].lower()
+        if name == b"multi":
+            self.group = []
+        elif name == b"exec":
+            group, self.group = self.group or [], None
+            for each in group:
+                self._execute(each[0].lower(), each)
+            if self.changes:
+                self.settle()
+        elif self.group is not None:
+            self.group.append(args)
+        else:
+            self._execute(name, args)
+            if self.changes:
+                self.settle()
+
+    def _execute(self, name: bytes, args: Arguments) -> None:
+        if name == b"select":
+            self._select(args)
+        elif name == b"replconf":
+            if len(args) > 1 and args[1].lower() == b"getack":
+                self.asked()
+        elif name in (b"publish", b"spublish") and len(args) == 3:
+            self.context.pubsub.receive("channel" if name == b"publish" else "shard", args[1], args[2])
+        elif name not in PASSED:
+            known = self.functions.get(args[0])
+            if known is None:
+                command = self.table.get(name)
+                if command is None or not command.write:
+                    raise Diverged(
+                        f"the master sent {printable(name)}, which is no command of this node that changes data"
+                    )
+                known = self.functions[args[0]] = (command.function, command.name)
+            self._run(known, args)
+
+    @cython.cfunc
+    def _run(self, known: tuple[Any, str], args: Arguments) -> object:
+        """A command's function and its name."""
+        self.commands += 1
+        reply: object
+        try:
+            reply = known[0](self.context, args)
+        except ReplyError as error:
+            reply = error
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise Diverged(f"{known[1]} cannot be executed ({type(error).__name__}: {error})") from error
+        if type(reply) is ReplyError:
+            raise Diverged(f"{known[1]} cannot be executed: {reply.text}")
+        return reply
+
+    def _select(self, args: Arguments) -> None:
+        number = args[1] if len(args) == 2 else b""
+        databases = self.context.databases
+        if not number.isdigit() or int(number) >= len(databases):
+            raise Diverged(
+                f"the master's stream selects database {printable(number)}, and there are {len(databases)} here"
+            )
+        self.context.database = int(number)
+        self.context.keyspace = databases[int(number)]
+
+
+def printable(word: bytes) -> str:
+    return word[:50].decode("utf-8", "backslashreplace")

@@ -1,0 +1,389 @@
+"""This node's part in the moves of slots that the topology names: as a source it feeds and releases, as a target it
+takes and confirms. The rules are `cluster/migration.py`; here they meet sockets, clock, disk and clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from ringkeeper.cluster import migration
+from ringkeeper.cluster.migration import Source, SourceMove, Target, TargetMove
+from ringkeeper.cluster.position import NOTHING, Position
+from ringkeeper.cluster.topology import FEEDING, Move
+from ringkeeper.commands.table import Arguments
+from ringkeeper.resp.values import ReplyError
+from ringkeeper.server.session import Session
+from ringkeeper.server.slot_feed import SlotFeed
+from ringkeeper.server.slot_intake import SlotIntake
+from ringkeeper.store.slot import key_slot
+
+if TYPE_CHECKING:
+    from ringkeeper.commands.context import Client
+    from ringkeeper.server.node import Node
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.005
+"""Between two looks at what replicas and disk have."""
+ASK_SECONDS = 0.1
+"""Between two questions to the replicas."""
+FLUSHES = (b"flushall", b"flushdb", b"swapdb")
+
+
+@dataclass(slots=True, kw_only=True)
+class Awaited:
+    """What voters and disk are to have of a move."""
+
+    mark: int = 0
+    """How much of the feed was here; once slots are served by an epoch, -1."""
+    position: Position = NOTHING
+    """Where this node's own stream was then; NOTHING before there was anything to wait for."""
+    asked_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Leaving:
+    """A move of which this node is the source."""
+
+    rules: SourceMove
+    feed: SlotFeed | None = None
+    patience: asyncio.TimerHandle | None = None
+    awaited: Awaited = field(default_factory=Awaited)
+
+
+@dataclass(slots=True)
+class Coming:
+    """A move of which this node is the target."""
+
+    rules: TargetMove
+    intake: SlotIntake | None = None
+    clearing: asyncio.Task[None] | None = None
+    awaited: Awaited = field(default_factory=Awaited)
+
+
+@dataclass(slots=True)
+class Moves:
+    """One a node."""
+
+    node: Node
+    leaving: dict[int, Leaving] = field(default_factory=dict)
+    coming: dict[int, Coming] = field(default_factory=dict)
+    by_slot: dict[int, SlotFeed] = field(default_factory=dict)
+    timer: asyncio.TimerHandle | None = None
+    bytes_out: int = 0
+    bytes_in: int = 0
+    """Of feeds that have ended."""
+    failures: int = 0
+    held_since: float = 0.0
+    """The monotonic clock when commands were first held back; 0 while none are."""
+    held_before: float = 0.0
+    """Seconds for which they were, before that."""
+
+    # What the topology says
+
+    def follow(self) -> None:
+        """A topology is in force."""
+        membership = self.node.membership
+        topology, standing = membership.topology, membership.standing
+        shard = standing.shard if standing.role != "unassigned" else None
+        moves = topology.moves if topology is not None and shard is not None else ()
+        self.node.databases[0].hidden = frozenset(
+            slot for move in moves if migration.keeps_hidden(move, cast(int, shard)) for slot in move.slots
+        )
+        mine = {move.id: move for move in moves if standing.serves and shard in (move.source, move.target)}
+        rules: list[SourceMove | TargetMove] = [leaving.rules for leaving in self.leaving.values()]
+        rules += [coming.rules for coming in self.coming.values()]
+        if any(each.term != standing.term for each in rules):
+            self.match({}, standing.term, shard)
+        self.match(mine, standing.term, shard)
+        self.look()
+
+    def match(self, moves: dict[int, Move], term: int, shard: int | None) -> None:
+        """Begin, go on with and end what these moves ask of the master of `shard`."""
+        run_id = self.node.run_id
+        for id_ in [id_ for id_ in self.leaving if id_ not in moves]:
+            self.end_feed(self.leaving.pop(id_))
+        for id_ in [id_ for id_ in self.coming if id_ not in moves]:
+            self.end_intake(self.coming.pop(id_))
+        for id_, move in moves.items():
+            if move.source == shard:
+                leaving = self.leaving.get(id_) or self.leaving.setdefault(
+                    id_, Leaving(SourceMove(move, term=term, run_id=run_id))
+                )
+                leaving.rules.follow(move)
+                if move.phase != FEEDING:
+                    self.end_feed(leaving)
+            else:
+                coming = self.coming.get(id_) or self.coming.setdefault(
+                    id_, Coming(TargetMove(move, term=term, run_id=run_id))
+                )
+                coming.rules.follow(move)
+                if move.phase != FEEDING:
+                    self.end_intake(coming)
+                elif coming.clearing is None and coming.intake is None and coming.rules.is_mine:
+                    coming.clearing = asyncio.create_task(self.clear(coming))
+        self.tap()
+        self.hold()
+
+    def keeps(self, slot: int) -> bool:
+        """Whether keys of a slot that this shard does not own have a reason to be here."""
+        return slot in self.node.databases[0].hidden
+
+    def tap(self) -> None:
+        """Hear of changes while somebody must be told of them."""
+        journal = self.node.effects.journal
+        wanted = self.told if self.by_slot or self.taking else None
+        if (journal.tap is None) != (wanted is None):
+            journal.tap = wanted
+            self.node.effects.update()
+
+    def told(self, args: Arguments) -> None:
+        """A command has changed data here."""
+        name = args[0].lower()
+        command = self.node.commands.get(name)
+        positions = command.key_positions(args) if command is not None else []
+        if positions:
+            slot = key_slot(args[positions[0]])
+            feed = self.by_slot.get(slot)
+            if feed is not None:
+                feed.told(slot, args, [args[position] for position in positions])
+        elif name in FLUSHES:
+            for leaving in self.leaving.values():
+                self.fail(leaving.rules, "the source was flushed")
+            for coming in self.coming.values():
+                if coming.intake is not None:
+                    coming.intake.refuse("the target was flushed")
+
+    # The source
+
+    def feed(self, client: Client, token: bytes, id_: str, move: int, target: tuple[int, str]) -> None:
+        """RINGKEEPER.FEED; raises `ReplyError`."""
+        session = cast(Session, client)
+        self.node.peers.check(session, token, id_)
+        leaving = self.leaving.get(move)
+        if leaving is None and self.node.membership.epoch < move:
+            raise ReplyError(f"TRYAGAIN this node has not heard of move {move} yet")
+        if leaving is None:
+            raise ReplyError(f"ERR this node is not the source of a move {move}")
+        if not leaving.rules.followed(*target):
+            raise ReplyError(f"ERR move {move} is {leaving.rules.state}, or of other terms or runs")
+        session.become_peer(id_)
+        leaving.feed = session.replica = SlotFeed(self, leaving.rules, session)
+        self.by_slot.update(dict.fromkeys(leaving.rules.move.slots, leaving.feed))
+        self.tap()
+        log.info(
+            "Move %d: feeding %d slots to shard %d", move, len(leaving.rules.move.slots), leaving.rules.move.target
+        )
+
+    def fed(self, client: Client, offset: int) -> None:
+        """RINGKEEPER.FED."""
+        feed = cast(Session, client).replica
+        if isinstance(feed, SlotFeed):
+            feed.confirmed = max(feed.confirmed, offset)
+            self.look()
+
+    def farewell(self, session: Session) -> None:
+        """The session of a target is gone."""
+        for leaving in self.leaving.values():
+            if leaving.feed is not None and leaving.feed.session is session:
+                self.fail(leaving.rules, "the connection to the target has ended")
+
+    def fail(self, rules: SourceMove, why: str) -> None:
+        """A feed cannot go on. What is released stays so."""
+        rules.fail(why)
+        if rules.state is Source.FAILED:
+            log.warning("Move %d has failed: %s", rules.move.id, why)
+            self.failures += 1
+            self.end_feed(self.leaving[rules.move.id])
+            self.tap()
+            self.hold()
+
+    def end_feed(self, leaving: Leaving) -> None:
+        feed, leaving.feed = leaving.feed, None
+        if leaving.patience is not None:
+            leaving.patience.cancel()
+            leaving.patience = None
+        if feed is not None:
+            self.bytes_out += feed.end
+            for slot in feed.move.slots:
+                self.by_slot.pop(slot, None)
+            feed.close()
+
+    def ask_release(self, move: int) -> dict[str, Any]:
+        """The operator asks to release the slots, again and again; raises `KeyError`."""
+        leaving = self.leaving[move]
+        if leaving.feed is not None:
+            before = leaving.rules.state
+            leaving.rules.ask(leaving.feed.has, leaving.feed.end, time.monotonic_ns(), holds_lease=self.holds_lease())
+            self.after(leaving, before)
+        return migration.encode(leaving.rules.confirmation())
+
+    def holds_lease(self) -> bool:
+        return self.node.membership.standing.serves and self.node.lease.allows()
+
+    def after(self, leaving: Leaving, before: Source) -> None:
+        state = leaving.rules.state
+        if state is before:
+            return
+        move = leaving.rules.move
+        self.hold()
+        if state is Source.RELEASED:
+            topology = self.node.membership.topology
+            seconds = topology.lease_ms / 1000 if topology is not None else 0
+            leaving.patience = self.node.loop.call_later(seconds, self.refuse, leaving)
+            log.info("Move %d: released %d slots at offset %d", move.id, len(move.slots), leaving.rules.offset)
+        self.start_timer()
+
+    def hold(self) -> None:
+        """Let clients wait for the slots that are about to be served elsewhere."""
+        holding: set[int] = set()
+        released: set[int] = set()
+        waiting: set[int] = set()
+        for leaving in self.leaving.values():
+            if leaving.rules.state is Source.HOLDING:
+                holding.update(leaving.rules.move.slots)
+            elif leaving.rules.state is Source.RELEASED:
+                released.update(leaving.rules.move.slots)
+                if leaving.patience is not None or leaving.feed is not None:
+                    waiting.update(leaving.rules.move.slots)
+        clients, routes = self.node.clients, self.node.membership.routes
+        routes.release(frozenset(released))
+        held = frozenset(waiting | holding)
+        self.count_held(bool(held))
+        if (held, bool(waiting)) != (clients.held_slots, clients.held_reads):
+            clients.hold_slots(held, reads=bool(waiting))
+
+    def count_held(self, holding: bool) -> None:
+        if holding and not self.held_since:
+            self.held_since = time.monotonic()
+        elif not holding and self.held_since:
+            self.held_before += time.monotonic() - self.held_since
+            self.held_since = 0.0
+
+    def refuse(self, leaving: Leaving) -> None:
+        """There is no next topology for so long that clients had better hear of it."""
+        log.warning("Move %d: no topology yet; clients of its slots are answered CLUSTERDOWN", leaving.rules.move.id)
+        self.end_feed(leaving)
+        self.hold()
+
+    # The target
+
+    async def clear(self, coming: Coming) -> None:
+        """Drop what is left of an earlier time, then ask for the feed."""
+        move, membership = coming.rules.move, self.node.membership
+        await membership.drop(move.slots)
+        topology = membership.topology
+        shard = topology.shard(move.source) if topology is not None else None
+        if topology is None or shard is None:
+            return
+        if move.id in self.coming and coming.rules.empty():
+            coming.intake = SlotIntake(self, coming.rules, topology.master_of(shard))
+            self.tap()
+            self.start_timer()
+
+    def end_intake(self, coming: Coming) -> None:
+        if coming.clearing is not None:
+            coming.clearing.cancel()
+        intake, coming.intake = coming.intake, None
+        if intake is not None:
+            self.bytes_in += intake.done
+            intake.close()
+
+    @property
+    def taking(self) -> bool:
+        """Whether keys come here whose source says when their time has come."""
+        return any(coming.intake is not None for coming in self.coming.values())
+
+    # What is waited for
+
+    def start_timer(self) -> None:
+        if self.timer is None and (self.leaving or self.coming):
+            self.timer = self.node.loop.call_later(LOOK_SECONDS, self.tick)
+
+    def tick(self) -> None:
+        self.timer = None
+        self.look()
+        self.start_timer()
+
+    def look(self) -> None:
+        """Whether something that a move waits for has come."""
+        now = time.monotonic_ns()
+        for leaving in list(self.leaving.values()):
+            rules, before = leaving.rules, leaving.rules.state
+            if leaving.feed is not None and before is Source.HOLDING:
+                rules.confirm(leaving.feed.has, leaving.feed.end, now, holds_lease=self.holds_lease())
+                self.after(leaving, before)
+            if rules.state is Source.RESTORING and self.is_held(leaving):
+                rules.held()
+        for coming in self.coming.values():
+            if coming.rules.state in (Target.FOLLOWING, Target.ADOPTED) and self.is_held(coming):
+                coming.rules.held(coming.rules.offset, coming.awaited.position)
+        if self.leaving or self.coming:
+            self.start_timer()
+
+    def is_held(self, part: Leaving | Coming) -> bool:
+        """Whether enough voters, and the disk, have what is here of the feed, or what is served since this phase."""
+        node, awaited = self.node, part.awaited
+        shard = node.membership.shard
+        if shard is None:
+            return False
+        mark = part.rules.offset if part.rules.move.phase == FEEDING else -1
+        if awaited.position == NOTHING or awaited.mark != mark:
+            position = Position(node.membership.standing.term, node.replication.offset)
+            awaited = part.awaited = Awaited(mark=mark, position=position)
+        replicas, offset = node.replication.replicas, awaited.position.offset
+        enough = migration.enough((feed.acknowledged for feed in replicas.voting), shard, offset)
+        if not enough and time.monotonic() - awaited.asked_at > ASK_SECONDS:
+            awaited.asked_at = time.monotonic()
+            replicas.ask()
+        on_disk = node.append_only.appender is None or node.replication.offset_on_disk >= offset
+        return enough and on_disk
+
+    # What is told
+
+    @property
+    def sent(self) -> int:
+        """Bytes that were fed to targets."""
+        return self.bytes_out + sum(leaving.feed.end for leaving in self.leaving.values() if leaving.feed)
+
+    @property
+    def received(self) -> int:
+        """Bytes of feeds that were applied here."""
+        return self.bytes_in + sum(coming.intake.done for coming in self.coming.values() if coming.intake)
+
+    @property
+    def held_seconds(self) -> float:
+        """For how long commands were held back, until now."""
+        return self.held_before + (time.monotonic() - self.held_since if self.held_since else 0.0)
+
+    def state(self) -> list[dict[str, Any]]:
+        """As `/control/state` tells it."""
+        parts: list[tuple[SourceMove | TargetMove, SlotFeed | SlotIntake | None]]
+        parts = [(leaving.rules, leaving.feed) for leaving in self.leaving.values()]
+        parts += [(coming.rules, coming.intake) for coming in self.coming.values()]
+        keyspace = self.node.databases[0]
+        return [
+            {
+                **migration.encode(rules.confirmation()),
+                "slots": len(rules.move.slots),
+                "keys": sum(map(keyspace.slot_count, rules.move.slots)),
+                "bytesSent" if isinstance(rules, SourceMove) else "bytesReceived": link.total if link else 0,
+                "lagBytes": link.lag_bytes if link else 0,
+            }
+            for rules, link in parts
+        ]
+
+    def slots(self) -> dict[str, list[int]]:
+        """Keys and bytes of every slot of this shard that has keys."""
+        keyspace, membership = self.node.databases[0], self.node.membership
+        topology, shard = membership.topology, membership.standing.shard
+        owners = topology.owners if topology is not None else ()
+        return {
+            str(slot): [keys, keyspace.slot_bytes(slot)]
+            for slot, owner in enumerate(owners)
+            if owner == shard and (keys := keyspace.slot_count(slot))
+        }

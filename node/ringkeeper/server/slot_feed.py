@@ -1,0 +1,188 @@
+"""The slots of a move as their source tells them: key by key, and behind that what becomes of the keys told.
+
+Nothing is forked: a slot's keys are listed, and told one after the other in short slices between which clients are
+served. What a command does to a key is told behind it, if the key was told already; if not, the key is told later as it
+is then. A command that touches keys of both kinds is not told: all its keys are told anew. So at any moment what was
+told is what the source has, as far as it has got.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ringkeeper.cluster.migration import Source, SourceMove
+from ringkeeper.cluster.topology import Move
+from ringkeeper.commands.table import Arguments
+from ringkeeper.resp.writer import encode_command
+from ringkeeper.server.session import Session
+from ringkeeper.server.slot_values import LARGE, parts, whole
+from ringkeeper.server.snapshots import to_the_letter
+
+if TYPE_CHECKING:
+    from ringkeeper.server.moves import Moves
+
+log = logging.getLogger(__name__)
+
+SLICE_NS = 1_000_000
+"""For which keys are told before clients are served again."""
+PAUSE = 3
+"""Times the length of a slice that others have behind it: a feed takes a quarter of the loop's time at most."""
+LOADED = encode_command([b"RINGKEEPER.LOADED"])
+ATTEMPTS = 3
+"""At telling a large key in parts; then it is told whole, which takes the loop for as long as copying it does."""
+MOST_WAITING = 256 << 20
+"""Bytes that may wait for the target; as Redis's limit of what may wait for a replica."""
+
+
+class SlotFeed:
+    """To the target of one move, over the connection on which it asked; the session's `replica`."""
+
+    def __init__(self, moves: Moves, rules: SourceMove, session: Session) -> None:
+        self.moves = moves
+        self.node = moves.node
+        self.rules = rules
+        self.session = session
+        self.unbegun = set(rules.move.slots)
+        """Slots of which no key was told."""
+        self.slot = -1
+        self.left: dict[bytes, None] = {}
+        """The keys of `slot` that have still to be told. Values are None."""
+        self.large: bytes | None = None
+        """The key that is told in parts."""
+        self.parts: Iterator[bytes] = iter(())
+        self.attempts: dict[bytes, int] = {}
+        """How often a large key was changed while its parts were told."""
+        self.out = bytearray()
+        self.end = 0
+        """Bytes told."""
+        self.confirmed = -1
+        self.complete = False
+        """All keys are told."""
+        self.keys = 0
+        self.sending = False
+        self.may_write = asyncio.Event()
+        self.may_write.set()
+        self.task = asyncio.create_task(self.load())
+
+    @property
+    def move(self) -> Move:
+        return self.rules.move
+
+    @property
+    def total(self) -> int:
+        return self.end
+
+    @property
+    def has(self) -> int:
+        """What the target has confirmed, which is worth nothing before it was told all keys."""
+        return self.confirmed if self.complete else -1
+
+    @property
+    def lag_bytes(self) -> int:
+        return self.end - max(self.confirmed, 0)
+
+    # What is told
+
+    async def load(self) -> None:
+        """All keys, at the pace that clients and the move's rate allow."""
+        await asyncio.sleep(0)  # the answer goes first
+        slots = iter(self.move.slots)
+        more = True
+        while more:
+            began, before = time.monotonic_ns(), self.end
+            with to_the_letter(self.node.databases):
+                more = self.slice(slots, began + SLICE_NS)
+            spent = (time.monotonic_ns() - began) / 1e9
+            rate = self.move.rate
+            await asyncio.sleep(max(spent * PAUSE, (self.end - before) / rate if rate else 0))
+            await self.may_write.wait()
+        self.slot = -1
+        self.tell(LOADED)
+        self.complete = True
+        log.info("Move %d: all %d keys are told, %d bytes", self.move.id, self.keys, self.end)
+
+    def slice(self, slots: Iterator[int], end: int) -> bool:
+        """Tell keys until the monotonic clock says `end`, or the transport has enough; whether there are more."""
+        while time.monotonic_ns() < end and self.may_write.is_set():
+            if self.large is not None:
+                self.tell_part()
+            elif self.left:
+                self.tell_key(self.left.popitem()[0])
+            else:
+                self.slot = next(slots, -1)
+                if self.slot < 0:
+                    return False
+                self.unbegun.discard(self.slot)
+                self.left = dict.fromkeys(self.node.databases[0].slot_keys(self.slot))
+        return True
+
+    def tell_key(self, key: bytes) -> None:
+        """As it is now; DEL if it has gone since it was listed. A large one is told in parts, unless it was changed
+        again and again while that was tried."""
+        keyspace = self.node.databases[0]
+        value = keyspace.look(key)
+        if value is None:
+            self.tell(encode_command([b"DEL", key]))
+            return
+        self.keys += 1
+        if keyspace.memory_of(key) > LARGE and self.attempts.get(key, 0) < ATTEMPTS:
+            self.large, self.parts = key, parts(keyspace, key, value)
+        else:
+            self.tell(whole(keyspace, key, value, self.node.payloads))
+
+    def tell_part(self) -> None:
+        """The next one of the large key."""
+        part = next(self.parts, None)
+        if part is None:
+            self.large = None
+        else:
+            self.tell(part)
+
+    def told(self, slot: int, args: Arguments, keys: list[bytes]) -> None:
+        """A command has changed keys of one of the slots."""
+        if slot in self.unbegun or self.rules.state not in (Source.FEEDING, Source.HOLDING):
+            return
+        if slot == self.slot:
+            if self.large is not None and self.large in keys:
+                self.attempts[self.large] = self.attempts.get(self.large, 0) + 1
+                self.left[self.large] = None
+                self.large = None
+            if any(key in self.left for key in keys):
+                self.left.update(dict.fromkeys(keys))
+                return
+        self.tell(encode_command(args))
+
+    # How it goes out
+
+    def tell(self, data: bytes) -> None:
+        self.out += data
+        self.end += len(data)
+        if not self.sending:
+            self.sending = True
+            self.node.loop.call_soon(self.send)
+
+    def send(self) -> None:
+        self.sending = False
+        transport = self.session.transport
+        if self.session.closing or not self.out:
+            return
+        transport.write(bytes(self.out))
+        self.out.clear()
+        if (waiting := transport.get_write_buffer_size()) > MOST_WAITING:
+            self.moves.fail(self.rules, f"{waiting} bytes wait for the target, which does not keep up")
+
+    def hold(self) -> None:
+        """The transport has enough."""
+        self.may_write.clear()
+
+    def resume(self) -> None:
+        self.may_write.set()
+
+    def close(self) -> None:
+        self.task.cancel()
+        if not self.session.closing:
+            self.session.transport.abort()

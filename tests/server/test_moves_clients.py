@@ -1,0 +1,104 @@
+"""What clients hear when the slots of their keys go to another shard: as in Redis when a slot leaves a node."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from following import until
+from redis.exceptions import MovedError, ResponseError
+from two_shards import TwoShards, key_in
+from wire import Wire
+
+GOING, STAYING = key_in(), key_in(moving=False)
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Iterator[TwoShards]:
+    with contextlib.ExitStack() as exits:
+        yield TwoShards(tmp_path, exits)
+
+
+def move(shards: TwoShards) -> None:
+    begun = shards.begin()
+    shards.settle(begun, shards.release(begun))
+
+
+def test_who_watches_a_key_that_has_gone_does_not_execute(shards: TwoShards) -> None:
+    with shards.client(0).pipeline() as going, shards.client(0).pipeline() as staying:
+        for watching, key in ((going, GOING), (staying, STAYING)):
+            watching.watch(key)
+            watching.multi()
+            watching.set(STAYING, key)
+        move(shards)
+        staying.execute()
+        with pytest.raises(redis.WatchError):
+            going.execute()
+    assert shards.client(0).get(STAYING) == STAYING.encode()
+
+
+def test_who_waits_for_a_key_that_has_gone_is_sent_there(shards: TwoShards) -> None:
+    heard: list[Any] = []
+
+    def wait() -> None:
+        try:
+            heard.append(shards.client(0).blpop([GOING], 60))
+        except ResponseError as error:
+            heard.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    until(lambda: shards.client(0).info("clients")["blocked_clients"] == 1)
+    begun = shards.begin()
+    held = shards.release(begun)
+    assert heard == [], "nobody knows yet where the key will be"
+    shards.settle(begun, held)
+    thread.join(30)
+    assert len(heard) == 1
+    assert isinstance(heard[0], MovedError)
+
+
+def test_commands_on_slots_that_are_released_wait_for_the_next_topology(shards: TwoShards) -> None:
+    shards.client(0).set(GOING, "v")
+    begun = shards.begin()
+    held = shards.release(begun)
+    heard: list[Any] = []
+
+    def read() -> None:
+        try:
+            heard.append(shards.client(0).get(GOING))
+        except ResponseError as error:
+            heard.append(error)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert shards.client(0).set(STAYING, "v"), "no other slot waits"
+    shards.settle(begun, held)
+    thread.join(30)
+    assert isinstance(heard[0], MovedError)
+    assert shards.client(1).get(GOING) == b"v"
+
+
+def test_who_keeps_a_key_that_has_gone_is_told_that_it_is_invalid(shards: TwoShards) -> None:
+    shards.client(0).set(GOING, "v")
+    port = shards.members.servers[0].port
+    with Wire(port, 3) as reader, Wire(port, 3) as follower:
+        assert reader("CLIENT TRACKING ON") == "OK"
+        assert follower("CLIENT TRACKING ON BCAST") == "OK"
+        reader(f"GET {GOING}")
+        reader(f"GET {STAYING}")
+        move(shards)
+        for each in (reader, follower):
+            assert each.read() == [">", "invalidate", [GOING]]
+        shards.client(0).set(STAYING, "w")
+        assert reader.read() == [">", "invalidate", [STAYING]], "and of nothing else"
+
+
+def test_who_follows_a_channel_that_has_gone_is_unsubscribed(shards: TwoShards) -> None:
+    with Wire(shards.members.servers[0].port, 3) as reader:
+        assert reader(f"SSUBSCRIBE {GOING}") == [">", "ssubscribe", GOING, 1]
+        move(shards)
+        assert reader.read() == [">", "sunsubscribe", GOING, 0]
