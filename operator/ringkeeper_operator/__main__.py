@@ -21,6 +21,7 @@ from ringkeeper_operator import handlers, manifest
 from ringkeeper_operator.model import Spec
 from ringkeeper_operator.runtime import health, kubernetes_api
 from ringkeeper_operator.runtime.clusters import Body, Clusters
+from ringkeeper_operator.runtime.heartbeats import Heartbeats, Watch
 from ringkeeper_operator.runtime.kubernetes import KubernetesRuntime
 from ringkeeper_operator.runtime.kubernetes_api import Api
 from ringkeeper_operator.runtime.kubernetes_status import StatusWriter
@@ -77,7 +78,9 @@ async def operate(namespaces: list[str], lease_namespace: str, lease_name: str, 
 
 
 async def lead(api: Api, lease: Lease, namespaces: list[str], stopping: asyncio.Event) -> int:
-    clusters = Clusters(read_manifest, lambda body: _runtime(api, body), _complain)
+    heartbeats = Heartbeats()
+    await heartbeats.open()
+    clusters = Clusters(read_manifest, lambda body: _runtime(api, lease, heartbeats, body), _complain)
     watching = asyncio.create_task(watch(namespaces, clusters, stopping))
     holding = asyncio.create_task(lease.hold())
     stop = asyncio.create_task(stopping.wait())
@@ -137,8 +140,10 @@ def read_manifest(body: Body) -> Spec:
     )
 
 
-def _runtime(api: Api, body: Body) -> KubernetesRuntime:
-    return KubernetesRuntime(api, StatusWriter(api, body.get("status") or {}))
+def _runtime(api: Api, lease: Lease, heartbeats: Heartbeats, body: Body) -> KubernetesRuntime:
+    watch = Watch(heartbeats, leads_until=lambda: int(lease.held_until * 1e9))
+    told = body.get("status") or {}
+    return KubernetesRuntime(api, StatusWriter(api, told), watch, told)
 
 
 def _complain(body: Mapping[str, Any], problem: str) -> None:

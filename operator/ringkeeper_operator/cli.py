@@ -10,7 +10,10 @@ from ringkeeper import __version__
 from ringkeeper_operator.cli_check import check_aof_command, check_rdb_command
 from ringkeeper_operator.cli_common import Sentences
 from ringkeeper_operator.cli_down import down
+from ringkeeper_operator.cli_failover import failover
+from ringkeeper_operator.cli_load import load_command
 from ringkeeper_operator.cli_ring import ring_command
+from ringkeeper_operator.cli_scale import plan_command, scale
 from ringkeeper_operator.cli_status import kill, logs, status
 from ringkeeper_operator.cli_up import supervise_command, up
 
@@ -39,7 +42,21 @@ def server(arguments: tuple[str, ...]) -> None:
     sys.exit(run(list(arguments)))
 
 
-for _command in (up, status, kill, logs, down, ring_command, check_rdb_command, check_aof_command, server):
+for _command in (
+    up,
+    status,
+    kill,
+    failover,
+    scale,
+    plan_command,
+    logs,
+    down,
+    ring_command,
+    check_rdb_command,
+    check_aof_command,
+    load_command,
+    server,
+):
     main.add_command(_command)
 main.add_command(supervise_command, "supervise")
 

@@ -104,6 +104,28 @@ def spec_of(folder: ClusterFolder) -> Spec:
         raise folder.damaged("manifest.yaml", error) from None
 
 
+def keeps_data(folder: ClusterFolder) -> bool:
+    """Whether what nodes have written is to stay when the cluster is stopped. Without a word on it, it does."""
+    try:
+        volume = spec_of(folder).volume
+    except FolderError:
+        return folder.has_data()
+    return volume is not None and volume.retain
+
+
+def leave(folder: ClusterFolder, *, keep: bool) -> str:
+    """Do with the folder of a stopped cluster what is to be done, and say so."""
+    if not keep:
+        folder.remove()
+        return f"{folder.name} is down; nothing of it is left."
+    folder.rest()
+    return (
+        f"{folder.name} is down; its data stays in {folder.path}.\n"
+        f"`ringkeeper up` with the same name takes it up again, `ringkeeper down --delete-data --name {folder.name}` "
+        "removes it."
+    )
+
+
 def named(cluster: dict[str, object], name: str) -> dict[str, object]:
     """The CacheCluster under another name."""
     metadata = cluster.get("metadata")

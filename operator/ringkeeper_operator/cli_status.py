@@ -16,7 +16,7 @@ import click
 
 from ringkeeper.cluster.topology import node_id
 from ringkeeper_operator.cli_common import choose_node, data_option, fail, find_cluster, name_option, spec_of
-from ringkeeper_operator.model import Observed, ObservedNode, Spec
+from ringkeeper_operator.model import NodeReport, Observed, ObservedNode, Spec
 from ringkeeper_operator.runtime.local_folder import ClusterFolder
 from ringkeeper_operator.runtime.local_process import NodeProcess
 from ringkeeper_operator.status import Summary, build_status, summary
@@ -52,18 +52,30 @@ async def look_at(folder: ClusterFolder) -> Look:
 
 
 def state_of(node: ObservedNode) -> str:
-    """One of starting, loading, online, fenced, failed, stopped."""
+    """One of starting, loading, online, syncing, disconnected, fenced, failed, stopped."""
     if node.report is not None:
-        return node.report.state
+        return link_state(node.report) or node.report.state
     if node.phase == "absent":
         return "failed" if node.trouble else "stopped"
     return "failed" if node.phase == "failed" else "starting"
 
 
+def link_state(report: NodeReport) -> str:
+    """What hinders a replica that is well otherwise; empty for none."""
+    if report.role != "replica" or report.state != "online" or report.link == "connected":
+        return ""
+    return "syncing" if report.link == "sync" else "disconnected"
+
+
 def as_json(look: Look) -> dict[str, Any]:
     """The stable form of `status`, for programs."""
     ids = look.ids()
-    status = build_status(look.spec, look.observed, None, None, time.time())
+    status = build_status(look.spec, look.observed, None, look.folder.status(), time.time())
+    voters = (
+        {voter for shard in look.observed.topology.shards for voter in shard.voters}
+        if look.observed.topology
+        else set()
+    )
     return {
         "name": look.spec.name,
         "password": look.folder.password(),
@@ -78,6 +90,7 @@ def as_json(look: Look) -> dict[str, Any]:
                 "id": ids[node.name],
                 "name": node.name,
                 "shard": node.shard,
+                "ordinal": node.ordinal,
                 "role": node.report.role if node.report else "unassigned",
                 "host": node.address,
                 "port": node.port,
@@ -88,12 +101,21 @@ def as_json(look: Look) -> dict[str, Any]:
                 "epoch": node.report.epoch if node.report else 0,
                 "keys": node.report.keys if node.report else 0,
                 "slots": node.report.slots_served if node.report else 0,
+                "offset": node.report.position.offset if node.report else 0,
+                "link": node.report.link if node.report else "none",
+                "lagBytes": node.report.lag_bytes if node.report else 0,
+                "lagSeconds": node.report.lag_ms / 1000 if node.report else 0,
+                "voter": ids[node.name] in voters,
                 "usedMemory": node.report.used_memory if node.report else 0,
+                "loaded": node.report.loaded if node.report else None,
+                "persistenceError": node.report.persistence_error if node.report else "",
                 "trouble": node.trouble,
             }
             for node in look.observed.nodes
         ],
         "conditions": status["conditions"],
+        "failovers": status.get("failovers", []),
+        "rebalance": status.get("rebalance", {}),
     }
 
 

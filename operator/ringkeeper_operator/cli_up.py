@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import shlex
@@ -13,19 +12,22 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import click
 
 from ringkeeper_operator import manifest
 from ringkeeper_operator.cli_change import change_running
-from ringkeeper_operator.cli_common import BAD_INPUT, fail, name_option, named, spec_of
+from ringkeeper_operator.cli_common import BAD_INPUT, fail, keeps_data, leave, name_option, named, spec_of
 from ringkeeper_operator.cli_preflight import check_ports, check_running, place_for
+from ringkeeper_operator.loading_bar import LoadingBar
 from ringkeeper_operator.manifest import Manifest, ManifestError
 from ringkeeper_operator.model import Action, Spec
 from ringkeeper_operator.runtime.local_folder import ClusterFolder
+from ringkeeper_operator.status import WRITES_MAY_BE_LOST
 
 READY_SECONDS = 60.0
+REPLICAS_SECONDS = 15.0
 POLL_SECONDS = 0.02
 
 
@@ -39,7 +41,8 @@ def up(file: str, name: str | None, base_port: int, data: str | None, detach: bo
     """Start the cluster of a manifest as processes on this machine.
 
     The same file as for `kubectl apply`. Nodes listen on 127.0.0.1 alone. Without --detach the cluster lives until
-    Ctrl-C. For a cluster that is up, another `eviction` or other `namespaces` are handed to its nodes.
+    Ctrl-C. For a cluster that is up, another `eviction`, other `namespaces` and another `persistence` are handed to its
+    nodes. With `persistence`, each node keeps its data in a folder of its own beneath --data.
     """
     text, source = read(file)
     loaded, cluster_name = load(text, source, name)
@@ -52,7 +55,7 @@ def up(file: str, name: str | None, base_port: int, data: str | None, detach: bo
     check_running(folder, spec, base_port, password)
     for field in manifest.ignored_on_laptop(loaded.cluster):
         click.echo(f"{field} has no meaning on this machine and is ignored", err=True)
-    with taken(folder, base_port, text, password) as lock:
+    with taken(folder, spec, base_port, text, password) as lock:
         if detach:
             start_detached(folder, spec, lock)
         else:
@@ -60,13 +63,13 @@ def up(file: str, name: str | None, base_port: int, data: str | None, detach: bo
 
 
 @contextlib.contextmanager
-def taken(folder: ClusterFolder, base_port: int, text: str, password: str | None) -> Iterator[IO[str]]:
+def taken(folder: ClusterFolder, spec: Spec, base_port: int, text: str, password: str | None) -> Iterator[IO[str]]:
     """The folder, locked and written to; ends the program, leaving nothing new, where that is not possible."""
     existed = folder.path.exists()
     with contextlib.ExitStack() as stack:
         try:
             lock = stack.enter_context(folder.supervised())
-            folder.enter(base_port, text, password)
+            folder.enter(base_port, text, password, folder.width_for(spec))
             folder.make_tokens()
         except OSError as error:
             if not existed:
@@ -130,15 +133,24 @@ def start_detached(folder: ClusterFolder, spec: Spec, lock: IO[str]) -> None:
 def await_ready(folder: ClusterFolder, spec: Spec, supervisor: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + READY_SECONDS
     told = ""
+    bar = LoadingBar()
+    ready_at = 0.0
     while time.monotonic() < deadline:
-        status = read_status(folder)
+        status = folder.status()
         message = str(status.get("message", ""))
         if message and message != told:
             told = message
-            click.echo(f"  {message}", err=True)
-        if condition(status, "ConfigurationWarning"):
+            bar.tell(f"  {message}")
+        if bar.show(status):
+            deadline = time.monotonic() + READY_SECONDS
+        if condition(status, "ConfigurationWarning", but=WRITES_MAY_BE_LOST):
             fail(f"{message}; the cluster goes on as it was, `ringkeeper status` shows it")
         if condition(status, "Ready"):
+            ready_at = ready_at or time.monotonic()
+            if catches_up(status, spec, ready_at):
+                time.sleep(POLL_SECONDS)
+                continue
+            bar.clear()
             click.echo(farewell(folder, spec))
             return
         if supervisor.poll() is not None:
@@ -151,44 +163,58 @@ def await_ready(folder: ClusterFolder, spec: Spec, supervisor: subprocess.Popen[
     )
 
 
-def read_status(folder: ClusterFolder) -> dict[str, object]:
-    try:
-        status = json.loads((folder.path / "status.json").read_bytes())
-        return status if isinstance(status, dict) else {}
-    except (OSError, ValueError):
-        return {}
+def catches_up(status: dict[str, Any], spec: Spec, ready_at: float) -> bool:
+    """Whether replicas need a moment yet until they can take over; a cluster that serves is not kept long by them."""
+    if not spec.replicas_per_shard or time.monotonic() > ready_at + REPLICAS_SECONDS:
+        return False
+    return any(not (replica["state"] == "online" and replica["voter"]) for replica in replicas_in(status))
 
 
-def condition(status: dict[str, object], kind: str) -> bool:
+def replicas_in(status: dict[str, Any]) -> list[dict[str, Any]]:
+    return [replica for row in status.get("shardStatuses", ()) for replica in row.get("replicas", ())]
+
+
+def condition(status: dict[str, object], kind: str, *, but: str = "") -> bool:
+    """Whether it is true, for another reason than `but`."""
     conditions = status.get("conditions")
     return isinstance(conditions, list) and any(
-        entry.get("type") == kind and entry.get("status") == "True" for entry in conditions
+        entry.get("type") == kind and entry.get("status") == "True" and entry.get("reason") != but
+        for entry in conditions
     )
 
 
 def run_here(folder: ClusterFolder, spec: Spec) -> None:
     from ringkeeper_operator.supervisor import supervise
 
+    bar = LoadingBar()
+
     def tell(action: Action) -> None:
-        click.echo(f"  {action.message}", err=True)
+        bar.tell(f"  {action.message}")
 
     def ready() -> None:
+        bar.clear()
         click.echo(farewell(folder, spec, here=True))
 
-    asyncio.run(supervise(folder, spec, read=lambda: spec_of(folder), tell=tell, ready=ready))
-    folder.remove()
-    click.echo(f"{folder.name} is down; nothing of it is left.", err=True)
+    asyncio.run(supervise(folder, spec, read=lambda: spec_of(folder), tell=tell, ready=ready, seen=bar.show))
+    click.echo(leave(folder, keep=keeps_data(folder)), err=True)
+
+
+def replicas_of(spec: Spec) -> str:
+    count = spec.replicas_per_shard
+    return f" with {count} {'replica' if count == 1 else 'replicas'} each" if count else ""
 
 
 def farewell(folder: ClusterFolder, spec: Spec, *, here: bool = False) -> str:
     password = folder.password()
     secret = f" --no-auth-warning -a {shlex.quote(password)}" if password else ""
     stop = "Ctrl-C" if here else f"ringkeeper down --name {folder.name}"
+    kept = f"\n  data:    {folder.path}" if spec.volume is not None else ""
     return (
-        f"{folder.name} is up: {spec.shards} {'shard' if spec.shards == 1 else 'shards'}, all slots served.\n"
+        f"{folder.name} is up: {spec.shards} {'shard' if spec.shards == 1 else 'shards'}{replicas_of(spec)}, all slots "
+        "served.\n"
         f"  use it:  redis-cli -c -p {folder.base_port}{secret}\n"
         f"  see it:  ringkeeper status --name {folder.name}\n"
-        f"  stop it: {stop}"
+        f"  stop it: {stop}{kept}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
@@ -12,15 +13,20 @@ from rich.table import Table
 from rich.text import Text
 
 from ringkeeper.store.slot import SLOTS
+from ringkeeper_operator.rebalance_status import section_of, told
 
 if TYPE_CHECKING:
     from ringkeeper_operator.cli_status import Look
+    from ringkeeper_operator.model import ObservedNode
+    from ringkeeper_operator.status import ShardState
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_red", "bright_cyan", "bright_magenta")
 STATES = {
     "online": "green",
     "starting": "yellow",
     "loading": "yellow",
+    "syncing": "yellow",
+    "disconnected": "red",
     "fenced": "red",
     "failed": "red",
     "stopped": "red",
@@ -28,11 +34,11 @@ STATES = {
 ROWS, WIDTH = 11, 25
 """Of the ring, in characters; about a circle, since a character is twice as high as wide."""
 BAR = 32
-BESIDE_BAR = 40
+BESIDE_BAR = 49
 """Columns that the other figures of a shard take."""
 WHOLE = 80
 """Columns that a node's row takes."""
-NUMBERS = ("slots", "keys", "term", "pid", "memory")
+NUMBERS = ("slots", "keys", "term", "replicas", "pid", "memory")
 SIDE_BY_SIDE = 110
 """Columns from which the tables stand beside the ring."""
 
@@ -56,6 +62,9 @@ def draw(look: Look, screen: Console) -> RenderableType:
         state,
         f"  epoch {seen.epoch}  {seen.slots_served} of {SLOTS} slots served  {seen.nodes_ready}/{seen.nodes} nodes",
     )
+    section = section_of(look.spec, look.observed, look.folder.status().get("rebalance") or {}, time.time())
+    if section.get("phase", "Done") != "Done":
+        head.append(f"\n{told(section)}", style="yellow" if section["phase"] == "Blocked" else "cyan")
     if look.supervisor is None:
         head.append("  no supervisor: nobody restarts nodes; run `ringkeeper up` again", style="yellow")
     bar = max(4, min(BAR, screen.width - BESIDE_BAR))
@@ -106,7 +115,9 @@ def _table(headings: tuple[str, ...], plain: bool) -> Table:
 
 
 def _shards(look: Look, plain: bool, width: int) -> RenderableType:
-    table = _table(("shard", "slots", "", "keys", "term", "state"), plain)
+    replicated = any(shard.replicas for shard in look.summary.shards)
+    headings = ("shard", "slots", "", "keys", "term", *(("replicas",) if replicated else ()), "state")
+    table = _table(headings, plain)
     largest = max((shard.slots for shard in look.summary.shards), default=1) or 1
     for shard in look.summary.shards:
         length = max(1, round(width * shard.slots / largest))
@@ -118,16 +129,24 @@ def _shards(look: Look, plain: bool, width: int) -> RenderableType:
             bar,
             f"{shard.keys:,}",
             str(shard.term),
+            *((_replicas(shard),) if replicated else ()),
             Text(shard.state, style=style),
         )
     return table
+
+
+def _replicas(shard: ShardState) -> Text:
+    """How many follow their master, of all; green if each of them can take its place."""
+    following = sum(replica.state == "online" for replica in shard.replicas)
+    ready = all(replica.state == "online" and replica.voter for replica in shard.replicas)
+    return Text(f"{following}/{len(shard.replicas)}", style="green" if ready else "yellow" if following else "red")
 
 
 def _nodes(look: Look, plain: bool, width: int) -> RenderableType:
     """What stands further to the right is left out first where there is no room for it."""
     from ringkeeper_operator.cli_status import state_of
 
-    headings = ("node", "role", "state", "address", "pid", "memory", "id")
+    headings: tuple[str, ...] = ("node", "role", "state", "address", "pid", "memory", "id")
     shown = headings[: 7 if width >= WHOLE else 5 if width >= WHOLE - 20 else 3]
     table = _table(shown, plain)
     ids = look.ids()
@@ -137,7 +156,7 @@ def _nodes(look: Look, plain: bool, width: int) -> RenderableType:
         row = (
             Text(node.name, style=colour(node.shard)),
             node.report.role if node.report else "-",
-            Text(state, style=STATES.get(state, "red")),
+            Text(_with_progress(state, node), style=STATES.get(state, "red")),
             f"{node.address}:{node.port}",
             str(node.pid or "-"),
             size(node.report.used_memory) if node.report else "-",
@@ -146,7 +165,14 @@ def _nodes(look: Look, plain: bool, width: int) -> RenderableType:
         table.add_row(*row[: len(shown)])
         if node.trouble:
             troubles.append(Text(f"{node.name}: {node.trouble}", style="red"))
+        if node.report is not None and node.report.persistence_error:
+            troubles.append(Text(f"{node.name}: cannot keep its data: {node.report.persistence_error}", style="red"))
     return Group(table, *troubles)
+
+
+def _with_progress(state: str, node: ObservedNode) -> str:
+    loaded = node.report.loaded if node.report is not None else None
+    return state if loaded is None else f"{state} {loaded:.0%}"
 
 
 def size(amount: float) -> str:

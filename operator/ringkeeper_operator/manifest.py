@@ -15,10 +15,21 @@ from typing import Any
 from ringkeeper.cluster.settings import Settings
 from ringkeeper.store.namespaces import Namespace
 from ringkeeper.store.units import parse_duration
-from ringkeeper_operator.model import Scheduling, Spec
+from ringkeeper_operator.model import FailoverRules, Handover, RebalanceRules, Scheduling, Spec, Volume
 from ringkeeper_operator.node_conf import rendered
 from ringkeeper_operator.quantity import parse_quantity
-from ringkeeper_operator.schema import API_VERSION, DEFAULT_IMAGE, DNS_LABEL, KIND, PATTERN_MEANINGS, ROOT
+from ringkeeper_operator.schema import (
+    API_VERSION,
+    DEFAULT_BACKLOG,
+    DEFAULT_IMAGE,
+    DEFAULT_SAVE,
+    DNS_LABEL,
+    FAILOVER,
+    FAILOVER_ANNOTATION,
+    KIND,
+    PATTERN_MEANINGS,
+    ROOT,
+)
 from ringkeeper_operator.validation import fill_defaults, problems_of
 from ringkeeper_operator.yaml_reader import YamlProblem, read_documents
 
@@ -109,7 +120,12 @@ def spec_of(
         memory=parse_quantity(spec["memory"]),
         port=spec["port"],
         image=spec.get("image") or default_image,
+        replicas_per_shard=spec["replicasPerShard"],
+        min_acks=_min_acks(spec),
+        failover=_failover(spec),
+        rebalance=_rebalance(spec),
         settings=_settings(spec),
+        volume=_volume(spec),
         image_pull_policy=spec.get("imagePullPolicy"),
         image_pull_secrets=tuple(secret["name"] for secret in spec.get("imagePullSecrets", ())),
         auth_secret=spec.get("auth", {}).get("secretName"),
@@ -124,19 +140,80 @@ def spec_of(
             priority_class_name=spec.get("priorityClassName"),
         ),
         deleting=metadata.get("deletionTimestamp") is not None,
+        handovers=_handovers(metadata),
     )
+
+
+def _handovers(metadata: Mapping[str, Any]) -> tuple[Handover, ...]:
+    words = str((metadata.get("annotations") or {}).get(FAILOVER_ANNOTATION) or "")
+    return tuple(handover_from(word) for word in words.split(",") if word)
+
+
+def handover_from(word: str) -> Handover:
+    """What is no number is no shard: -1, which the planner tells."""
+    shard, _, node = word.strip().partition("=")
+    return Handover(int(shard) if shard.isascii() and shard.isdecimal() and len(shard) < 5 else -1, node)
 
 
 def ignored_on_laptop(cluster: Mapping[str, Any]) -> list[str]:
     """The fields that this manifest sets and that mean nothing on a laptop, as paths."""
     given = cluster.get("spec") or {}
     found = [f"spec.{name}" for name in FOR_PODS_ONLY if given.get(name) is not None]
+    if (given.get("persistence") or {}).get("storageClassName") is not None:
+        found.append("spec.persistence.storageClassName")
     return (["metadata.namespace"] if (cluster.get("metadata") or {}).get("namespace") else []) + found
 
 
 def _settings(spec: Mapping[str, Any]) -> Settings:
     """Of a valid spec with its defaults."""
-    return Settings(spec["eviction"], tuple(_namespace(fields) for fields in spec.get("namespaces") or ()))
+    persistence = spec.get("persistence") or {"mode": "none"}
+    mode = persistence["mode"]
+    replication = spec.get("replication") or {}
+    return Settings(
+        spec["eviction"],
+        tuple(_namespace(fields) for fields in spec.get("namespaces") or ()),
+        save=persistence.get("save") or DEFAULT_SAVE if mode in ("snapshot", "hybrid") else "",
+        append_only=mode in ("aof", "hybrid"),
+        fsync=persistence.get("fsync") or Settings().fsync,
+        backlog=parse_quantity(replication.get("backlog") or DEFAULT_BACKLOG),
+        stale_reads=bool(replication.get("staleReads")),
+    )
+
+
+def _min_acks(spec: Mapping[str, Any]) -> int:
+    """Without a word on it, a write that is synced before its reply is to survive its master's disk, too."""
+    given = (spec.get("replication") or {}).get("minAcks")
+    if given is not None:
+        return int(given)
+    return min(1, spec["replicasPerShard"]) if _settings(spec).synced else 0
+
+
+def _failover(spec: Mapping[str, Any]) -> FailoverRules:
+    given = spec.get("failover") or fill_defaults({}, FAILOVER)
+    return FailoverRules(
+        heartbeat_ms=parse_duration(given["heartbeatInterval"]),
+        misses=given["misses"],
+        recovery_seconds=parse_duration(given["recoveryTimeout"]) / 1000,
+        recovery_policy=given.get("recoveryPolicy") or ("mostRecent" if _volume(spec) is None else "waitForAll"),
+    )
+
+
+def _rebalance(spec: Mapping[str, Any]) -> RebalanceRules:
+    given = spec.get("rebalance") or {}
+    rate = given.get("maxBytesPerSecond")
+    return RebalanceRules(
+        dry_run=bool(given.get("dryRun")),
+        paused=bool(given.get("paused")),
+        max_bytes_per_second=parse_quantity(rate) if rate is not None else 0,
+    )
+
+
+def _volume(spec: Mapping[str, Any]) -> Volume | None:
+    persistence = spec.get("persistence") or {}
+    if persistence.get("size") is None:
+        return None
+    size = parse_quantity(persistence["size"])
+    return Volume(size, persistence.get("storageClassName"), persistence["retain"])
 
 
 def _namespace(fields: Mapping[str, Any]) -> Namespace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 from fractions import Fraction
 
 FACTORS = {
@@ -18,6 +19,15 @@ FACTORS = {
     "Gi": Fraction(2**30),
     "Ti": Fraction(2**40),
 }
+STORED_FACTORS = FACTORS | {
+    "n": Fraction(1, 10**9),
+    "u": Fraction(1, 10**6),
+    "P": Fraction(10**15),
+    "E": Fraction(10**18),
+    "Pi": Fraction(2**50),
+    "Ei": Fraction(2**60),
+}
+"""Those that no manifest of ours may have are there in what others wrote."""
 
 
 @functools.lru_cache(1024, typed=True)
@@ -33,6 +43,17 @@ def parse_fraction(value: str | int) -> Fraction:
 def parse_quantity(value: str | int) -> int:
     """The same as a whole number (of bytes), rounded up as Kubernetes does; raises `ValueError`."""
     exact = parse_fraction(value)
+    return -(-exact.numerator // exact.denominator)
+
+
+def stored_bytes(value: str) -> int:
+    """What a claim asks for, in any form that Kubernetes knows (`1Pi`, `5e9` too); what cannot be read counts as much,
+    so that nobody changes it.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(?:[eE]([0-9]{1,2})|([numkMGTPE]|[KMGTPE]i)?)", value)
+    if match is None:
+        return sys.maxsize
+    exact = Fraction(match[1]) * Fraction(10) ** int(match[2] or 0) * STORED_FACTORS[match[3] or ""]
     return -(-exact.numerator // exact.denominator)
 
 

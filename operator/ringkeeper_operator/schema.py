@@ -7,24 +7,24 @@ Every text, list and map is bounded, since the API server weighs CEL rules by th
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
 from ringkeeper import __version__
+from ringkeeper.cluster.settings import SYNCS
 from ringkeeper.store.namespaces import LONGEST_PREFIX, MOST_NAMESPACES
 from ringkeeper.store.policies import NAMESPACE_DEFAULT, NODE_DEFAULT, POLICIES
 from ringkeeper.store.units import DURATION, LONGEST_TEXT
+from ringkeeper_operator.schema_parts import Schema, anything, boolean, fields, integer, items, mapping, quantity, text
+from ringkeeper_operator.schema_status import STATUS
 
 GROUP = "ringkeeper.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "CacheCluster"
 PLURAL = "cacheclusters"
+FAILOVER_ANNOTATION = f"{GROUP}/failover"
+"""On a CacheCluster: shards that are to have another master, as `SHARD` or `SHARD=NODE`, with commas between."""
 
 DEFAULT_IMAGE = f"ringkeeper-node:{__version__}"
 """The node's image when neither the manifest nor the operator's installation names one."""
-LARGEST = 2**53 - 1
-"""An API server compares a maximum as a double: 2**63 - 1 would overflow and refuse everything."""
-
 NAME_LENGTH = 40
 """Room for `-SHARD` and the hash that a StatefulSet appends, in the 63 characters of a label."""
 DEFAULT_MEMORY = "256Mi"
@@ -32,19 +32,31 @@ MINIMUM_MEMORY = "1Mi"
 MAXIMUM_MEMORY = "16Ti"
 MINIMUM_NAMESPACE = "1Ki"
 SHORTEST_TTL, LONGEST_TTL = "1ms", "87600h"
-
-Schema: TypeAlias = dict[str, Any]
+MINIMUM_VOLUME, MAXIMUM_VOLUME = "1Mi", "64Ti"
+PERSISTENCE_MODES = ("none", "snapshot", "aof", "hybrid")
+DEFAULT_MODE = "hybrid"
+DEFAULT_SAVE = "300 1"
+DEFAULT_REPLICAS = 1
+MOST_REPLICAS = 5
+SMALLEST_BACKLOG, LARGEST_BACKLOG, DEFAULT_BACKLOG = "16Ki", "64Gi", "16Mi"
+SLOWEST_RATE, FASTEST_RATE = "64Ki", "64Gi"
+SHORTEST_INTERVAL, LONGEST_INTERVAL, DEFAULT_INTERVAL = "50ms", "10s", "500ms"
+SHORTEST_RECOVERY, LONGEST_RECOVERY, DEFAULT_RECOVERY = "1s", "24h", "60s"
+RECOVERY_POLICIES = ("waitForAll", "mostRecent", "startEmpty")
 
 DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 DNS_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 QUANTITY = r"^[0-9]+(\.[0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
 MEMORY = "^[0-9]+([.][0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?$"
 IMAGE = r"^[^\s]+$"
+CLASS_NAME = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$"
+SAVE = "^[1-9][0-9]{0,8} [1-9][0-9]{0,8}( [1-9][0-9]{0,8} [1-9][0-9]{0,8})*$"
 LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 
 PATTERN_MEANINGS = {
     DNS_LABEL: "lower-case letters, digits and '-', beginning with a letter and not ending with '-'",
     DNS_NAME: "lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit",
+    CLASS_NAME: "lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit, or empty",
     QUANTITY: "a quantity such as 500m, 2 or 512Mi",
     IMAGE: "an image such as registry.example.com/ringkeeper-node:1.0, without spaces",
     LABEL_VALUE: "letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
@@ -59,9 +71,11 @@ NAME_FORM_RULE = {
     "rule": f"self.metadata.name.matches('{DNS_LABEL}')",
     "message": f"metadata.name must be {PATTERN_MEANINGS[DNS_LABEL]}, since the names of Services are made from it",
 }
-SHARDS_RULE = {
-    "rule": "self == oldSelf",
-    "message": "shards can't be changed while moving slots is not supported; create a new cluster, or keep the number",
+ACKS_RULE = {
+    "rule": "!has(self.replication) || !has(self.replication.minAcks) || "
+    f"self.replication.minAcks <= (has(self.replicasPerShard) ? self.replicasPerShard : {DEFAULT_REPLICAS})",
+    "message": "replication.minAcks must not exceed replicasPerShard, or no write would ever be answered",
+    "fieldPath": ".replication.minAcks",
 }
 PORT_RULE = {
     "rule": "self == oldSelf",
@@ -93,6 +107,20 @@ TTL_RULE = {
     "message": f"must be {_TTL_RANGE}",
     "messageExpression": f"self + ' is not allowed; must be {_TTL_RANGE}'",
 }
+
+
+def _duration_rule(shortest: str, longest: str) -> dict[str, str]:
+    wanted = f"a duration such as 250ms, 3s, 5m or 1h30m, from {shortest} to {longest}"
+    return {
+        "rule": f"self.matches('{DURATION}') && duration(self) >= duration('{shortest}') && "
+        f"duration(self) <= duration('{longest}')",
+        "message": f"must be {wanted}",
+        "messageExpression": f"self + ' is not allowed; must be {wanted}'",
+    }
+
+
+INTERVAL_RULE = _duration_rule(SHORTEST_INTERVAL, LONGEST_INTERVAL)
+RECOVERY_RULE = _duration_rule(SHORTEST_RECOVERY, LONGEST_RECOVERY)
 TTLS_RULE = {
     "rule": "!has(self.defaultTTL) || !has(self.maxTTL) || "
     f"!self.defaultTTL.matches('{DURATION}') || !self.maxTTL.matches('{DURATION}') || "
@@ -114,12 +142,98 @@ NAMESPACES_RULE = {
     "messageExpression": "'maxMemory of a namespace must not exceed memory, which is ' + string(self.memory)",
 }
 """To name the namespace would cost an API server more than it allows; `validation.py` does."""
+_VOLUME_RANGE = f"bytes, or a quantity such as 1Gi or 50G, from {MINIMUM_VOLUME} to {MAXIMUM_VOLUME}"
+VOLUME_RULE = {
+    "rule": "type(self) == int ? self >= 1048576 && self <= 70368744177664 : "
+    f"self.matches('{MEMORY}') && "
+    f"quantity(self).compareTo(quantity('{MINIMUM_VOLUME}')) >= 0 && "
+    f"quantity(self).compareTo(quantity('{MAXIMUM_VOLUME}')) <= 0",
+    "message": f"must be {_VOLUME_RANGE}",
+    "messageExpression": f"string(self) + ' is not allowed; must be {_VOLUME_RANGE}'",
+}
+_BACKLOG_RANGE = f"bytes, or a quantity such as 16Mi or 1Gi, from {SMALLEST_BACKLOG} to {LARGEST_BACKLOG}"
+BACKLOG_RULE = {
+    "rule": "type(self) == int ? self >= 16384 && self <= 68719476736 : "
+    f"self.matches('{MEMORY}') && "
+    f"quantity(self).compareTo(quantity('{SMALLEST_BACKLOG}')) >= 0 && "
+    f"quantity(self).compareTo(quantity('{LARGEST_BACKLOG}')) <= 0",
+    "message": f"must be {_BACKLOG_RANGE}",
+    "messageExpression": f"string(self) + ' is not allowed; must be {_BACKLOG_RANGE}'",
+}
+_RATE_RANGE = f"bytes, or a quantity such as 512Ki or 50M, from {SLOWEST_RATE} to {FASTEST_RATE}"
+RATE_RULE = {
+    "rule": "type(self) == int ? self >= 65536 && self <= 68719476736 : "
+    f"self.matches('{MEMORY}') && "
+    f"quantity(self).compareTo(quantity('{SLOWEST_RATE}')) >= 0 && "
+    f"quantity(self).compareTo(quantity('{FASTEST_RATE}')) <= 0",
+    "message": f"must be {_RATE_RANGE}",
+    "messageExpression": f"string(self) + ' is not allowed; must be {_RATE_RANGE}'",
+}
+_SAVE_FORM = (
+    "pairs of SECONDS CHANGES such as 300 1 or 3600 1 60 10000, each number from 1 to 999999999, with one space between"
+)
+SAVE_RULE = {
+    "rule": f"self.matches('{SAVE}')",
+    "message": f"must be {_SAVE_FORM}",
+    "messageExpression": f"self + ' is not allowed; must be {_SAVE_FORM}'",
+}
+_MODE = f"(has(self.mode) ? self.mode : '{DEFAULT_MODE}')"
+SIZE_RULE = {
+    "rule": f"{_MODE} == 'none' || has(self.size)",
+    "message": f"size of persistence must be there unless mode is none: what each node's volume holds, from "
+    f"{MINIMUM_VOLUME} to {MAXIMUM_VOLUME}, such as 1Gi",
+}
+FSYNC_RULE = {
+    "rule": f"!has(self.fsync) || {_MODE} in ['aof', 'hybrid']",
+    "message": "fsync speaks of the append-only file, which only the modes aof and hybrid have; leave it out, or "
+    "choose one of these",
+    "fieldPath": ".fsync",
+}
+RULES_RULE = {
+    "rule": f"!has(self.save) || {_MODE} in ['snapshot', 'hybrid']",
+    "message": "save speaks of snapshots, which only the modes snapshot and hybrid take; leave it out, or choose "
+    "one of these",
+    "fieldPath": ".save",
+}
+CLASS_RULE = {
+    "rule": "has(self.storageClassName) == has(oldSelf.storageClassName) && "
+    "(!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
+    "message": "storageClassName can't be changed while a cluster runs: its volumes are there; create a new cluster, "
+    "or keep the class",
+    "fieldPath": ".storageClassName",
+}
+_HAS_VOLUME = "(has({0}.persistence) && has({0}.persistence.size))"
+VOLUMES_RULE = {
+    "rule": f"{_HAS_VOLUME.format('self')} == {_HAS_VOLUME.format('oldSelf')}",
+    "message": "persistence.size can be neither added nor removed while a cluster runs, since Kubernetes gives no pod "
+    "another volume: create a new cluster. Where there are volumes, mode may be changed, to none as well",
+}
+ROOM_RULE = {
+    "rule": f"!{_HAS_VOLUME.format('self')} || !isQuantity(string(self.persistence.size)) || "
+    "!isQuantity(string(self.memory)) || "
+    "quantity(string(self.persistence.size)).compareTo(quantity(string(self.memory))) >= 0",
+    "message": "persistence.size must be at least memory, or what a full node holds would have no room; three times as "
+    "much has room for a file that takes the place of another, too",
+    "messageExpression": "'persistence.size is ' + string(self.persistence.size) + '; must be at least memory, which "
+    "is ' + string(self.memory) + '; three times as much has room for a file that takes the place of another, too'",
+}
+_SMALLER = "quantity(string(self.spec.persistence.size)).isLessThan(quantity({0}))"
+SHRINK_RULE = {
+    "rule": f"!{_HAS_VOLUME.format('self.spec')} || !{_HAS_VOLUME.format('oldSelf.spec')} || !has(self.status) || "
+    "!has(self.status.volumeSize) || !isQuantity(self.status.volumeSize) || "
+    "!isQuantity(string(self.spec.persistence.size)) || !isQuantity(string(oldSelf.spec.persistence.size)) || "
+    f"!({_SMALLER.format('string(oldSelf.spec.persistence.size)')} && {_SMALLER.format('self.status.volumeSize')})",
+    "message": "spec.persistence.size can't be made smaller than the volumes are, since no volume shrinks",
+    "messageExpression": "'spec.persistence.size: ' + string(self.spec.persistence.size) + ' is not allowed; must be "
+    "at least ' + self.status.volumeSize + ', which the volumes have: no volume shrinks'",
+}
+"""What was never granted may be taken back."""
 LIMIT_RULE = {
     "rule": "!has(self.resources) || !has(self.resources.limits) || !('memory' in self.resources.limits) || "
     "!isQuantity(string(self.memory)) || "
     "quantity(string(self.resources.limits['memory'])).isGreaterThan(quantity(string(self.memory)))",
     "message": "resources.limits.memory must be greater than memory, or the node is killed before it is full; "
-    "leave it out to get 1.5 × memory + 128Mi",
+    "leave it out to get 1.5 × memory + 128Mi, or 2 × with a volume",
 }
 
 
@@ -128,44 +242,6 @@ REQUEST_RULE = {
     "quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",
     "message": "resources.requests must not exceed resources.limits; lower the request or raise the limit",
 }
-
-
-def text(description: str, *, longest: int = 253, pattern: str | None = None, **more: Any) -> Schema:
-    schema: Schema = {"type": "string", "description": description, "maxLength": longest}
-    if pattern is not None:
-        schema["pattern"] = pattern
-    return schema | more
-
-
-def integer(description: str, minimum: int, maximum: int, **more: Any) -> Schema:
-    return {"type": "integer", "description": description, "minimum": minimum, "maximum": maximum, **more}
-
-
-def quantity(description: str, **more: Any) -> Schema:
-    return {
-        "x-kubernetes-int-or-string": True,
-        "anyOf": [{"type": "integer"}, {"type": "string"}],
-        "description": description,
-        "maxLength": 20,
-        **more,
-    }
-
-
-def fields(description: str, properties: Schema, **more: Any) -> Schema:
-    return {"type": "object", "description": description, "properties": properties, **more}
-
-
-def mapping(description: str, values: Schema, most: int = 64) -> Schema:
-    return {"type": "object", "description": description, "additionalProperties": values, "maxProperties": most}
-
-
-def items(description: str, item: Schema, most: int = 32) -> Schema:
-    return {"type": "array", "description": description, "items": item, "maxItems": most}
-
-
-def anything(description: str) -> Schema:
-    """An object whose fields the API server checks where it is used."""
-    return {"type": "object", "description": description, "x-kubernetes-preserve-unknown-fields": True}
 
 
 LABEL = {"type": "string", "maxLength": 63, "pattern": LABEL_VALUE}
@@ -222,11 +298,82 @@ NAMESPACE = fields(
     **{"x-kubernetes-validations": [TTLS_RULE]},
 )  # fmt: skip
 
+PERSISTENCE = fields(
+    "Whether nodes keep their data on a disk, and how. Without it they hold it in memory only.",
+    {
+        "mode": text("`snapshot`: all data now and then, by `save`; `aof`: every change, appended to a file; `hybrid`: "
+                     "both; `none`: nothing is written. Nodes take a change while they run.", longest=20,
+                     enum=list(PERSISTENCE_MODES), default=DEFAULT_MODE),
+        "fsync": text("When the append-only file is synced to the disk: before a reply (`always`), every second "
+                      "(`everysec`, the default), or when the system likes (`no`, which YAML wants in quotes). Only "
+                      "with `aof` and `hybrid`. Nodes take a change while they run.", longest=20, enum=list(SYNCS)),
+        "save": text("When snapshots are taken: `SECONDS CHANGES` and more such pairs, each after so long if so much "
+                     f"was changed; `{DEFAULT_SAVE}` by default. Only with `snapshot` and `hybrid`. Nodes take a "
+                     "change while they run.", longest=200) | _ruled(SAVE_RULE),
+        "size": quantity("Of each node's volume. May grow where its StorageClass allows that, never shrink. Not "
+                         "enforced on a laptop.", **_ruled(VOLUME_RULE)),
+        "storageClassName": text("The StorageClass of the volumes; by default the Kubernetes cluster's own. Empty: "
+                                 "volumes that were made beforehand. Can't be changed.", pattern=CLASS_NAME),
+        "retain": boolean("Whether the data stays when the cluster, or a node of it, is removed. A cluster of the same "
+                          "name and number of shards then begins with it.", default=True),
+    },
+    **{"x-kubernetes-validations": [SIZE_RULE, FSYNC_RULE, RULES_RULE, CLASS_RULE]},
+)  # fmt: skip
+
+REPLICATION = fields(
+    "How writes reach replicas.",
+    {
+        "minAcks": integer("How many replicas must have a write before it is answered. With 0 a write that was just "
+                           "answered can be lost with its master. 1 where `persistence.fsync` is `always` and there "
+                           "are replicas, else 0, if left out.", 0, MOST_REPLICAS, format="int32"),
+        "staleReads": boolean("Whether a master that lost its lease goes on answering reads, which may then be old. "
+                              "Nodes take a change while they run.", default=False),
+        "backlog": quantity("How much of what was written last a node keeps, for replicas that come back to go on "
+                            "where they were. Nodes take a change while they run.", default=DEFAULT_BACKLOG,
+                            **_ruled(BACKLOG_RULE)),
+    },
+)  # fmt: skip
+
+FAILOVER = fields(
+    "When a replica takes the place of its master.",
+    {
+        "heartbeatInterval": text("How often nodes and the operator hear of each other.", longest=LONGEST_TEXT,
+                                  default=DEFAULT_INTERVAL) | _ruled(INTERVAL_RULE),
+        "misses": integer("After so many intervals without a heartbeat a master is suspected; so long it may serve "
+                          "without hearing from anybody.", 2, 20, default=3, format="int32"),
+        "recoveryTimeout": text("When all nodes of a shard were down, how long its members are waited for before "
+                                "`recoveryPolicy` decides.", longest=LONGEST_TEXT,
+                                default=DEFAULT_RECOVERY) | _ruled(RECOVERY_RULE),
+        "recoveryPolicy": text("Who becomes master when all nodes of a shard were down: the one with the latest data "
+                               "once all are back (`waitForAll`, the default with volumes); that of those that are "
+                               "back in time (`mostRecent`, the default without); or the first one, without data if "
+                               "it must be (`startEmpty`).", longest=20, enum=list(RECOVERY_POLICIES)),
+    },
+)  # fmt: skip
+
+REBALANCE_RULES = fields(
+    "How slots move when `shards` was changed. Takes effect at once.",
+    {
+        "dryRun": boolean("Whether the plan is only shown, in `status.rebalance`. What has moved stays where it is.",
+                          default=False),
+        "paused": boolean("Whether nothing moves for now. What has moved stays where it is.", default=False),
+        "maxBytesPerSecond": quantity("How fast the keys of one shard may leave it. As fast as it can without taking "
+                                      "more than a part of a node's time, if left out.", **_ruled(RATE_RULE)),
+    },
+)  # fmt: skip
+
 SPEC = fields(
     "What is wanted. Every field has a default; `spec: {}` is a cluster of three shards.",
     {
-        "shards": integer("Number of shards, each a master with its part of the slots. Can't be changed yet.", 1, 1000,
-                          default=3, format="int32", **{"x-kubernetes-validations": [SHARDS_RULE]}),
+        "shards": integer("Number of shards, each a master with its part of the slots. A change moves slots while the "
+                          "cluster serves them; fewer must have room for the data.", 1, 1000, default=3,
+                          format="int32"),
+        "rebalance": REBALANCE_RULES,
+        "replicasPerShard": integer("Replicas of each master, one of which takes its place when it fails. Each needs "
+                                    "as much memory as a master. May be raised and lowered while a cluster runs.", 0,
+                                    MOST_REPLICAS, default=DEFAULT_REPLICAS, format="int32"),
+        "replication": REPLICATION,
+        "failover": FAILOVER,
         "vnodesPerShard": integer("Points that each shard has on the ring; more spread the slots more evenly and make "
                                   "the slot table longer. In use are at most 4096 ÷ shards. A change affects later "
                                   "moves of slots only.", 1, 4096, default=1000, format="int32"),
@@ -238,6 +385,7 @@ SPEC = fields(
         "namespaces": items("Keys with limits of their own, by prefix. Nodes take a change while they run.", NAMESPACE,
                             MOST_NAMESPACES) | {"x-kubernetes-list-type": "map",
                                                 "x-kubernetes-list-map-keys": ["prefix"]},
+        "persistence": PERSISTENCE,
         "port": integer("The port for clients; the admin port is 10000 above. Can't be changed. On a laptop "
                         "`--base-port` decides.", 1024, 55535, default=6379, format="int32",
                         **{"x-kubernetes-validations": [PORT_RULE]}),
@@ -253,7 +401,8 @@ SPEC = fields(
                                pattern=DNS_NAME, minLength=1),
         }),
         "resources": fields("CPU and memory of a node's container. By default as much memory as `memory` is requested, "
-                            "1.5 × `memory` + 128Mi is the limit, and CPU is not limited.", {
+                            "1.5 × `memory` + 128Mi is the limit (2 × with a volume, since what changes during a "
+                            "snapshot is there twice), and CPU is not limited.", {
             "requests": mapping("What is reserved, such as `cpu: 500m`.", AMOUNT, 16),
             "limits": mapping("What must not be exceeded; `memory` must be greater than the cluster's `memory`.",
                               AMOUNT, 16),
@@ -272,50 +421,8 @@ SPEC = fields(
         "priorityClassName": text("The pods' priority class.", pattern=DNS_NAME),
     },
     default={},
-    **{"x-kubernetes-validations": [LIMIT_RULE, NAMESPACES_RULE]},
+    **{"x-kubernetes-validations": [LIMIT_RULE, NAMESPACES_RULE, VOLUMES_RULE, ROOM_RULE, ACKS_RULE]},
 )  # fmt: skip
-
-CONDITION = fields(
-    "One aspect of the state.",
-    {
-        "type": text("The aspect.", longest=316),
-        "status": text("Whether it holds.", longest=10, enum=["True", "False", "Unknown"]),
-        "reason": text("Why, in one CamelCase word.", longest=1024),
-        "message": text("Why, for people.", longest=32768),
-        "lastTransitionTime": {"type": "string", "format": "date-time", "description": "Since when."},
-        "observedGeneration": integer("Of the spec that it speaks of.", 0, LARGEST, format="int64"),
-    },
-    required=["type", "status", "reason", "message", "lastTransitionTime"],
-)
-
-SHARD_STATUS = fields(
-    "One shard.",
-    {
-        "index": integer("Its number.", 0, 999, format="int32"),
-        "master": text("The name of its master."),
-        "term": integer("How many masters were appointed to it.", 0, LARGEST, format="int64"),
-        "slots": integer("Slots that it owns.", 0, 16384, format="int32"),
-        "keys": integer("Keys that its master holds.", 0, LARGEST, format="int64"),
-        "state": text("`online` when its slots are served; else what its master does instead.", longest=64),
-    },
-)
-
-STATUS = fields(
-    "What is there, as the operator saw it last.",
-    {
-        "observedGeneration": integer("Of the spec that was last acted on.", 0, LARGEST, format="int64"),
-        "conditions": items("`Ready`, `Progressing`, `Degraded`, `ConfigurationWarning`.", CONDITION, 16)
-        | {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-        "epoch": integer("Version of the committed topology.", 0, LARGEST, format="int64"),
-        "shards": integer("Number of shards in the topology.", 0, 1000, format="int32"),
-        "readyNodes": text("Nodes that serve, of those that should.", longest=16),
-        "slotsServed": integer("Slots whose master serves them; 16384 when all is well.", 0, 16384, format="int32"),
-        "shardStatuses": items("Every shard of the topology.", SHARD_STATUS, 1000),
-        "selector": text("Label selector of the cluster's pods.", longest=512),
-        "reason": text("What is being done or waited for, in one word.", longest=1024),
-        "message": text("The same for people.", longest=32768),
-    },
-)
 
 ROOT = {
     "type": "object",
@@ -327,7 +434,7 @@ ROOT = {
         "spec": SPEC,
         "status": STATUS,
     },
-    "x-kubernetes-validations": [NAME_RULE, NAME_FORM_RULE],
+    "x-kubernetes-validations": [NAME_RULE, NAME_FORM_RULE, SHRINK_RULE],
 }
 
 
@@ -340,19 +447,30 @@ def _column(name: str, path: str, kind: str = "string", *, wide: bool = False, f
     return column
 
 
+REBALANCING = '.status.conditions[?(@.type=="Rebalancing")].status'
 READY = '.status.conditions[?(@.type=="Ready")]'
 
 COLUMNS = [
     _column("Ready", f"{READY}.status"),
     _column("Shards", ".spec.shards", "integer"),
+    _column("Replicas", ".spec.replicasPerShard", "integer", wide=True),
     _column("Nodes", ".status.readyNodes"),
     _column("Slots", ".status.slotsServed", "integer"),
     _column("Epoch", ".status.epoch", "integer"),
     _column("Memory", ".spec.memory", wide=True),
+    _column("Persisting", '.status.conditions[?(@.type=="Persisting")].status', wide=True),
+    _column("Rebalancing", REBALANCING, wide=True),
     _column("Reason", f"{READY}.reason", wide=True),
     _column("Message", ".status.message", wide=True),
     _column("Age", ".metadata.creationTimestamp", "date"),
 ]
+
+
+SCALE = {
+    "specReplicasPath": ".spec.shards",
+    "statusReplicasPath": ".status.shards",
+    "labelSelectorPath": ".status.selector",
+}
 
 
 def custom_resource_definition() -> Schema:
@@ -380,7 +498,7 @@ def custom_resource_definition() -> Schema:
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}},
+                    "subresources": {"status": {}, "scale": SCALE},
                     "additionalPrinterColumns": COLUMNS,
                     "schema": {"openAPIV3Schema": ROOT},
                 }

@@ -8,11 +8,14 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from ringkeeper_operator.model import Action, Spec
 from ringkeeper_operator.runtime import loop
+from ringkeeper_operator.runtime.heartbeats import Heartbeats, Watch
 from ringkeeper_operator.runtime.local import LocalRuntime
 from ringkeeper_operator.runtime.local_folder import ClusterFolder, FolderError
+from ringkeeper_operator.runtime.local_spec import Places, together
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +44,25 @@ class ManifestFile:
         if (version := self.version()) != self.seen:
             self.seen = version
             try:
-                self.spec = replace(self.spec, settings=self.read().settings)
+                read = self.read()
+                self.spec = replace(
+                    self.spec,
+                    settings=read.settings,
+                    volume=read.volume,
+                    min_acks=read.min_acks,
+                    failover=read.failover,
+                    replicas_per_shard=self._replicas(read),
+                    shards=read.shards,
+                    rebalance=read.rebalance,
+                )
             except FolderError as error:
                 log.warning("The manifest stays in force as it was: %s", error)
-        return self.spec
+        return replace(self.spec, handovers=self.folder.handovers())
+
+    def _replicas(self, read: Spec) -> int:
+        """No more than there are ports for."""
+        has_room = self.folder.width_for(self.spec) >= read.nodes_per_shard
+        return read.replicas_per_shard if has_room else self.spec.replicas_per_shard
 
 
 async def supervise(
@@ -54,22 +72,42 @@ async def supervise(
     read: Callable[[], Spec],
     tell: Callable[[Action], None] | None = None,
     ready: Callable[[], None] | None = None,
+    seen: Callable[[dict[str, Any]], object] | None = None,
+    places: Places = together,
 ) -> None:
     """Keep the cluster as its manifest says until a signal, or until its folder is gone; then stop its nodes.
 
-    `read` reads the manifest anew; `ready` is called once, when all slots are served. The caller holds the folder's
-    lock (`ClusterFolder.supervised`).
+    `read` reads the manifest anew; `ready` is called once, when all slots are served; `seen` hears of every status;
+    `places` says where each node is. The caller holds the folder's lock (`ClusterFolder.supervised`).
     """
-    runtime = LocalRuntime(folder, tell)
+    heartbeats = Heartbeats()
+    await heartbeats.open()
+    watch = Watch(heartbeats)
+    runtime = LocalRuntime(folder, tell, watch, places)
+    runtime.when_seen = seen
+    manifest = ManifestFile(folder, spec, read)
     stop, wake = asyncio.Event(), asyncio.Event()
     events = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if sign != signal.SIGHUP or signal.getsignal(sign) != signal.SIG_IGN:  # nohup is heeded
             events.add_signal_handler(sign, stop.set)
-    events.add_signal_handler(signal.SIGCHLD, wake.set)
+
+    def changed(urgent: bool) -> None:
+        if urgent:
+            runtime.urgent.set()
+        if watch.alarming:
+            runtime.alarm.set()
+        wake.set()
+
+    def child_ended() -> None:
+        runtime.reap()
+        wake.set()
+
+    watch.when_changed = changed
+    events.add_signal_handler(signal.SIGCHLD, child_ended)
     if ready is not None:
         runtime.when_ready = ready
-    work = asyncio.create_task(loop.run(runtime, ManifestFile(folder, spec, read).current, wake))
+    work = asyncio.create_task(loop.run(runtime, manifest.current, wake))
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -80,5 +118,7 @@ async def supervise(
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
         log.info("Stopping the nodes of %s", spec.name)
-        await runtime.stop_nodes(spec)
+        watch.pause()  # nobody takes over: so nobody is to wait for that
+        await runtime.stop_nodes(manifest.spec)
         await runtime.close()
+        heartbeats.close()

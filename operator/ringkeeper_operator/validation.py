@@ -15,15 +15,27 @@ from ringkeeper.store.namespaces import LONGEST_PREFIX
 from ringkeeper.store.units import parse_duration
 from ringkeeper_operator.quantity import parse_fraction
 from ringkeeper_operator.schema import (
+    ACKS_RULE,
+    BACKLOG_RULE,
     DEFAULT_MEMORY,
+    DEFAULT_MODE,
+    DEFAULT_REPLICAS,
     DNS_LABEL,
+    FASTEST_RATE,
+    FSYNC_RULE,
+    INTERVAL_RULE,
+    LARGEST_BACKLOG,
     LIMIT_RULE,
+    LONGEST_INTERVAL,
+    LONGEST_RECOVERY,
     LONGEST_TTL,
     MAXIMUM_MEMORY,
+    MAXIMUM_VOLUME,
     MEMORY,
     MEMORY_RULE,
     MINIMUM_MEMORY,
     MINIMUM_NAMESPACE,
+    MINIMUM_VOLUME,
     NAME_FORM_RULE,
     NAME_LENGTH,
     NAME_RULE,
@@ -31,22 +43,35 @@ from ringkeeper_operator.schema import (
     NAMESPACES_RULE,
     PATTERN_MEANINGS,
     PREFIX_RULE,
+    RATE_RULE,
+    RECOVERY_RULE,
     REQUEST_RULE,
+    ROOM_RULE,
+    RULES_RULE,
+    SAVE,
+    SAVE_RULE,
+    SHORTEST_INTERVAL,
+    SHORTEST_RECOVERY,
+    SHORTEST_TTL,
+    SIZE_RULE,
+    SLOWEST_RATE,
+    SMALLEST_BACKLOG,
     TTL_RULE,
     TTLS_RULE,
-    Schema,
+    VOLUME_RULE,
 )
+from ringkeeper_operator.schema_parts import Schema
 
-TYPES = {"string": "a text", "object": "fields with values", "array": "a list"}
+TYPES = {"string": "a text", "object": "fields with values", "array": "a list", "boolean": "true or false"}
 
 ASIDE = frozenset({"status"})
 """Not for people to write; not checked."""
 
 
-def _memory_is_in_range(memory: Any, least: str = MINIMUM_MEMORY) -> bool:
+def _memory_is_in_range(memory: Any, least: str = MINIMUM_MEMORY, most: str = MAXIMUM_MEMORY) -> bool:
     if not isinstance(memory, int) and not re.search(MEMORY, memory):
         return False
-    return parse_fraction(least) <= parse_fraction(memory) <= parse_fraction(MAXIMUM_MEMORY)
+    return parse_fraction(least) <= parse_fraction(memory) <= parse_fraction(most)
 
 
 def _limit_exceeds_memory(spec: Mapping[str, Any]) -> bool:
@@ -63,9 +88,28 @@ def _fits_prefix(prefix: str) -> bool:
     return len(prefix.encode()) <= LONGEST_PREFIX
 
 
-def _ttl_is_in_range(ttl: str) -> bool:
-    milliseconds = _milliseconds(ttl)
-    return milliseconds is not None and 1 <= milliseconds <= parse_duration(LONGEST_TTL)
+def _is_between(shortest: str, longest: str) -> Callable[[str], bool]:
+    def holds(text: str) -> bool:
+        milliseconds = _milliseconds(text)
+        return milliseconds is not None and parse_duration(shortest) <= milliseconds <= parse_duration(longest)
+
+    return holds
+
+
+def _acks_are_possible(spec: Mapping[str, Any]) -> bool:
+    return ((spec.get("replication") or {}).get("minAcks") or 0) <= _replicas(spec)
+
+
+def _replicas(spec: Mapping[str, Any]) -> int:
+    given = spec.get("replicasPerShard")
+    return DEFAULT_REPLICAS if given is None else int(given)
+
+
+def _told_acks(spec: Mapping[str, Any], path: str) -> str:
+    return (
+        f"{path}.replication.minAcks: {spec['replication']['minAcks']} is not allowed; must not exceed "
+        f"{path}.replicasPerShard, which is {_replicas(spec)}, or no write would ever be answered"
+    )
 
 
 def _ttls_are_in_order(namespace: Mapping[str, Any]) -> bool:
@@ -95,6 +139,45 @@ def _too_large(spec: Mapping[str, Any]) -> tuple[int, Any] | None:
     return None
 
 
+def _mode(persistence: Mapping[str, Any]) -> str:
+    return persistence.get("mode") or DEFAULT_MODE
+
+
+def _has_size(persistence: Mapping[str, Any]) -> bool:
+    return _mode(persistence) == "none" or persistence.get("size") is not None
+
+
+def _has_room(spec: Mapping[str, Any]) -> bool:
+    size = (spec.get("persistence") or {}).get("size")
+    return size is None or parse_fraction(size) >= parse_fraction(_memory(spec))
+
+
+def _memory(spec: Mapping[str, Any]) -> Any:
+    return DEFAULT_MEMORY if spec.get("memory") is None else spec["memory"]
+
+
+def _told_size(persistence: Mapping[str, Any], path: str) -> str:
+    return (
+        f"{path}.size: missing; must be {VOLUME_RULE['message'].removeprefix('must be ')}: what each node's volume "
+        f"holds (mode is {_mode(persistence)}; with mode none it may be left out)"
+    )
+
+
+def _told_foreign(field: str, modes: str, what: str) -> Callable[[Any, str], str]:
+    """For a field of persistence that the mode has no use for."""
+    return lambda persistence, path: (
+        f"{path}.{field}: {_shown(persistence[field])} is not allowed with mode {_mode(persistence)}, which {what}; "
+        f"leave it out, or set mode to {modes}"
+    )
+
+
+def _told_room(spec: Mapping[str, Any], path: str) -> str:
+    return (
+        f"{path}.persistence.size: {spec['persistence']['size']} is not allowed; must be at least {path}.memory, which "
+        f"is {_memory(spec)}; three times as much has room for a file that takes the place of another, too"
+    )
+
+
 def _told_ttls(namespace: Mapping[str, Any], path: str) -> str:
     return (
         f"{path}.maxTTL: {namespace['maxTTL']} is not allowed; must be at least defaultTTL, which is "
@@ -118,15 +201,31 @@ TWINS: dict[str, Callable[[Any], bool]] = {
     REQUEST_RULE["rule"]: _requests_are_within_limits,
     PREFIX_RULE["rule"]: _fits_prefix,
     NAMESPACE_MEMORY_RULE["rule"]: lambda memory: _memory_is_in_range(memory, MINIMUM_NAMESPACE),
-    TTL_RULE["rule"]: _ttl_is_in_range,
+    TTL_RULE["rule"]: _is_between(SHORTEST_TTL, LONGEST_TTL),
+    INTERVAL_RULE["rule"]: _is_between(SHORTEST_INTERVAL, LONGEST_INTERVAL),
+    RECOVERY_RULE["rule"]: _is_between(SHORTEST_RECOVERY, LONGEST_RECOVERY),
+    BACKLOG_RULE["rule"]: lambda size: _memory_is_in_range(size, SMALLEST_BACKLOG, LARGEST_BACKLOG),
+    RATE_RULE["rule"]: lambda rate: _memory_is_in_range(rate, SLOWEST_RATE, FASTEST_RATE),
+    ACKS_RULE["rule"]: _acks_are_possible,
     TTLS_RULE["rule"]: _ttls_are_in_order,
     NAMESPACES_RULE["rule"]: _namespaces_fit_memory,
+    VOLUME_RULE["rule"]: lambda size: _memory_is_in_range(size, MINIMUM_VOLUME, MAXIMUM_VOLUME),
+    SAVE_RULE["rule"]: lambda save: re.search(SAVE, save) is not None,
+    SIZE_RULE["rule"]: _has_size,
+    FSYNC_RULE["rule"]: lambda given: given.get("fsync") is None or _mode(given) in ("aof", "hybrid"),
+    RULES_RULE["rule"]: lambda given: given.get("save") is None or _mode(given) in ("snapshot", "hybrid"),
+    ROOM_RULE["rule"]: _has_room,
 }
 """Every rule but those that compare with the former value: here is no former value."""
 
 TOLD: dict[str, Callable[[Any, str], str]] = {
     TTLS_RULE["rule"]: _told_ttls,
     NAMESPACES_RULE["rule"]: _told_too_large,
+    SIZE_RULE["rule"]: _told_size,
+    FSYNC_RULE["rule"]: _told_foreign("fsync", "aof or hybrid", "has no append-only file"),
+    RULES_RULE["rule"]: _told_foreign("save", "snapshot or hybrid", "takes no snapshots"),
+    ROOM_RULE["rule"]: _told_room,
+    ACKS_RULE["rule"]: _told_acks,
 }
 """For rules about several fields: the whole line, from the value and its path."""
 

@@ -28,7 +28,7 @@ def cluster(**spec: Any) -> dict[str, Any]:
         "apiVersion": "ringkeeper.dev/v1alpha1",
         "kind": "CacheCluster",
         "metadata": {"name": "c"},
-        "spec": {"shards": 1, "memory": "256Mi", "image": "node:1"} | spec,
+        "spec": {"shards": 1, "replicasPerShard": 0, "memory": "256Mi", "image": "node:1"} | spec,
     }
 
 

@@ -86,6 +86,19 @@ class Story:
         declared = tuple(Namespace(prefix.encode()) for prefix in prefixes.split())
         self.world.change_settings(replace(self.world.spec.settings, namespaces=declared))
 
+    def snapshots(self, rules: str) -> None:
+        self.world.change_settings(replace(self.world.spec.settings, save=rules))
+
+    def loads(self, shard: str) -> None:
+        node = self.world.node(int(shard))
+        assert node
+        node.phase, node.loading = "running", True
+
+    def has_loaded(self, shard: str, keys: str) -> None:
+        node = self.world.node(int(shard))
+        assert node
+        node.loading, node.keys = False, int(keys)
+
     def sets(self, policy: str, shard: str) -> None:
         self.world.set_by_hand(int(shard), replace(self.world.spec.settings, eviction=policy))
 
@@ -94,6 +107,9 @@ class Story:
     def evict_by(self, policy: str, count: str) -> None:
         held = {(node.settings.eviction, len(node.settings.namespaces)) for node in self.world.nodes.values()}
         assert held == {(policy, int(count))}
+
+    def save_by(self, rules: str) -> None:
+        assert {node.settings.save for node in self.world.nodes.values()} == {rules}
 
     def says(self, number: str) -> None:
         assert self.world.committed
@@ -136,6 +152,10 @@ PHRASES: dict[str, Callable[..., None]] = {
     r"the manifest asks for (\d+) shards": Story.manifest,
     r"the manifest asks for eviction (\S+)": Story.eviction,
     r"the manifest declares the namespaces (.+)": Story.namespaces,
+    r"the manifest asks for snapshots by (.+)": Story.snapshots,
+    r"node (\d+) loads its data": Story.loads,
+    r"node (\d+) has loaded (\d+) keys": Story.has_loaded,
+    r"every node saves by (.+)": Story.save_by,
     r"somebody sets eviction (\S+) on node (\d+)": Story.sets,
     r"every node evicts by (\S+) and knows (\d+) namespaces?": Story.evict_by,
     r"the epoch is (\d+)": Story.says,

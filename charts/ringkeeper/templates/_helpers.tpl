@@ -39,9 +39,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- /* What the operator does in a namespace that it looks after; docs/kubernetes.md says why each rule is there. */ -}}
 {{- define "ringkeeper.namespaceRules" -}}
+# Patching: the annotation that asks for a failover goes when that is done.
 - apiGroups: [ringkeeper.dev]
   resources: [cacheclusters]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch, patch]
 - apiGroups: [ringkeeper.dev]
   resources: [cacheclusters/status]
   verbs: [patch]
@@ -49,9 +50,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [ringkeeper.dev]
   resources: [cacheclusters/finalizers]
   verbs: [update]
+# Labelling pods by their role.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  verbs: [list, watch, patch]
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create]
@@ -61,15 +63,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [services, serviceaccounts]
   verbs: [get, list, create, patch]
+# Growing volumes; making and deleting them is Kubernetes' own work.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [list, patch]
+# A shard that has been emptied goes with its StatefulSet.
 - apiGroups: [apps]
   resources: [statefulsets]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, create, patch]
+# A pod may have one budget only: the former one goes when replicas come.
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, list, create, patch]
+  verbs: [get, list, create, patch, delete]
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]

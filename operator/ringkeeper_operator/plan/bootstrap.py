@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ringkeeper.cluster.ring import place
-from ringkeeper.cluster.topology import Node, Shard, Topology, node_id
+from ringkeeper.cluster.topology import Topology
 from ringkeeper_operator.model import Action, CommitTopology, NodeReport, Observed, ObservedNode, Spec, Wait
 from ringkeeper_operator.plan.nodes import answering, expected_names, is_in_trouble, pause, why_silent
+from ringkeeper_operator.plan.shards import founded
 
 
 def bootstrap(spec: Spec, observed: Observed) -> Action | None:
@@ -14,7 +15,7 @@ def bootstrap(spec: Spec, observed: Observed) -> Action | None:
         return None
     heard = answering(spec, observed)
     wanted = expected_names(spec)
-    missing = [name for name in wanted if name not in heard or heard[name][1].state == "loading"]
+    missing = [name for name in wanted if name not in heard or not _may_begin(heard[name][1])]
     if missing:
         return Wait(
             reason="WaitingForNodes",
@@ -31,28 +32,25 @@ def bootstrap(spec: Spec, observed: Observed) -> Action | None:
     )
 
 
+def _may_begin(report: NodeReport) -> bool:
+    return report.state != "loading" and not report.leaving
+
+
 def first_topology(spec: Spec, nodes: list[tuple[ObservedNode, NodeReport]]) -> Topology:
-    """Epoch 1 by leader 1: every node a master in term 1, slots as the ring alone places them."""
+    """Epoch 1 by leader 1, slots as the ring alone places them, every shard in term 1."""
+    made = [
+        founded(spec, shard, [member for member in nodes if member[0].shard == shard], term=1)
+        for shard in range(spec.shards)
+    ]
     return Topology(
         cluster=spec.name,
         uid=spec.uid,
         epoch=1,
         leader=1,
         vnodes_per_shard=spec.vnodes_per_shard,
-        nodes=tuple(
-            Node(
-                id=report.id,
-                name=node.name,
-                shard=node.shard,
-                hostname=node.hostname,
-                address=node.address,
-                port=node.port,
-                admin_port=node.admin_port,
-                role="master",
-                run_id=report.run_id,
-            )
-            for node, report in nodes
-        ),
-        shards=tuple(Shard(index=node.shard, term=1, master=node_id(spec.uid, node.name)) for node, _ in nodes),
+        nodes=tuple(node for _, listed in made for node in listed),
+        shards=tuple(shard for shard, _ in made),
         owners=place(spec.shards, spec.vnodes_per_shard),
+        heartbeat_ms=spec.failover.heartbeat_ms,
+        misses=spec.failover.misses,
     )

@@ -11,8 +11,8 @@ NAMES_SHOWN = 3
 
 
 def expected_names(spec: Spec) -> tuple[str, ...]:
-    """The nodes that the spec asks for: one master a shard."""
-    return tuple(node_name(spec.name, shard, 0) for shard in range(spec.shards))
+    """The nodes that the spec asks for: a master and its replicas a shard."""
+    return tuple(node_name(spec.name, *position) for position in spec.positions())
 
 
 def is_intruder(spec: Spec, node: ObservedNode) -> bool:
@@ -63,7 +63,9 @@ def why_silent(spec: Spec, names_: Sequence[str], observed: Observed) -> str:
         elif node.trouble:
             found.append((0, f"{name} ({node.trouble})"))
         else:
-            phase = "running, but does not answer yet" if node.phase == "running" else node.phase
+            loading = node.report is not None and node.report.state == "loading"
+            silent = "loading its data" if loading else "running, but does not answer yet"
+            phase = silent if node.phase == "running" else node.phase
             found.append((1, f"{name} ({phase})"))
     return names(text for _, text in sorted(found, key=lambda entry: entry[0]))
 
@@ -79,4 +81,4 @@ def is_in_trouble(spec: Spec, names_: Iterable[str], observed: Observed) -> bool
 
 def pause(spec: Spec) -> float:
     """Seconds until nodes are asked again: soon, but a thousand nodes are not asked five times a second."""
-    return 0.2 + 0.002 * spec.shards
+    return 0.2 + 0.002 * spec.shards * spec.nodes_per_shard

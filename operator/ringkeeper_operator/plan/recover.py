@@ -3,6 +3,7 @@
 The nodes' newest document is taken over as it is, 1000 epochs and leader numbers above the highest ones seen, so that
 whatever was committed in between and is lost cannot be mistaken for the newer. A shard whose appointed run does not
 answer may have had later terms that nobody here has heard of, so its term jumps as well: no term ever has two masters.
+And it may count on voters that nobody here has heard of, so its place is taken only when its end is certain.
 All this holds while fewer than 1000 epochs are lost at once.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ringkeeper.cluster.topology import Topology
+from ringkeeper.cluster.topology import Former, Topology
 from ringkeeper_operator.model import Action, CommitTopology, Observed, Spec, Wait
 from ringkeeper_operator.plan.nodes import answering, names, pause
 
@@ -64,11 +65,16 @@ def rebuild_lost_topology(spec: Spec, observed: Observed) -> Action | None:
 
 
 def _safe_terms(spec: Spec, observed: Observed, held: Topology) -> Topology:
+    """Voters that nobody here knows of cannot be blocked: so the end of a master that does not answer must be certain,
+    as where it has no voters (`former`), until it is heard again.
+    """
     reports = answering(spec, observed)
     running = {report.id: report.run_id for _, report in reports.values()}
     runs = {node.id: node.run_id for node in held.nodes}
     shards = tuple(
-        shard if running.get(shard.master) == runs[shard.master] else replace(shard, term=shard.term + SAFE_DISTANCE)
+        shard
+        if running.get(shard.master) == runs[shard.master]
+        else replace(shard, term=shard.term + SAFE_DISTANCE, former=Former((), shard.min_acks))
         for shard in held.shards
     )
     return replace(held, shards=shards)

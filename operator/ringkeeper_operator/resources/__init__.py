@@ -9,9 +9,9 @@ from ringkeeper_operator.model import Spec
 from ringkeeper_operator.resources.common import Object, with_hash
 from ringkeeper_operator.resources.config_map import build_config, build_topology_configmap
 from ringkeeper_operator.resources.network_policy import build_network_policy
-from ringkeeper_operator.resources.pod_disruption_budget import build_pod_disruption_budget
+from ringkeeper_operator.resources.pod_disruption_budget import build_pod_disruption_budgets
 from ringkeeper_operator.resources.secret import build_auth_secret, build_internal_secret, build_peer_secret
-from ringkeeper_operator.resources.service import build_client_service, build_nodes_service
+from ringkeeper_operator.resources.service import build_client_service, build_nodes_service, build_role_services
 from ringkeeper_operator.resources.service_account import build_service_account
 from ringkeeper_operator.resources.stateful_set import build_statefulset
 
@@ -36,7 +36,8 @@ def build_all(spec: Spec, *, generate: Callable[[], str] = new_secret) -> dict[s
         build_config(spec),
         build_nodes_service(spec),
         build_client_service(spec),
-        build_pod_disruption_budget(spec),
+        *build_role_services(spec),
+        *build_pod_disruption_budgets(spec),
         build_network_policy(spec),
         *(build_statefulset(spec, shard) for shard in range(spec.shards)),
     ]

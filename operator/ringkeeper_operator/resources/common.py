@@ -16,14 +16,23 @@ CLUSTER_LABEL = "ringkeeper.dev/cluster"
 SHARD_LABEL = "ringkeeper.dev/shard"
 HASH_ANNOTATION = "ringkeeper.dev/hash"
 
+ROLE_LABEL = "ringkeeper.dev/role"
+"""`master` or `replica`; kept on the pods by the runtime, as the committed topology has it."""
+
 RESP_PORT = "resp"
 ADMIN_PORT = "admin"
+HEARTBEAT_PORT = "heartbeat"
 """Names of the container's ports; Services and probes refer to them by name."""
 
 
 def pods_of(spec: Spec) -> dict[str, str]:
     """The labels that select all pods of the cluster."""
     return {CLUSTER_LABEL: spec.name}
+
+
+def one_pod_a_shard(spec: Spec) -> dict[str, str]:
+    """The labels that select each shard's master: who scales shards by their load divides by the pods that it finds."""
+    return pods_of(spec) | ({ROLE_LABEL: "master"} if spec.replicas_per_shard else {})
 
 
 def pods_of_shard(spec: Spec, shard: int) -> dict[str, str]:
@@ -68,8 +77,15 @@ def build_object(
 
 
 def with_hash(body: Object) -> Object:
-    """The object with the hash of what is desired. What a Secret holds is generated and not part of it."""
+    """The object with the hash of what is desired.
+
+    No part of it are what a Secret holds, since that is generated, and the templates of a StatefulSet's claims, since
+    Kubernetes lets nobody change them (`plan/volumes.py` grows the claims themselves).
+    """
     hashed = {name: value for name, value in body.items() if name != "stringData"}
+    if "volumeClaimTemplates" in body.get("spec", {}):
+        kept = {name: value for name, value in body["spec"].items() if name != "volumeClaimTemplates"}
+        hashed["spec"] = kept
     digest = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:16]
     metadata = body["metadata"]
     annotations = {**metadata.get("annotations", {}), HASH_ANNOTATION: digest}

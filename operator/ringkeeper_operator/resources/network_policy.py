@@ -1,4 +1,5 @@
-"""NetworkPolicy `NAME`: clients reach the data port; only the operator and the cluster's own pods reach the admin port.
+"""NetworkPolicy `NAME`: clients reach the data port; only the operator and the cluster's own pods reach the admin port
+and send heartbeats.
 
 The operator is known by its labels, in whatever namespace it runs; the token guards the admin port beyond that.
 """
@@ -6,7 +7,7 @@ The operator is known by its labels, in whatever namespace it runs; the token gu
 from __future__ import annotations
 
 from ringkeeper_operator.model import Spec
-from ringkeeper_operator.resources.common import ADMIN_PORT, RESP_PORT, Object, build_object, pods_of
+from ringkeeper_operator.resources.common import ADMIN_PORT, HEARTBEAT_PORT, RESP_PORT, Object, build_object, pods_of
 
 OPERATOR_LABELS = {"app.kubernetes.io/name": "ringkeeper", "app.kubernetes.io/component": "operator"}
 
@@ -19,7 +20,10 @@ def build_network_policy(spec: Spec) -> Object:
             "ingress": [
                 {"ports": [{"port": RESP_PORT, "protocol": "TCP"}]},
                 {
-                    "ports": [{"port": ADMIN_PORT, "protocol": "TCP"}],
+                    "ports": [
+                        {"port": ADMIN_PORT, "protocol": "TCP"},
+                        {"port": HEARTBEAT_PORT, "protocol": "UDP"},
+                    ],
                     "from": [
                         {"podSelector": {"matchLabels": pods_of(spec)}},
                         {"namespaceSelector": {}, "podSelector": {"matchLabels": OPERATOR_LABELS}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from ringkeeper_operator.model import Action, Observed, Spec
@@ -22,10 +23,23 @@ class Blocked(Exception):
     """
 
 
+class PushError(OSError):
+    """Some nodes did not take what they were handed; says which and why."""
+
+
 class Runtime(Protocol):
     """Kubernetes or this machine. Every method may be cancelled and called again."""
 
+    urgent: asyncio.Event
+    """Set when a master's place is to be taken: what takes time is left for later (`glance`)."""
+
+    alarm: asyncio.Event
+    """Set when a shard has no master any more: people are told at once (`loop.herald`), whatever the loop is doing."""
+
     async def observe(self, spec: Spec) -> Observed: ...
+
+    async def glance(self, spec: Spec) -> Observed | None:
+        """What was observed last, with what is known at once: verdicts, the committed topology. None: nothing was."""
 
     async def apply(self, spec: Spec, action: Action) -> None:
         """Carry out one action. Raises `Conflict`, `UncertainCommit`, `Blocked`, or an `OSError` (it is retried)."""

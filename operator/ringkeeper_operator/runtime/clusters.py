@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from ringkeeper_operator.model import Spec
 from ringkeeper_operator.runtime import loop
 from ringkeeper_operator.runtime.base import Runtime
+from ringkeeper_operator.schema import FAILOVER_ANNOTATION
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,9 @@ Body = Mapping[str, Any]
 class ClosingRuntime(Runtime, Protocol):
     async def close(self) -> None: ...
 
+    def wake_by(self, wake: Callable[[], None]) -> None:
+        """Call this when heartbeats tell something new."""
+
 
 @dataclass(slots=True)
 class Cluster:
@@ -31,8 +35,8 @@ class Cluster:
 
     uid: str
     spec: Spec | None
-    version: tuple[int | None, str | None] = (None, None)
-    """Of the manifest that `spec` was read from: generation and deletion."""
+    version: tuple[int | None, str | None, str | None] = (None, None, None)
+    """Of the manifest that `spec` was read from: generation, deletion, and the annotation that asks for failovers."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -63,8 +67,9 @@ class Clusters:
         if cluster is not None and cluster.uid != metadata["uid"]:
             self.forget(*key)
             cluster = None
-        version = (metadata.get("generation"), metadata.get("deletionTimestamp"))
-        if cluster is not None and cluster.version == version != (None, None):
+        asked = (metadata.get("annotations") or {}).get(FAILOVER_ANNOTATION)
+        version = (metadata.get("generation"), metadata.get("deletionTimestamp"), asked)
+        if cluster is not None and cluster.version == version != (None, None, None):
             return
         try:
             spec = self._read(body)
@@ -102,6 +107,7 @@ class Clusters:
 
     async def _run(self, cluster: Cluster, body: Body) -> None:
         runtime = self._make_runtime(body)
+        runtime.wake_by(cluster.wake.set)
         try:
             await loop.run(runtime, lambda: cluster.spec, cluster.wake)
         finally:

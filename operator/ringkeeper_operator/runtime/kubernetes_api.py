@@ -22,6 +22,7 @@ FIELD_MANAGER = "ringkeeper"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+METADATA_OF_ONE = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 PLURALS = {
@@ -30,6 +31,7 @@ PLURALS = {
     "Event": "events",
     "Lease": "leases",
     "NetworkPolicy": "networkpolicies",
+    "PersistentVolumeClaim": "persistentvolumeclaims",
     "Pod": "pods",
     "PodDisruptionBudget": "poddisruptionbudgets",
     "Secret": "secrets",
@@ -94,6 +96,10 @@ class Api:
         answer = await self._call("GET", path, {"labelSelector": selector}, accept=METADATA_ONLY)
         return list(answer["items"] or [])  # an empty list of metadata comes as null
 
+    async def get_metadata(self, path: str) -> dict[str, Any]:
+        """An object's metadata alone."""
+        return dict((await self._call("GET", path, {}, accept=METADATA_OF_ONE))["metadata"])
+
     async def list_objects(self, path: str, selector: str) -> list[dict[str, Any]]:
         return list((await self.get(path, labelSelector=selector))["items"])
 
@@ -104,6 +110,10 @@ class Api:
     async def replace(self, body: Object) -> dict[str, Any]:
         """Raises `ApiError` 409 when the object is no longer of the `resourceVersion` that `body` names."""
         return await self._call("PUT", path_of_object(body), {"fieldManager": FIELD_MANAGER}, body)
+
+    async def delete(self, path: str, uid: str) -> None:
+        """Only the object with this UID; raises `ApiError` 409 when it is another."""
+        await self._call("DELETE", path, {}, {"preconditions": {"uid": uid}})
 
     async def server_side_apply(self, body: Object, *, force: bool) -> dict[str, Any]:
         query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}

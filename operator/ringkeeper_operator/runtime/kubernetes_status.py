@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import asyncio
 import logging
 import time
 import uuid
@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringkeeper_operator.model import Action, Observed, Spec
+from ringkeeper_operator.rebalance_status import news
 from ringkeeper_operator.runtime.kubernetes_api import Api, ApiError, path_of
 from ringkeeper_operator.schema import API_VERSION, KIND
 from ringkeeper_operator.status import build_status
+from ringkeeper_operator.timestamps import timestamp
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +43,14 @@ class StatusWriter:
         self._api = api
         self._status: dict[str, Any] = dict(status)
         self._told: OrderedDict[tuple[str, str], Told] = OrderedDict()
+        self._writing = asyncio.Lock()
 
     async def publish(self, spec: Spec, observed: Observed, action: Action | None) -> None:
-        status = build_status(spec, observed, action, self._status, time.time())
+        """One write at a time: the loop's, and the alarm that comes in between."""
+        async with self._writing:
+            await self._publish(spec, build_status(spec, observed, action, self._status, time.time()))
+
+    async def _publish(self, spec: Spec, status: dict[str, Any]) -> None:
         if status == self._status:
             return
         path = path_of(API_VERSION, KIND, spec.namespace, spec.name, "status")
@@ -59,7 +66,10 @@ class StatusWriter:
             if error.status != 404:
                 raise
             return  # Deleted a moment ago; the loop is about to hear of it.
+        told = news(self._status.get("rebalance") or {}, status.get("rebalance") or {})
         self._status = status
+        if told is not None:
+            await self.record(spec, told)
 
     async def record(self, spec: Spec, action: Action) -> None:
         """Never fails: an Event that cannot be written is no reason to stop."""
@@ -71,6 +81,8 @@ class StatusWriter:
             action.reason,
             action.message,
         )
+        if action.quiet:
+            return
         key = (action.reason, action.message)
         told = self._told.get(key)
         try:
@@ -85,7 +97,7 @@ class StatusWriter:
 
     async def _create_event(self, spec: Spec, action: Action) -> Told:
         name = f"{spec.name[:200]}.{uuid.uuid4().hex[:16]}"
-        now = _timestamp()
+        now = timestamp(time.time())
         await self._api.create(
             {
                 "apiVersion": "v1",
@@ -116,8 +128,4 @@ class StatusWriter:
             return
         told.written = time.monotonic()
         path = path_of("v1", "Event", spec.namespace, told.name)
-        await self._api.patch(path, {"count": told.count, "lastTimestamp": _timestamp()})
-
-
-def _timestamp() -> str:
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        await self._api.patch(path, {"count": told.count, "lastTimestamp": timestamp(time.time())})

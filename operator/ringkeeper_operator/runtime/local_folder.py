@@ -2,10 +2,11 @@
 
     STATE/NAME.json                   the registry: where the cluster's folder is
     FOLDER/manifest.yaml              the manifest as it was applied
-    FOLDER/cluster.json               name, base port
+    FOLDER/cluster.json               name, base port, how many ports a shard has
     FOLDER/supervisor.lock            locked by the supervisor while it lives; holds its pid
     FOLDER/topology.json              the committed topology with its version
     FOLDER/admin-token, peer-token, password    0600
+    FOLDER/handovers.json             shards that somebody wants to have another master
     FOLDER/NAME-I-J/                  a node's own folder: its configuration, log, pid
 
 STATE is `$XDG_STATE_HOME/ringkeeper` (`~/.local/state/ringkeeper`); FOLDER is STATE/NAME.d unless `--data` names it.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -28,12 +30,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from ringkeeper.cluster.topology import Topology, TopologyError, decode, encode
+from ringkeeper_operator.model import Handover, Spec
 from ringkeeper_operator.runtime.base import Conflict, UncertainCommit
 
 OWN_FILES = (
     "manifest.yaml", "topology.json", "topology.lock", "admin-token", "peer-token", "password", "status.json",
-    "supervisor.log", "supervisor.lock", "cluster.json",
+    "supervisor.log", "supervisor.lock", "cluster.json", "handovers.json",
 )  # fmt: skip
+HANDOVERS = "handovers.json"
 LOCK_SECONDS = 0.5
 """A look at who holds the supervisor's lock takes it for a moment; whoever wants it for good tries for so long."""
 
@@ -78,7 +82,7 @@ class ClusterFolder:
     def default(cls, name: str) -> ClusterFolder:
         return cls(name, state_home() / f"{name}.d")
 
-    def enter(self, base_port: int, manifest: str, password: str | None) -> None:
+    def enter(self, base_port: int, manifest: str, password: str | None, width: int = 1) -> None:
         """Write down what the cluster is to be, and its place into the registry; raises `OSError`."""
         write_durably(self.path / "manifest.yaml", manifest.encode())
         if password is None:
@@ -86,7 +90,10 @@ class ClusterFolder:
         else:
             write_durably(self.path / "password", password.encode())
         (self.path / "status.json").unlink(missing_ok=True)
-        write_durably(self.path / "cluster.json", json.dumps({"name": self.name, "basePort": base_port}).encode())
+        write_durably(
+            self.path / "cluster.json",
+            json.dumps({"name": self.name, "basePort": base_port, "nodesPerShard": width}).encode(),
+        )
         state_home().mkdir(parents=True, exist_ok=True, mode=0o700)
         write_durably(state_home() / f"{self.name}.json", json.dumps({"folder": str(self.path)}).encode())
 
@@ -105,6 +112,16 @@ class ClusterFolder:
             return int(json.loads((self.path / "cluster.json").read_bytes())["basePort"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise self.damaged("cluster.json", error) from None
+
+    def width_for(self, spec: Spec) -> int:
+        """How many ports side by side each shard has: for as many nodes as a shard ever had, so that they keep their
+        ports when there are fewer.
+        """
+        try:
+            width = int(json.loads((self.path / "cluster.json").read_bytes())["nodesPerShard"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return spec.nodes_per_shard
+        return max(width, spec.nodes_per_shard)
 
     @property
     def manifest(self) -> str:
@@ -155,6 +172,38 @@ class ClusterFolder:
             return (self.path / "password").read_text()
         return None
 
+    def status(self) -> dict[str, Any]:
+        """What the supervisor said last; empty if nothing."""
+        try:
+            found = json.loads((self.path / "status.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    # What somebody asked for
+
+    def handovers(self) -> tuple[Handover, ...]:
+        try:
+            entries = json.loads((self.path / HANDOVERS).read_bytes())
+            return tuple(
+                Handover(int(shard), str(to), int(term), bool(insists)) for shard, to, term, insists in entries
+            )
+        except (OSError, ValueError, TypeError):
+            return ()
+
+    def ask_handover(self, request: Handover) -> None:
+        self._write_handovers([*(other for other in self.handovers() if other.shard != request.shard), request])
+
+    def drop_handover(self, shard: int) -> None:
+        self._write_handovers([other for other in self.handovers() if other.shard != shard])
+
+    def _write_handovers(self, requests: list[Handover]) -> None:
+        entries = [[request.shard, request.to, request.term, request.insists] for request in requests]
+        if entries:
+            write_durably(self.path / HANDOVERS, json.dumps(entries).encode())
+        else:
+            (self.path / HANDOVERS).unlink(missing_ok=True)
+
     # Who supervises
 
     @contextlib.contextmanager
@@ -194,7 +243,8 @@ class ClusterFolder:
     def already_up(self) -> str:
         return (
             f"the cluster {self.name} is up already (supervisor {self.supervisor_pid()}, data in {self.path}); "
-            "eviction and namespaces alone can be changed meanwhile. "
+            "shards, eviction, namespaces, persistence, replication and failover alone can be changed meanwhile, and "
+            "replicasPerShard to no more than it was. "
             f"`ringkeeper down --name {self.name}` stops it, --name and --base-port start another one"
         )
 
@@ -212,8 +262,7 @@ class ClusterFolder:
     def committed(self) -> tuple[Topology | None, str | None]:
         """The topology and the version to name in a compare-and-set; a damaged file counts as none."""
         try:
-            entry = json.loads((self.path / "topology.json").read_bytes())
-            return decode(entry["topology"]), str(entry["version"])
+            return _read_committed((self.path / "topology.json").read_bytes())
         except (OSError, ValueError, KeyError, TypeError, TopologyError):
             return None, None
 
@@ -235,10 +284,23 @@ class ClusterFolder:
 
     # The end
 
+    def has_data(self) -> bool:
+        """Whether a node has written what it holds."""
+        names = ("dump.rdb", "appendonlydir")
+        return any((self.path / node / name).exists() for node in self.nodes() for name in names)
+
+    def remove_node(self, name: str) -> None:
+        """One node's own folder."""
+        shutil.rmtree(self.path / name, ignore_errors=True)
+
+    def rest(self) -> None:
+        """Be the folder of a cluster that is down and may come up again."""
+        (self.path / "status.json").unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Leave nothing: the nodes' folders, what this module wrote, the registry's entry. A person's files stay."""
         for name in self.nodes():
-            shutil.rmtree(self.path / name, ignore_errors=True)
+            self.remove_node(name)
         for name in OWN_FILES:
             (self.path / name).unlink(missing_ok=True)
             (self.path / f".{name}.tmp").unlink(missing_ok=True)
@@ -249,6 +311,13 @@ class ClusterFolder:
             (state_home() / f"{self.name}.json").unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             state_home().rmdir()
+
+
+@functools.lru_cache(maxsize=2)
+def _read_committed(data: bytes) -> tuple[Topology, str]:
+    """Every round reads it several times, while clients wait for another master as well: to decode it takes longest."""
+    entry = json.loads(data)
+    return decode(entry["topology"]), str(entry["version"])
 
 
 def write_durably(file: Path, data: bytes) -> None:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,8 +153,8 @@ class NodeProcess:
             return []
         return sorted({line.split()[0] for line in wanted ^ there} - LIVE)
 
-    def start(self, directives: Mapping[str, str]) -> None:
-        """Start the node with these directives; raises `OSError`."""
+    def start(self, directives: Mapping[str, str], prefix: Sequence[str] = ()) -> None:
+        """Start the node with these directives, by way of the program `prefix` if there is one; raises `OSError`."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_durably(self.conf, "".join(rendered(directives)).encode())
         now = time.monotonic()
@@ -164,7 +164,7 @@ class NodeProcess:
         self.attempts.started_at = now
         with open(self.log, "ab") as log:
             self.child = subprocess.Popen(
-                [sys.executable, "-P", "-m", PROGRAM, str(self.conf)],
+                [*prefix, sys.executable, "-P", "-m", PROGRAM, str(self.conf)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -196,5 +196,6 @@ class NodeProcess:
         except OSError:
             return []
 
-    async def stop(self) -> None:
-        await end_process(self.pid)
+    async def stop(self, patience: float = STOP_SECONDS) -> None:
+        """End it; after `patience` seconds by force."""
+        await end_process(self.pid, patience)

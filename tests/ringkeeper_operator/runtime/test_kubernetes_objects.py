@@ -6,7 +6,15 @@ import pytest
 
 from ringkeeper_operator.model import Spec
 from ringkeeper_operator.resources.common import HASH_ANNOTATION
-from ringkeeper_operator.runtime.kubernetes_objects import observed_nodes, piece_state, whose
+from ringkeeper_operator.runtime.base import Blocked
+from ringkeeper_operator.runtime.kubernetes_objects import (
+    no_smaller,
+    observed_claims,
+    observed_nodes,
+    piece_state,
+    whose,
+    with_claims_of,
+)
 
 UID = "11111111-2222-3333-4444-555555555555"
 
@@ -92,7 +100,7 @@ def test_a_pod_that_is_being_deleted_is_terminating() -> None:
         (
             container(
                 state={"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
-                lastState={"terminated": {"exitCode": 1, "reason": "Error", "message": "no such directive\nusage"}},
+                lastState={"terminated": {"exitCode": 1, "reason": "Error", "message": "Loading\nno such directive\n"}},
             ),
             "failed",
             "CrashLoopBackOff: exited with code 1: no such directive",
@@ -160,3 +168,53 @@ def test_what_belongs_to_another_is_explained_with_the_way_out() -> None:
     labels = {"ringkeeper.dev/cluster": "cache"}
     assert "former CacheCluster cache" in whose("Service/cache", found(owner="another", labels=labels), spec())
     assert "being deleted" in whose("Service/cache", found(deletionTimestamp="now"), spec())
+
+
+def claim(name: str, size: str, **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, **metadata}, "spec": {"resources": {"requests": {"storage": size}}}}
+
+
+def test_claims_are_seen_with_what_they_ask_for_unless_they_are_going() -> None:
+    there = [
+        claim("data-cache-1-0", "1Gi"),
+        claim("data-cache-0-0", "500M"),
+        claim("data-cache-2-0", "1Gi", deletionTimestamp="x"),
+        claim("data-cache-3-0", "1Gi"),
+        claim("other-cache-0-0", "1Gi"),
+    ]
+    assert [(found.name, found.requested) for found in observed_claims(spec(3), there)] == [
+        ("data-cache-0-0", 500 * 10**6), ("data-cache-1-0", 2**30),
+    ]  # fmt: skip
+
+
+def statefulset(*sizes: str) -> dict[str, Any]:
+    templates = {"volumeClaimTemplates": [claim("data", size) for size in sizes]} if sizes else {}
+    return {"kind": "StatefulSet", "metadata": {"name": "c-0"}, "spec": {"replicas": 1, **templates}}
+
+
+def test_the_claim_templates_of_a_statefulset_stay_as_kubernetes_has_them() -> None:
+    assert with_claims_of(statefulset("1Gi"), statefulset("2Gi")) == statefulset("1Gi")
+    assert with_claims_of(statefulset(), statefulset()) == statefulset()
+    service = {"kind": "Service", "metadata": {"name": "c"}}
+    assert with_claims_of(service, service) == service
+
+
+def test_a_statefulset_is_made_no_smaller_while_nobody_knows_who_its_pods_are() -> None:
+    smaller = {"kind": "StatefulSet", "spec": {"replicas": 1}}
+    assert no_smaller({"spec": {"replicas": 3}}, smaller) == {"kind": "StatefulSet", "spec": {"replicas": 3}}
+    assert no_smaller({"spec": {"replicas": 1}}, {"kind": "StatefulSet", "spec": {"replicas": 3}})["spec"] == {
+        "replicas": 3
+    }
+    assert no_smaller({}, {"kind": "Service"}) == {"kind": "Service"}
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "told"),
+    [
+        (statefulset("1Gi"), statefulset(), "its pod has a volume and spec.persistence.size asks for none"),
+        (statefulset(), statefulset("1Gi"), "its pod has no volume and spec.persistence.size asks for one"),
+    ],
+)
+def test_volumes_neither_come_nor_go_while_a_cluster_runs(there: Any, wanted: Any, told: str) -> None:
+    with pytest.raises(Blocked, match=f"StatefulSet/c-0: {told}; that can't be changed"):
+        with_claims_of(there, wanted)

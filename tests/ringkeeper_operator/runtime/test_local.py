@@ -1,27 +1,30 @@
 """The runtime of this machine, with processes that are no nodes: what it makes of those that fail."""
 
 import asyncio
+import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from laptop import free_base_port
+from laptop import eventually, free_base_port
 
 from ringkeeper.server.config import read_arguments
 from ringkeeper_operator import manifest
 from ringkeeper_operator.model import ApplyPieces, Spec
 from ringkeeper_operator.node_conf import quoted
+from ringkeeper_operator.runtime.heartbeats import Heartbeats, Watch
 from ringkeeper_operator.runtime.local import LocalRuntime
 from ringkeeper_operator.runtime.local_folder import ClusterFolder
 from ringkeeper_operator.runtime.local_process import Attempts, NodeProcess, find_processes, start_time
+from ringkeeper_operator.runtime.local_spec import Place
 
 CLUSTER = {
     "apiVersion": "ringkeeper.dev/v1alpha1",
     "kind": "CacheCluster",
     "metadata": {"name": "c"},
-    "spec": {"shards": 1, "memory": "64Mi"},
+    "spec": {"shards": 1, "replicasPerShard": 0, "memory": "64Mi"},
 }
 
 
@@ -55,6 +58,53 @@ async def test_a_node_that_cannot_start_is_absent_with_its_last_words_and_then_l
     attempts = runtime.process("c-0-0").attempts
     assert attempts.pause(attempts.started_at) > 0
     await runtime.close()
+
+
+def test_a_supervisor_goes_on_with_the_failovers_that_another_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    folder, _ = cluster(tmp_path)
+    row = {"shard": 0, "time": "2026-01-02T03:04:05Z", "cause": "not heard", "from": "c-0-0", "to": "c-0-1", "term": 2}
+    status = {"failovers": [row | {"term": 3, "lostBytes": 5, "lostWrites": 1}, row, {"shard": "what"}]}
+    (folder.path / "status.json").write_text(json.dumps(status))
+    runtime = LocalRuntime(folder, watch=Watch(Heartbeats()))
+    assert [(each.term, each.former, each.lost_writes) for each in runtime.failovers.entries] == [
+        (2, "c-0-0", None),
+        (3, "c-0-0", 1),
+    ]
+
+
+async def test_who_only_looks_tells_no_news(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    folder, spec = cluster(tmp_path)
+    for watch, asked in ((None, 0), (Watch(Heartbeats()), 1)):
+        heard: list[object] = []
+        runtime = LocalRuntime(folder, watch=watch)
+        monkeypatch.setattr(runtime.failovers, "hear", lambda *news, heard=heard: heard.append(news) or [])
+        await runtime.observe(spec)
+        await runtime.close()
+        assert len(heard) == asked
+
+
+async def test_a_node_has_the_address_of_its_place_and_is_started_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    folder, spec = cluster(tmp_path)
+    place = Place("127.0.0.2", ("env", "SOMEWHERE=else"))
+    runtime = LocalRuntime(folder, places=lambda _: place)
+    await runtime.apply(spec, ApplyPieces(reason="", message="", pieces=("Process/c-0-0",)))
+    process = runtime.process("c-0-0")
+    try:
+        assert 'bind "127.0.0.2"' in process.conf.read_text().splitlines()
+        (seen,) = (await runtime.observe(spec)).nodes
+        assert (seen.address, seen.pid) == ("127.0.0.2", process.pid())
+        words = Path(f"/proc/{process.pid()}/environ")
+        assert await asyncio.to_thread(eventually, lambda: b"SOMEWHERE=else" in words.read_bytes(), "it is there")
+    finally:
+        await process.stop()
+        await runtime.close()
 
 
 def test_pauses_between_starts_grow_to_a_limit_and_end_when_the_node_settles() -> None:

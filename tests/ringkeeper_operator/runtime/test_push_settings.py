@@ -12,9 +12,11 @@ from server_process import free_ports, serving
 from ringkeeper.cluster.settings import Settings
 from ringkeeper.store.namespaces import Namespace
 from ringkeeper_operator.decide import decide
-from ringkeeper_operator.model import ObservedNode, PushSettings
+from ringkeeper_operator.model import GrowVolumes, ObservedNode, PushSettings
+from ringkeeper_operator.runtime.base import Blocked, PushError
 from ringkeeper_operator.runtime.kubernetes import KubernetesRuntime
-from ringkeeper_operator.runtime.node_admin import NodeAdmin, PushError, report_from
+from ringkeeper_operator.runtime.kubernetes_api import ApiError
+from ringkeeper_operator.runtime.node_admin import NodeAdmin, report_from
 
 WANTED = Settings("allkeys-lfu", (Namespace(b"a:", 4096),))
 
@@ -34,11 +36,46 @@ async def test_who_did_not_take_them_is_named_and_the_others_have_them(tmp_path:
         (asked,) = await admin.ask_all(nodes[:1])
         assert asked.report is not None
         assert asked.report.settings == WANTED.digest
+        await admin.push_settings(Settings(save="60 1 10 500"), 1, nodes[:1])
+        assert server.client().config_get("save") == {"save": "60 1 10 500"}
+        with pytest.raises(PushError, match=r"c-0-0: 409: .*Invalid save parameters"):
+            await admin.push_settings(Settings(save="60"), 1, nodes[:1])
         await admin.push_settings(Settings(), 1, nodes[:1])
+        assert server.client().config_get("save") == {"save": ""}
         (asked,) = await admin.ask_all(nodes[:1])
         assert asked.report is not None
         assert asked.report.settings == Settings().digest
     await admin.close()
+
+
+async def test_a_node_that_takes_less_than_it_was_handed_is_named() -> None:
+    """An older one, which passes over what it does not know: to hand it the same again at once would never end."""
+
+    class Older(NodeAdmin):
+        async def _call(self, *_: Any, **__: Any) -> Any:
+            return {"settings": Settings().digest}
+
+    with pytest.raises(PushError, match="c-0-0: it is of another release"):
+        await Older().push_settings(WANTED, 1, [node_at("c-0-0", 1)])
+
+
+async def test_a_class_that_lets_no_volume_grow_is_told_with_the_way_out() -> None:
+    asked: list[tuple[str, Any]] = []
+
+    class Cluster:
+        async def patch(self, path: str, body: Any) -> None:
+            asked.append((path, body))
+            if path.endswith("data-ring-1-0"):
+                raise ApiError(403, "Forbidden", "the storageclass must support resize", "PATCH")
+
+    runtime = KubernetesRuntime(cast(Any, Cluster()), cast(Any, None))
+    grow = GrowVolumes(reason="r", message="m", size=2**31, claims=("data-ring-0-0", "data-ring-1-0"))
+    with pytest.raises(
+        Blocked, match=r"data-ring-1-0 can't grow to 2Gi, .* must support resize. Set it back, or allow"
+    ):
+        await runtime.apply(make_spec(), grow)
+    path = "/api/v1/namespaces/default/persistentvolumeclaims/data-ring-0-0"
+    assert asked[0] == (path, {"spec": {"resources": {"requests": {"storage": "2Gi"}}}})
 
 
 def test_a_node_that_tells_no_digest_knows_of_no_settings() -> None:

@@ -1,0 +1,268 @@
+"""Which slots are to move where, and the next batch of them.
+
+The ring says who is to own what (`place`, from the present owners on), so that the plan follows from what is there at
+any moment: an interrupted rebalance goes on, another number of shards plans anew. Batches go where most is to go, from
+the fullest shard to the emptiest: that keeps the cluster balanced on the way, and the moves as few as if they were made
+all at once (`tests/ringkeeper_operator/test_rebalance.py`). What is under way is for `moves.py` to bring to an end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ringkeeper.cluster.changes import BeginMove, basis, carried_out
+from ringkeeper.cluster.migration import may_ask_release
+from ringkeeper.cluster.ring import place
+from ringkeeper.cluster.topology import FEEDING, Move, Node, Topology
+from ringkeeper_operator.model import (
+    Action,
+    AskRelease,
+    CommitTopology,
+    MeasureSlots,
+    MoveReport,
+    NodeReport,
+    Observed,
+    Spec,
+    Wait,
+)
+from ringkeeper_operator.plan.nodes import answering
+from ringkeeper_operator.quantity import render_bytes
+
+BATCH_BYTES = 64 * 1024 * 1024
+BATCH_SLOTS = 2048
+SMALLEST_PART = 8
+"""A batch takes no more than this part of a node's memory: for a moment it is held twice."""
+FULL = 0.95
+"""Of a target's memory, beyond which nothing more is moved there."""
+SMALL_LAG_BYTES = 1024 * 1024
+"""A source is asked to release slots once its target lacks no more: it holds writes for the rest."""
+PAUSE = 0.05
+
+Bytes = Mapping[int, Mapping[int, int]]
+"""Shard -> slot -> bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Slots that are to go from one shard to another, in order."""
+
+    source: int
+    target: int
+    slots: tuple[int, ...]
+
+
+def transfers(spec: Spec, topology: Topology, owners: tuple[int, ...] | None = None) -> tuple[Transfer, ...]:
+    """What has not begun yet; first what makes for a large batch, then from the fullest shard to the emptiest."""
+    owners = prospective_owners(topology) if owners is None else owners
+    return _transfers(owners, spec.lasting_shards, spec.vnodes_per_shard, BATCH_SLOTS)
+
+
+@lru_cache(maxsize=64)
+def _transfers(owners: tuple[int, ...], shards: int, vnodes: int, most: int) -> tuple[Transfer, ...]:
+    """Asked for in every round, and the same until a batch has moved."""
+    by_pair: dict[tuple[int, int], list[int]] = {}
+    for slot, (owner, to) in enumerate(zip(owners, place(shards, vnodes, None, owners), strict=True)):
+        if owner != to:
+            by_pair.setdefault((owner, to), []).append(slot)
+    loads = Counter(owners)
+
+    def urgency(pair: tuple[int, int]) -> tuple[int, int, tuple[int, int]]:
+        difference = loads[pair[0]] - loads[pair[1]]
+        return -min(len(by_pair[pair]), most, difference), -difference, pair
+
+    return tuple(Transfer(*pair, tuple(by_pair[pair])) for pair in sorted(by_pair, key=urgency))
+
+
+def prospective_owners(topology: Topology) -> tuple[int, ...]:
+    """As if every move that has begun had come to its end."""
+    owners = list(topology.owners)
+    for move in topology.moves:
+        if move.phase != FEEDING:
+            continue
+        for slot in move.slots:
+            owners[slot] = move.target
+    return tuple(owners)
+
+
+def rebalance(spec: Spec, observed: Observed) -> Action | None:
+    """Begin the next batches; ask for the release of those that are ready for it; wait for the others."""
+    topology = observed.topology
+    if topology is None:
+        return None
+    pending = transfers(spec, topology)
+    if not pending and not topology.moves:
+        return None
+    if unmeasured := _unmeasured(spec, observed, pending):
+        return MeasureSlots(reason="Rebalancing", message=progress(spec, topology), quiet=True, topology=topology,
+                            shards=unmeasured)  # fmt: skip
+    begun = begin(spec, observed, topology)
+    if begun is not None:
+        changed, told = begun
+        return CommitTopology(
+            reason="MovesBegun",
+            message=f"{'; '.join(told)}; as epoch {changed.epoch}",
+            quiet=True,
+            topology=changed,
+            expected=observed.topology_version,
+            at_once=True,
+            moving=masters_of(changed.moves, changed),
+        )
+    ready = tuple(move.id for move in topology.moves if _may_release(spec, observed, move))
+    if ready:
+        return AskRelease(
+            reason="Rebalancing", message=progress(spec, topology), quiet=True, topology=topology, moves=ready
+        )
+    if topology.moves:
+        return Wait(reason="Rebalancing", message=progress(spec, topology), quiet=True, seconds=PAUSE)
+    return None
+
+
+def progress(spec: Spec, topology: Topology) -> str:
+    """For people; the same until another batch has moved."""
+    left = sum(len(transfer.slots) for transfer in transfers(spec, topology, topology.owners))
+    if not left:
+        return "the last slots have moved; their former copies go"
+    return f"{left} slots are to move, so that {spec.lasting_shards} shards have even shares"
+
+
+def _unmeasured(spec: Spec, observed: Observed, pending: Sequence[Transfer]) -> tuple[int, ...]:
+    """Sources whose slots nobody has weighed lately, and that could be asked."""
+    wanted = {transfer.source for transfer in pending} - observed.slot_bytes.keys()
+    return tuple(sorted(shard for shard in wanted if master_of(spec, observed, shard) is not None))
+
+
+def begin(spec: Spec, observed: Observed, topology: Topology) -> tuple[Topology, list[str]] | None:
+    """`topology` with the next batch of every pair of shards that has no part in a move yet, and what to say of it."""
+    changed, told = topology, []
+    for transfer, slots in next_batches(spec, observed, topology):
+        after = _begun(changed, transfer, slots, spec.rebalance.max_bytes_per_second)
+        if after is not None:
+            changed = after
+            told.append(f"{told_slots(slots)} of shard {transfer.source} begin to move to shard {transfer.target}")
+    return (changed, told) if told else None
+
+
+def _begun(topology: Topology, transfer: Transfer, slots: tuple[int, ...], rate: int) -> Topology | None:
+    source, target = topology.shard(transfer.source), topology.shard(transfer.target)
+    if source is None or target is None:
+        return None
+    return carried_out(topology, BeginMove(basis(topology, source), basis(topology, target), slots, rate))
+
+
+def next_batches(spec: Spec, observed: Observed, topology: Topology) -> Iterator[tuple[Transfer, tuple[int, ...]]]:
+    if spec.rebalance.paused or spec.rebalance.dry_run:
+        return
+    busy = {shard for move in topology.moves for shard in (move.source, move.target)}
+    for transfer in transfers(spec, topology):
+        if (
+            transfer.source in busy
+            or transfer.target in busy
+            or hindrance(spec, observed, topology, transfer) is not None
+        ):
+            continue
+        busy |= {transfer.source, transfer.target}
+        yield transfer, _batch(spec, observed, transfer)
+
+
+@dataclass(frozen=True, slots=True)
+class Hindrance:
+    """Why a batch cannot begin now, for people."""
+
+    text: str
+    passes: bool = True
+    """By itself, in a moment."""
+
+
+def hindrance(spec: Spec, observed: Observed, topology: Topology, transfer: Transfer) -> Hindrance | None:
+    target = topology.shard(transfer.target)
+    if target is None:
+        return Hindrance(f"shard {transfer.target} is not there yet")
+    concerned = [transfer.source, transfer.target]
+    if spec.staying is not None:  # whether there is room for all is known only if all are heard
+        concerned += [shard.index for shard in topology.shards]
+    for index in concerned:
+        if master_of(spec, observed, index) is None:
+            return Hindrance(f"the master of shard {index} does not serve")
+    replicas = spec.lasting_nodes - 1
+    if len(target.voters) < replicas:
+        return Hindrance(f"{len(target.voters)} of {replicas} replicas of shard {target.index} have caught up")
+    if failure := observed.failed_moves.get((transfer.source, transfer.target)):
+        text = f"a move from shard {transfer.source} to shard {transfer.target} failed a moment ago: {failure}"
+        return Hindrance(text, passes=False)
+    return _too_full(spec, observed, transfer)
+
+
+def _too_full(spec: Spec, observed: Observed, transfer: Transfer) -> Hindrance | None:
+    first = observed.slot_bytes.get(transfer.source, {}).get(transfer.slots[0], 0)
+    if first <= _room(spec, observed, transfer.target):
+        return None
+    report = master_of(spec, observed, transfer.target)
+    used = report[1].used_memory if report is not None else 0
+    return Hindrance(
+        f"shard {transfer.target} has {render_bytes(used)} of {render_bytes(spec.memory)} in use, and slot "
+        f"{transfer.slots[0]} of shard {transfer.source} would add {render_bytes(first)}: beyond "
+        f"{FULL:.0%} nothing is moved there",
+        passes=False,
+    )
+
+
+def _room(spec: Spec, observed: Observed, shard: int) -> int:
+    found = master_of(spec, observed, shard)
+    return int(FULL * spec.memory) - (found[1].used_memory if found is not None else 0)
+
+
+def _batch(spec: Spec, observed: Observed, transfer: Transfer) -> tuple[int, ...]:
+    """The first slots, as many as a batch may have; at least one."""
+    sizes = observed.slot_bytes.get(transfer.source, {})
+    limit = min(BATCH_BYTES, spec.memory // SMALLEST_PART, _room(spec, observed, transfer.target))
+    slots: list[int] = []
+    total = 0
+    for slot in transfer.slots[:BATCH_SLOTS]:
+        total += sizes.get(slot, 0)
+        if slots and total > limit:
+            break
+        slots.append(slot)
+    return tuple(slots)
+
+
+def master_of(spec: Spec, observed: Observed, index: int) -> tuple[Node, NodeReport] | None:
+    """The master of a shard, if the run that the topology names answers and serves."""
+    topology = observed.topology
+    shard = topology.shard(index) if topology is not None else None
+    if topology is None or shard is None:
+        return None
+    node = topology.master_of(shard)
+    heard = answering(spec, observed).get(node.name)
+    if heard is None or heard[1].run_id != node.run_id or heard[1].state != "online":
+        return None
+    return node, heard[1]
+
+
+def told_of(spec: Spec, observed: Observed, move: Move, role: str) -> MoveReport | None:
+    """What the present master of its source or target says of a move."""
+    found = master_of(spec, observed, move.source if role == "source" else move.target)
+    if found is None:
+        return None
+    return next((told for told in found[1].moves if (told.said.move, told.said.role) == (move.id, role)), None)
+
+
+def _may_release(spec: Spec, observed: Observed, move: Move) -> bool:
+    """Until it has released them: what was asked may not have been heard."""
+    source, target = (told_of(spec, observed, move, role) for role in ("source", "target"))
+    if source is None or target is None or not may_ask_release(source.said, target.said, move):
+        return False
+    return source.lag_bytes <= SMALL_LAG_BYTES
+
+
+def masters_of(moves: Iterable[Move], topology: Topology) -> tuple[str, ...]:
+    """Their sources' and targets', by name."""
+    shards = {shard for move in moves for shard in (move.source, move.target)}
+    ids = {shard.master for shard in topology.shards if shard.index in shards}
+    return tuple(node.name for node in topology.nodes if node.id in ids)
+
+
+def told_slots(slots: Sequence[int]) -> str:
+    return f"slot {slots[0]}" if len(slots) == 1 else f"{len(slots)} slots from {slots[0]} on"

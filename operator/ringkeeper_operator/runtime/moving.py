@@ -1,0 +1,133 @@
+"""What the operator asks nodes while slots move, and remembers of it for a while. For both runtimes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from ringkeeper.cluster.migration import Source, Target
+from ringkeeper.cluster.topology import Move, Topology
+from ringkeeper_operator.model import AskRelease, MeasureSlots, Observed, ObservedNode, position_of
+from ringkeeper_operator.runtime.node_admin import NodeAdmin
+
+log = logging.getLogger(__name__)
+
+FRESH_SECONDS = 15.0
+"""So long it counts what slots were found to hold: it only bounds batches."""
+RELEASE_SECONDS = 0.5
+"""How long a release is watched before everything is looked at again."""
+POLL_SECONDS = 0.005
+FIRST_PAUSE, LAST_PAUSE = 2.0, 60.0
+"""After a move that failed, before another of the same shards."""
+
+
+@dataclass(slots=True)
+class Failure:
+    """The last failed move of a pair of shards."""
+
+    id: int
+    why: str
+    count: int
+    until: float
+
+
+@dataclass(slots=True)
+class MoveLog:
+    """Of one cluster. Times are of the monotonic clock."""
+
+    measured: dict[int, tuple[float, str, Mapping[int, int]]] = field(default_factory=dict)
+    """Shard -> when, by which run, and slot -> bytes."""
+    failures: dict[tuple[int, int], Failure] = field(default_factory=dict)
+
+    def hear(self, topology: Topology | None, nodes: Iterable[ObservedNode], now: float) -> None:
+        """What nodes say of moves that failed."""
+        pairs = {} if topology is None else {move.id: (move.source, move.target) for move in topology.moves}
+        for node in nodes:
+            for told in node.report.moves if node.report is not None else ():
+                said = told.said
+                if said.state in (Source.FAILED, Target.FAILED) and (pair := pairs.get(said.move)) is not None:
+                    self.failed(pair, said.move, said.why, now)
+
+    def failed(self, pair: tuple[int, int], id_: int, why: str, now: float) -> None:
+        before = self.failures.get(pair)
+        if before is not None and before.id == id_:
+            return
+        count = 1 if before is None or now > before.until + LAST_PAUSE else before.count + 1
+        pause = min(FIRST_PAUSE * 2 ** (count - 1), LAST_PAUSE)
+        self.failures[pair] = Failure(id_, why or "it failed", count, now + pause)
+
+    def recent_failures(self, now: float) -> dict[tuple[int, int], str]:
+        return {pair: failure.why for pair, failure in self.failures.items() if now < failure.until}
+
+    def slot_bytes(self, topology: Topology | None, now: float) -> dict[int, Mapping[int, int]]:
+        """Of shards that were asked lately and have the same master since."""
+        if topology is None or not self.measured:
+            return {}
+        runs = {node.id: node.run_id for node in topology.nodes}
+        masters = {shard.index: runs[shard.master] for shard in topology.shards}
+        return {
+            shard: sizes
+            for shard, (when, run, sizes) in self.measured.items()
+            if now < when + FRESH_SECONDS and masters.get(shard) == run
+        }
+
+    async def measure(self, admin: NodeAdmin, action: MeasureSlots) -> None:
+        """One that does not answer counts as holding nothing, for a while."""
+        masters = {shard: master_in(action.topology, shard) for shard in action.shards}
+        sizes = await asyncio.gather(*(admin.slots_of(node) for node, _ in masters.values()))
+        for (shard, (_, run)), found in zip(masters.items(), sizes, strict=True):
+            self.measured[shard] = (time.monotonic(), run, found)
+
+
+async def release(admin: NodeAdmin, action: AskRelease, observed: Observed, urgent: asyncio.Event) -> Observed:
+    """Ask for it, and watch until source and target are at one, so that clients wait no longer than they must.
+
+    Answers what was observed, with what these nodes say now. Breaks off when something is urgent.
+    """
+    moves = [move for move in action.topology.moves if move.id in action.moves]
+    watched = {node.name: node for move in moves for node in _ends(observed, action.topology, move)}
+    sources = {move.id: master_in(action.topology, move.source)[0] for move in moves}
+    await asyncio.gather(*(admin.ask_release(node, id_, action.topology.leader) for id_, node in sources.items()))
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while time.monotonic() < deadline and not urgent.is_set():
+        watched = {node.name: node for node in await admin.ask_all(watched.values())}
+        if _are_at_one(watched.values(), action.moves):
+            break
+        await asyncio.sleep(POLL_SECONDS)
+    nodes = tuple(watched.get(node.name, node) for node in observed.nodes)
+    return replace(observed, nodes=nodes)
+
+
+def _ends(observed: Observed, topology: Topology, move: Move) -> list[ObservedNode]:
+    names = {master_in(topology, shard)[0].name for shard in (move.source, move.target)}
+    return [node for node in observed.nodes if node.name in names]
+
+
+def _are_at_one(nodes: Iterable[ObservedNode], moves: tuple[int, ...]) -> bool:
+    """Whether of every move the source has released and the target holds the same."""
+    offsets: dict[int, dict[str, int]] = {id_: {} for id_ in moves}
+    for node in nodes:
+        for told in node.report.moves if node.report is not None else ():
+            if told.said.move in offsets and told.said.state in (Source.RELEASED, Target.HOLDING_ALL):
+                offsets[told.said.move][told.said.role] = told.said.offset
+    return all(len(ends) == 2 and len(set(ends.values())) == 1 for ends in offsets.values())
+
+
+def master_in(topology: Topology, index: int) -> tuple[ObservedNode, str]:
+    """A shard's master at the address that the topology names, and its run id."""
+    shard = topology.shard(index)
+    assert shard is not None
+    node = topology.master_of(shard)
+    seen = ObservedNode(
+        name=node.name,
+        shard=index,
+        ordinal=position_of(node.name)[1],
+        phase="running",
+        address=node.address,
+        port=node.port,
+        admin_port=node.admin_port,
+    )
+    return seen, node.run_id
