@@ -37,9 +37,15 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def free_base_port(count: int = 4) -> int:
-    """A port such that it, its followers and their admin ports are free."""
-    for base in range(21000 + os.getpid() % 400 * 20, 50000, 20):
+BASES = range(12000, 22000, 20)
+
+
+def free_base_port(count: int = 8) -> int:
+    """A port such that it, its followers and their admin ports are free, and stay so: the system gives none of them to
+    who asks for any port, since it keeps those from 32768 on for that.
+    """
+    first = os.getpid() % len(BASES)
+    for base in (*BASES[first:], *BASES[:first]):
         sockets = []
         try:
             for port in (p + offset for p in range(base, base + count) for offset in (0, 10000)):

@@ -1,5 +1,6 @@
 """Nodes of a cluster without an operator: the tests write the topology themselves."""
 
+import contextlib
 import json
 import urllib.error
 import urllib.request
@@ -7,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from following import DEBUGGING
 from server_process import Server
 
 from ringkeeper.cluster.ring import place
@@ -67,6 +69,15 @@ class Members:
 
     def push(self, index: int, topology: Topology) -> Any:
         return http(self.servers[index], "/control/topology", token="token", body=encode(topology), method="PUT")
+
+
+def start_member(folder: Path, index: int, exits: contextlib.ExitStack, *directives: str) -> Server:
+    """In a folder of its own beneath this one, where it may have been before."""
+    own = folder / str(index)
+    own.mkdir(exist_ok=True)
+    server = Server(own, *member(own, index), *DEBUGGING, *directives)
+    exits.callback(server.stop)
+    return server
 
 
 def member(folder: Path, index: int) -> list[str]:

@@ -8,25 +8,37 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import moving_nodes
+
 from ringkeeper.cluster import member
+from ringkeeper.cluster.arbiter import Verdict
+from ringkeeper.cluster.changes import Appoint, Basis, Settle, SetVoters, basis
+from ringkeeper.cluster.position import NOTHING, Position
 from ringkeeper.cluster.settings import Settings
-from ringkeeper.cluster.topology import Topology, node_id
+from ringkeeper.cluster.topology import Node, Shard, Topology, VoterRun, decode, encode, node_id
 from ringkeeper_operator.decide import decide
 from ringkeeper_operator.model import (
     Action,
     ApplyPieces,
+    AskRelease,
     CommitTopology,
+    LabelRoles,
+    MeasureSlots,
     NodeReport,
     Observed,
     ObservedNode,
     PushSettings,
     PushTopology,
     Refuse,
+    RemovePieces,
     Spec,
     Wait,
     node_name,
+    position_of,
 )
+from ringkeeper_operator.plan.nodes import expected_names
 from ringkeeper_operator.plan.recover import SAFE_DISTANCE
+from ringkeeper_operator.plan.size import kept_up
 from ringkeeper_operator.status import summary
 
 UID = "6f1c3c1e-0000-4000-8000-000000000001"
@@ -57,6 +69,7 @@ class FakeNode:
 
     name: str
     shard: int
+    ordinal: int
     id: str
     address: str
     run_id: str
@@ -65,8 +78,18 @@ class FakeNode:
     held: Topology | None = None
     keys: int = 0
     reachable: bool = True
+    loading: bool = False
     routed: bool = True
     settings: Settings = field(default_factory=Settings)
+    position: Position = NOTHING
+    role_label: str = ""
+    host: str = ""
+    zone: str = ""
+    used_memory: int = 0
+    moving: dict[int, str] = field(default_factory=dict)
+    """Moves (ids) that this run takes part in, and how far it is."""
+    why: str = ""
+    """Why a move failed here."""
 
     def standing(self) -> member.Standing:
         return member.standing(self.held, id_=self.id, run_id=self.run_id)
@@ -80,20 +103,23 @@ class FakeNode:
             epoch=self.held.epoch if self.held else 0,
             leader=self.held.leader if self.held else 0,
             role=standing.role,
-            state="online",
+            state="loading" if self.loading else "online",
             term=standing.term,
             keys=self.keys,
             slots_served=owned,
-            used_memory=0,
+            used_memory=self.used_memory,
             version="test",
             settings=self.settings.digest,
+            position=self.position,
+            link="connected" if standing.role == "replica" else "none",
+            moves=moving_nodes.reports(self),
         )
 
     def observed(self) -> ObservedNode:
         seen = ObservedNode(
             name=self.name,
             shard=self.shard,
-            ordinal=0,
+            ordinal=self.ordinal,
             phase=self.phase,
             address=self.address,
             hostname=f"{self.name}.example",
@@ -101,6 +127,9 @@ class FakeNode:
             admin_port=16379,
             trouble=self.trouble,
             routed=self.routed,
+            role_label=self.role_label,
+            host=self.host,
+            zone=self.zone,
         )
         if self.phase == "running" and self.reachable:
             return replace(seen, report=self.report())
@@ -133,30 +162,39 @@ class World:
     started: int = 0
     configured: Settings = field(default_factory=Settings)
     """What nodes find when they start."""
+    sizes: dict[int, int] = field(default_factory=dict)
+    """Slot -> bytes."""
+    measured: set[int] = field(default_factory=set)
+    """Shards that were asked what their slots hold."""
+    failures: dict[tuple[int, int], str] = field(default_factory=dict)
+    """Moves that failed a moment ago."""
 
     def __post_init__(self) -> None:
         self.others = {"Service/ring-nodes": "absent", "ConfigMap/ring-config": "absent"}
 
     # --- what happens
 
-    def start(self, shard: int) -> None:
+    def start(self, shard: int, ordinal: int = 0) -> None:
         """A new process with an empty disk, as after a deleted pod."""
-        name = node_name(self.spec.name, shard, 0)
+        name = node_name(self.spec.name, shard, ordinal)
         number = next(self.numbers)
         self.started += 1
         self.nodes[name] = FakeNode(
             name=name,
             shard=shard,
+            ordinal=ordinal,
             id=node_id(self.spec.uid, name),
             address=f"10.0.0.{number % 250 + 1}",
             run_id=f"run-{number}",
             settings=self.configured,
         )
 
-    def restart(self, shard: int) -> None:
+    def restart(self, shard: int, ordinal: int = 0) -> None:
         """The process ended and started again; the disk is kept, the data is not."""
-        if node := self.node(shard):
+        if node := self.node(shard, ordinal):
             node.run_id, node.keys, node.phase = f"run-{next(self.numbers)}", 0, "starting"
+            node.position = NOTHING
+            node.moving.clear()
             node.settings = self.configured
 
     def change_settings(self, settings: Settings) -> None:
@@ -170,12 +208,29 @@ class World:
         if node := self.node(shard):
             node.settings = settings
 
-    def vanish(self, shard: int) -> None:
+    def vanish(self, shard: int, ordinal: int = 0) -> None:
         """Nothing is left, not even what would start it again."""
-        self.nodes.pop(node_name(self.spec.name, shard, 0), None)
+        self.nodes.pop(node_name(self.spec.name, shard, ordinal), None)
 
-    def move(self, shard: int) -> None:
-        if node := self.node(shard):
+    def write(self, shard: int) -> None:
+        """A client writes to whoever serves the shard, and it reaches the replicas that can be reached."""
+        for node in list(self.nodes.values()):
+            standing = node.standing()
+            if node.shard == shard and standing.serves and node.phase == "running":
+                node.keys += 1
+                node.position = Position(standing.term, node.position.offset + 1)
+                self.replicate(node)
+
+    def replicate(self, master: FakeNode) -> None:
+        for node in self.nodes.values():
+            if node.shard == master.shard and node.reachable and node.phase == "running":
+                standing = node.standing()
+                if standing.role == "replica" and standing.term == master.standing().term:
+                    assert node.position <= master.position, f"{node.name} is emptied by {master.name}"
+                    node.position, node.keys = master.position, master.keys
+
+    def move(self, shard: int, ordinal: int = 0) -> None:
+        if node := self.node(shard, ordinal):
             node.address = f"10.0.1.{next(self.numbers) % 250 + 1}"
 
     def lose_topology(self) -> None:
@@ -183,24 +238,26 @@ class World:
         self.committed = None
 
     def settle(self) -> None:
-        """Time passes: what starts is up."""
+        """Time passes: what starts is up, what moves goes on."""
         for node in self.nodes.values():
             if node.phase == "starting":
                 node.phase = "running"
+        moving_nodes.advance(self)
 
-    def node(self, shard: int) -> FakeNode | None:
-        return self.nodes.get(node_name(self.spec.name, shard, 0))
+    def node(self, shard: int, ordinal: int = 0) -> FakeNode | None:
+        return self.nodes.get(node_name(self.spec.name, shard, ordinal))
 
     # --- the runtime
 
     def observe(self, operator: Operator) -> Observed:
         pieces = dict(self.others)
         nodes = []
-        for shard in range(self.spec.shards):
-            name = node_name(self.spec.name, shard, 0)
+        kept = kept_up(self.spec, self.committed)
+        for shard, ordinal in kept.positions():
+            name = node_name(self.spec.name, shard, ordinal)
             pieces[f"Process/{name}"] = "current" if name in self.nodes else "absent"
             if name not in self.nodes:
-                nodes.append(ObservedNode(name=name, shard=shard, ordinal=0, phase="absent"))
+                nodes.append(ObservedNode(name=name, shard=shard, ordinal=ordinal, phase="absent"))
         nodes += [node.observed() for node in self.nodes.values()]
         epoch = self.committed.epoch if self.committed else 0
         newer = [
@@ -210,13 +267,51 @@ class World:
         ]
         operator.seen = Observed(
             pieces=pieces,
-            nodes=tuple(sorted(nodes, key=lambda node: node.shard)),
+            nodes=tuple(sorted(nodes, key=lambda node: (node.shard, node.ordinal))),
             topology=self.committed,
             topology_version=str(self.version) if self.committed else None,
             newest_held=max(newer, key=lambda held: (held.leader, held.epoch), default=None),
             leader_number=operator.leader_number,
+            slot_bytes=dict.fromkeys(self.measured, self.sizes),
+            failed_moves=dict(self.failures),
+            obsolete=tuple(f"Process/{name}" for name in self.nodes if name not in expected_names(kept)),
+            verdicts={} if self.committed is None else {s.index: self.judge(s) for s in self.committed.shards},
         )
         return operator.seen
+
+    def judge(self, shard: Shard) -> Verdict:
+        """What an arbiter says that hears everybody at once and is certain of every end."""
+        assert self.committed
+        rests_on = basis(self.committed, shard)
+        by_run = {node.run_id: node for node in self.nodes.values() if node.phase == "running" and node.reachable}
+        listed = [node for node in self.committed.nodes if node.shard == shard.index]
+        if len(listed) == 1:
+            return Verdict("healthy", "") if listed[0].run_id in by_run else Verdict("cannot", "there is nobody else")
+        master = self.nodes.get(next(node.name for node in listed if node.id == shard.master))
+        if master is not None and master.run_id == rests_on.master.run_id:
+            return Verdict("healthy", "", self._upkeep(rests_on, shard, listed, by_run, master))
+        fit = [node for node in by_run.values() if node.shard == shard.index and not node.loading
+               and node.id in {other.id for other in listed}]  # fmt: skip
+        if len(fit) < len([node for node in self.nodes.values() if node.shard == shard.index]) or not fit:
+            return Verdict("cannot", "waiting for the others")
+        best = max(fit, key=lambda node: node.position)
+        voters = tuple(VoterRun(node.id, node.run_id) for node in fit if node is not best)
+        chosen = VoterRun(best.id, best.run_id)
+        return Verdict("appoint", "", Appoint(rests_on, chosen, best.position, voters, "its process ended"))
+
+    def _upkeep(
+        self, rests_on: Basis, shard: Shard, listed: list[Node], by_run: dict[str, FakeNode], master: FakeNode
+    ) -> Settle | SetVoters | None:
+        assert self.committed
+        if shard.former is not None:
+            knows = master.held is not None and master.held.epoch >= self.committed.epoch
+            return Settle(rests_on) if knows else None
+        fit = tuple(
+            VoterRun(node.id, node.run_id)
+            for node in listed
+            if node.id != shard.master and node.run_id in by_run and by_run[node.run_id].standing().role == "replica"
+        )
+        return None if fit == self.committed.voter_runs(shard) else SetVoters(rests_on, fit, shard.min_acks)
 
     def apply(self, operator: Operator, action: Action, *, uncertain: bool = False) -> None:
         if isinstance(action, ApplyPieces):
@@ -224,10 +319,23 @@ class World:
                 self._make(piece)
         elif isinstance(action, CommitTopology):
             self._commit(action)
+            if action.at_once:
+                for name in list(self.nodes):
+                    self._offer(name, action.topology)
             operator.leader_number = None if uncertain else action.topology.leader
+        elif isinstance(action, RemovePieces):
+            for piece in action.pieces:
+                self._remove(piece.partition("/")[2])
         elif isinstance(action, PushTopology):
             for name in action.nodes:
                 self._offer(name, action.topology)
+        elif isinstance(action, MeasureSlots):
+            self.measured |= set(action.shards)
+        elif isinstance(action, AskRelease):
+            moving_nodes.release(self, action.topology, action.moves)
+        elif isinstance(action, LabelRoles):
+            for name, role in action.roles.items():
+                self._label(name, role)
         elif isinstance(action, PushSettings):
             for name in action.nodes:
                 self._hand(name, action)
@@ -240,11 +348,25 @@ class World:
             if piece == "ConfigMap/ring-config":
                 self.configured = self.spec.settings
         elif name not in self.nodes:
-            self.start(int(name.split("-")[1]))
+            self.start(*position_of(name))
+
+    def _remove(self, name: str) -> None:
+        """It has left the topology; with its shard, if it has no key that anybody may miss."""
+        assert self.committed
+        node = self.nodes.pop(name, None)
+        if node is None:
+            return
+        assert self.committed.node(node.id) is None
+        assert self.committed.shard(node.shard) is not None or not node.keys
+
+    def _label(self, name: str, role: str) -> None:
+        if node := self.nodes.get(name):
+            node.role_label = role
 
     def _commit(self, action: CommitTopology) -> None:
         if action.expected != (str(self.version) if self.committed else None):
             raise Conflict
+        assert decode(encode(action.topology)) == action.topology
         self._judge_commit(action.topology)
         self.committed, self.lost = action.topology, False
         self.version += 1
@@ -256,6 +378,10 @@ class World:
             return
         if member.refusal(node.held, topology, cluster_uid=self.spec.uid) is None:
             node.held = topology
+            master = next((other for other in self.nodes.values() if other.shard == node.shard
+                           and other.standing().serves), None)  # fmt: skip
+            if master is not None:
+                self.replicate(master)
 
     def _hand(self, name: str, action: PushSettings) -> None:
         node = self.nodes.get(name)
@@ -280,12 +406,16 @@ class World:
             assert new.epoch > old.epoch
             assert new.leader >= old.leader
         if self.history:
-            assert new.owners == self.history[-1].owners, "a slot moved"
+            moving_nodes.judge(self, self.history[-1], new)
         if self.committed is not None and self.history and new.epoch == self.committed.epoch + 1:
             self._judge_terms(self.committed, new)
 
     def _judge_terms(self, old: Topology, new: Topology) -> None:
-        for before, after in zip(old.shards, new.shards, strict=True):
+        for index in range(max(len(old.shards), len(new.shards))):
+            before, after = old.shard(index), new.shard(index)
+            if before is None or after is None:
+                assert index not in (old if after is None else new).owners, "a shard comes and goes without slots"
+                continue
             was, is_ = old.node(before.master), new.node(after.master)
             assert was
             assert is_

@@ -49,8 +49,7 @@ GAPS = (
     Gap("geo", True, "sorted sets behind coordinates", r"geo.*"),
     Gap("HyperLogLog", True, "strings that estimate", r"pf.*"),
     Gap("bit fields", True, "integers of any width in strings", r"bitfield(?:_ro)?"),
-    Gap("append-only file", True, "snapshots are all that is kept so far", r"bgrewriteaof|waitaof"),
-    Gap("replication", True, "a shard has one node so far", r"psync|sync|replconf|replicaof|slaveof|failover|wait"),
+    Gap("replication", True, "replicas ask with PSYNC, as they do since Redis 2.8", r"sync"),
     Gap("modules", False, "a module is code for Redis's own process", r"module(?:\|.*)?"),
     Gap("migration by hand", False, "the operator moves slots", r"migrate|client\|import-source|.*slotmigrations?.*"
         r"|cluster\|(?:migrateslots|syncslots|flushslot)"),

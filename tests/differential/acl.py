@@ -34,8 +34,9 @@ USERS = [b"u", b"v"]
 REFUSED = {
     *(f"cluster|{name.lower()}" for name in OPERATORS),
     *("command|getkeys", "command|getkeysandflags", "zrank", "zrevrank"),
+    "wait",
 }
-"""Of another arity here, or in Redis 7.0."""
+"""Of another arity here, or in Redis 7.0; WAIT is of the category blocking since 7.2."""
 TRIES = 12
 """ACL DRYRUNs behind every ACL SETUSER."""
 CHANGES_PER_USER = 20

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from pathlib import Path
 from random import Random
@@ -45,8 +44,10 @@ class Author:
         if entry is None or entry.subcommands or len(args) < abs(entry.arity) or 0 < entry.arity < len(args):
             return []
         reply: Any = None
-        with contextlib.suppress(ReplyError):
+        try:
             reply = entry.function(self.context, args)
+        except ReplyError:
+            entry = TABLE[b"get"]  # what expired before it is told, and nothing of the command
         told = propagated(self.context, entry, args, reply, self.changes, self.purged)
         self.changes.clear()
         self.purged.clear()

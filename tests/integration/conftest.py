@@ -1,10 +1,12 @@
 """Fixtures: a command line with a state home of its own, and a running quickstart."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from laptop import ROOT, Cli, free_base_port
+from shard_of_servers import Shard
 
 
 @pytest.fixture
@@ -22,3 +24,15 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cli, 
     runner("up", "-f", str(ROOT / "examples/quickstart.yaml"), "--base-port", str(port), "--detach")
     yield runner, port
     runner.stop_all()
+
+
+@pytest.fixture
+def exits() -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def shard(tmp_path: Path, exits: contextlib.ExitStack) -> Shard:
+    """Three nodes, of which none has a role."""
+    return Shard(tmp_path, 3, exits)

@@ -8,21 +8,27 @@ from typing import Any
 
 import pytest
 import redis
-from laptop import ROOT, Cli, eventually, free_base_port
+from laptop import Cli, eventually, free_base_port
 from redis.cluster import ClusterNode
 from wire import CLOSED, Wire
 
 NODES = range(3)
+MANIFEST = """
+apiVersion: ringkeeper.dev/v1alpha1
+kind: CacheCluster
+metadata: {name: c}
+spec: {shards: 3, replicasPerShard: 0, memory: 64Mi}
+"""
 
 
 class Cluster:
-    """The quickstart, with a connection to each of its nodes."""
+    """Three masters, with a connection to each."""
 
     def __init__(self, cli: Cli) -> None:
         self.cli = cli
         self.port = free_base_port()
         self.exits = contextlib.ExitStack()
-        cli("up", "-f", str(ROOT / "examples/quickstart.yaml"), "--base-port", str(self.port), "--detach")
+        cli("up", "-f", "-", "--base-port", str(self.port), "--detach", text=MANIFEST)
         self.wires = [self.wire(i) for i in NODES]
         eventually(self.linked, "every node has its links")
 

@@ -17,7 +17,7 @@ MANIFEST = """
 apiVersion: ringkeeper.dev/v1alpha1
 kind: CacheCluster
 metadata: {{name: {name}}}
-spec: {{shards: {shards}, memory: 64Mi}}
+spec: {{shards: {shards}, replicasPerShard: 0, memory: 64Mi}}
 """
 
 
@@ -33,10 +33,10 @@ def test_a_cluster_comes_up_serves_and_leaves_nothing(cli: Cli, tmp_path: Path) 
     assert subprocess.run([*command, "set", "k", "v"], capture_output=True, text=True).stdout == "OK\n"
     status = cli.status()
     assert (status["name"], status["password"], status["slotsServed"]) == ("quickstart", None, 16384)
-    assert [node["port"] for node in status["nodes"]] == [port, port + 1, port + 2]
-    assert {(node["role"], node["state"], node["host"]) for node in status["nodes"]} == {
-        ("master", "online", "127.0.0.1")
-    }
+    assert [node["port"] for node in status["nodes"]] == [port + number for number in range(6)]
+    assert [node["role"] for node in status["nodes"]] == ["master", "replica"] * 3
+    assert {(node["state"], node["host"]) for node in status["nodes"]} == {("online", "127.0.0.1")}
+    assert [node["voter"] for node in status["nodes"]] == [False, True] * 3, "each replica can take over"
     pids = [node["pid"] for node in status["nodes"]]
     cli("down")
     assert not any(is_alive(pid) for pid in pids)
@@ -175,11 +175,6 @@ def test_a_dead_supervisors_cluster_is_taken_over_only_as_it_is(cli: Cli, tmp_pa
     cli("up", "-f", manifest, "--base-port", port, "-d")
     before = cli.status()
     os.kill(before["supervisor"], signal.SIGKILL)
-    other = MANIFEST.format(name="c", shards=2)
-    refused = cli("up", "-f", "-", "--base-port", port, "-d", text=other, code=1).stderr
-    assert "spec.shards: 2 is not possible" in refused
-    refused = cli("up", "-f", "-", "--base-port", port, "-d", text=other.replace("64", "32"), code=1).stderr
-    assert "Set it back to 1" in refused
     smaller = MANIFEST.format(name="c", shards=1).replace("64", "32")
     refused = cli("up", "-f", "-", "--base-port", port, "-d", text=smaller, code=1).stderr
     assert "c-0-0 still runs with another maxmemory" in refused
@@ -220,7 +215,9 @@ def test_settings_change_while_a_cluster_is_up_and_restart_nothing(cli: Cli) -> 
     assert settings(1) == wanted, "it started with them"
     assert "up already" in cli("up", *words, text=plain.replace("64Mi", declared), code=1).stderr
     refused = cli("up", *words, text=plain.replace("64Mi", "32Mi"), code=1).stderr
-    assert "eviction and namespaces alone can be changed meanwhile" in refused
+    assert (
+        "shards, eviction, namespaces, persistence, replication and failover alone can be changed meanwhile" in refused
+    )
 
     os.kill(cli.status()["supervisor"], signal.SIGKILL)
     eventually(lambda: cli.status()["supervisor"] is None, "the supervisor is gone")

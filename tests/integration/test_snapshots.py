@@ -1,6 +1,7 @@
 """Snapshots of a real node: taken, loaded, read by others; and what happens when the disk or the child fails."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -175,11 +176,21 @@ def test_only_who_asked_for_a_save_waits(server: Server) -> None:
     connection.close()
 
 
+def state(server: Server) -> dict[str, object]:
+    """What a node tells its operator."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.admin_port}/control/state", headers={"Authorization": "Bearer secret"}
+    )
+    return json.loads(urllib.request.urlopen(request).read())
+
+
 def test_a_disk_that_fails_stops_writes_until_it_is_well(tmp_path: Path) -> None:
-    server = Server(tmp_path, "--save", "3600 1")
+    (tmp_path / "token").write_text("secret")
+    server = Server(tmp_path, "--save", "3600 1", "--admin-token-file", str(tmp_path / "token"))
     try:
         client = server.client()
         client.set("key", "value")
+        assert state(server)["persistenceError"] == ""
         obstacle = tmp_path / "dump.rdb"
         obstacle.mkdir()
         with pytest.raises(redis.ResponseError, match="Is a directory"):
@@ -188,12 +199,14 @@ def test_a_disk_that_fails_stops_writes_until_it_is_well(tmp_path: Path) -> None
         with pytest.raises(redis.ResponseError, match="MISCONF"):
             client.set("key", "other")
         assert client.get("key") == b"value"
+        assert "Is a directory" in state(server)["persistenceError"]
         assert not list(tmp_path.glob("temp-*"))
         server.process.send_signal(signal.SIGTERM)
         until(lambda: "does not stop" in server.log.read_text())
         obstacle.rmdir()
-        assert client.save()
+        until(lambda: persistence(client)["rdb_last_bgsave_status"] == "ok")
         assert client.set("key", "other")
+        assert state(server)["persistenceError"] == ""
     finally:
         assert server.stop() == 0
     assert read_file((tmp_path / "dump.rdb").read_bytes()).keys == {(0, b"key"): (b"other", -1)}
@@ -270,7 +283,8 @@ def test_a_loading_node_says_so_and_is_healthy(tmp_path: Path) -> None:
         for number in range(2 * MANY):
             writer.entry(b"key %d" % number, b"%d" % number)
         writer.end()
-    server = Server(tmp_path, awaits="Loading")
+    (tmp_path / "token").write_text("secret")
+    server = Server(tmp_path, "--admin-token-file", str(tmp_path / "token"), awaits="Loading")
     try:
         client = redis.Redis(port=server.port, retry=AT_ONCE)
         facts = persistence(client)
@@ -280,11 +294,61 @@ def test_a_loading_node_says_so_and_is_healthy(tmp_path: Path) -> None:
             client.get("key 1")
         url = f"http://127.0.0.1:{server.admin_port}"
         assert urllib.request.urlopen(f"{url}/healthz").read() == b"ok\n"
+        told = state(server)
+        assert told["state"] == "loading"
+        assert 0 <= told["loaded"] <= 1
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"{url}/readyz")
         assert b"loading its data" in refused.value.read()
         until(lambda: persistence(client)["loading"] == 0)
+        told = state(server)
+        assert (told["state"], told["loaded"]) == ("online", None)
         assert client.get("key 1") == b"1"
         assert client.dbsize() == 2 * MANY
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("compression", ["yes", "no"])
+@pytest.mark.parametrize("checksum", ["yes", "no"])
+def test_files_with_and_without_compression_and_checksum_are_read_by_all(
+    compression: str, checksum: str, tmp_path: Path
+) -> None:
+    options = (*DEBUG, "--rdbcompression", compression, "--rdbchecksum", checksum)
+    server = Server(tmp_path, *options)
+    try:
+        client = server.client(single_connection_client=True)
+        fill(client, field_times=False)
+        client.set("long", b"abcd" * 1000)
+        assert (len(client.dump("long")) < 1000) == (compression == "yes")
+        client.save()
+        expected = digest(client)
+    finally:
+        server.stop()
+    file = (tmp_path / "dump.rdb").read_bytes()
+    assert (b"abcd" * 1000 in file) == (compression == "no")
+    assert (file[-8:] == bytes(8)) == (checksum == "no")
+    checker = shutil.which("redis-check-rdb")
+    assert checker, "apt-get install redis-tools"
+    assert subprocess.run([checker, tmp_path / "dump.rdb"], capture_output=True).returncode == 0
+    server = Server(tmp_path, *options)
+    try:
+        assert digest(server.client()) == expected
+    finally:
+        server.stop()
+    with real_redis(tmp_path, "redis") as port:
+        assert digest(redis.Redis(port=port)) == expected
+
+
+def test_a_checksum_that_is_not_to_be_looked_at_is_not(tmp_path: Path) -> None:
+    with (tmp_path / "dump.rdb").open("wb") as file:
+        writer = RdbWriter(file.write)
+        writer.entry(b"key", b"value")
+        writer.end()
+        file.seek(-8, os.SEEK_END)
+        file.write(b"wrongsum")
+    server = Server(tmp_path, "--rdbchecksum", "no")
+    try:
+        assert server.client().get("key") == b"value"
     finally:
         server.stop()

@@ -1,0 +1,111 @@
+"""A cluster gets another shard and loses it again while clients write and read: nothing fails, nothing is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import redis
+from laptop import Cli, eventually, free_base_port
+
+MANIFEST = """
+apiVersion: ringkeeper.dev/v1alpha1
+kind: CacheCluster
+metadata: {name: c}
+spec: {shards: 3, replicasPerShard: 1, memory: 64Mi}
+"""
+KEYS = 2000
+
+
+@dataclass
+class Writer:
+    """Writes and reads keys of its own, each again and again, and knows what each must hold."""
+
+    port: int
+    prefix: str
+    counts: dict[str, int] = field(default_factory=dict)
+    operations: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    def work(self, stop: threading.Event) -> None:
+        client = redis.RedisCluster(host="127.0.0.1", port=self.port)
+        while not stop.is_set():
+            key = f"{self.prefix}{self.operations % 97}"
+            try:
+                value = client.incr(key)
+                read = client.get(key)
+            except redis.RedisError as error:
+                self.errors.append(f"{key}: {error!r}")
+                continue
+            self.counts[key] = self.counts.get(key, 0) + 1
+            if value != self.counts[key] or read != b"%d" % value:
+                self.errors.append(f"{key}: {value} and {read!r}, not {self.counts[key]}")
+            self.operations += 1
+        client.close()
+
+
+@contextlib.contextmanager
+def writing(port: int) -> Iterator[list[Writer]]:
+    stop = threading.Event()
+    writers = [Writer(port, f"w{number}:") for number in range(2)]
+    threads = [threading.Thread(target=writer.work, args=(stop,)) for writer in writers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield writers
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def owned(cli: Cli) -> list[int]:
+    """Slots of each shard, as their masters say."""
+    return [node["slots"] for node in cli.status()["nodes"] if node["role"] == "master"]
+
+
+def test_slots_move_to_a_new_shard_and_back_and_clients_notice_nothing(cli: Cli) -> None:
+    port = free_base_port()
+    cli("up", "-f", "-", "--base-port", str(port), "-d", text=MANIFEST)
+    client = redis.RedisCluster(host="127.0.0.1", port=port)
+    for number in range(KEYS):
+        client.set(f"key:{number}", f"value {number}", ex=3600 if number % 2 else None)
+    with writing(port) as writers:
+        eventually(lambda: all(writer.operations > 50 for writer in writers), "writers at work")
+        assert "c has 4 shards now" in cli("scale", "--shards", "4").stdout
+        eventually(lambda: len(owned(cli)) == 4, "four masters")
+        assert min(owned(cli)) >= 0.95 * 4096 - 1
+        assert sum(owned(cli)) == 16384
+        before = [writer.operations for writer in writers]
+        eventually(lambda: all(w.operations > n + 50 for w, n in zip(writers, before, strict=True)), "they go on")
+        assert "c has 3 shards now" in cli("scale", "--shards", "3").stdout
+        eventually(lambda: len(cli.status()["nodes"]) == 6, "the fourth shard's nodes are gone")
+    assert [writer.errors for writer in writers] == [[], []]
+    for writer in writers:
+        for key, count in writer.counts.items():
+            assert client.get(key) == b"%d" % count
+    lost = [number for number in range(KEYS) if client.get(f"key:{number}") != b"value %d" % number]
+    assert not lost
+    assert all(client.ttl(f"key:{number}") > 3000 for number in range(1, KEYS, 20))
+    held = sum(client.dbsize(target_nodes=node) for node in client.get_primaries())
+    assert held == KEYS + sum(len(writer.counts) for writer in writers), "no key is there twice"
+    client.close()
+    assert cli.status()["rebalance"]["phase"] == "Done"
+
+
+def test_a_plan_is_shown_and_nothing_moves_while_it_is_only_to_be_shown(cli: Cli) -> None:
+    port = free_base_port()
+    alone = MANIFEST.replace("shards: 3, replicasPerShard: 1", "shards: 1, replicasPerShard: 0")
+    cli("up", "-f", "-", "--base-port", str(port), "-d", text=alone)
+    dry = alone.replace("shards: 1,", "shards: 2, rebalance: {dryRun: true},")
+    assert "8192 slots with" in cli("plan", "-f", "-", text=dry).stdout
+    told = cli("up", "-f", "-", "--base-port", str(port), "-d", text=dry).stdout
+    assert "0 of 8192 slots" in told
+    assert "dryRun is set" in told
+    eventually(lambda: len(cli.status()["nodes"]) == 2, "the new shard's node")
+    assert cli.status()["rebalance"]["phase"] == "DryRun"
+    assert owned(cli)[0] == 16384
+    cli("up", "-f", "-", "--base-port", str(port), "-d", text=dry.replace("true", "false"))
+    eventually(lambda: min(owned(cli)) >= 0.95 * 8192 - 1, "about half of the slots each")
