@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ringkeeper.resp.reader import NOT_READY, ReplyReader
+from ringkeeper.resp.values import ReplyError
 from ringkeeper.resp.writer import encode_command
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -195,16 +196,26 @@ def filling() -> Iterator[list[bytes]]:
 
 
 def fill(connection: socket.socket, commands: Iterable[list[bytes]]) -> None:
-    """One command after the other."""
+    """One command after the other; a server that is loading its data is waited for."""
     with connection:
         reader = ReplyReader()
         for args in commands:
-            connection.sendall(encode_command(args))
-            while reader.next() is NOT_READY:
-                data = connection.recv(4096)
-                if not data:
-                    raise BenchError("the server closed the connection while it was filled")
-                reader.feed(data)
+            while is_loading(answer(connection, reader, args)):
+                time.sleep(0.02)
+
+
+def is_loading(reply: object) -> bool:
+    return isinstance(reply, ReplyError) and reply.code == "LOADING"
+
+
+def answer(connection: socket.socket, reader: ReplyReader, args: list[bytes]) -> object:
+    connection.sendall(encode_command(args))
+    while (reply := reader.next()) is NOT_READY:
+        data = connection.recv(4096)
+        if not data:
+            raise BenchError("the server closed the connection while it was filled")
+        reader.feed(data)
+    return reply
 
 
 def version(command: Sequence[str]) -> str:
@@ -317,6 +328,12 @@ def machine() -> str:
 def setting(found: dict[str, list[str]]) -> str:
     """What was measured, and where."""
     return ", ".join(f"{name} {version(command)}" for name, command in found.items()) + f"; {machine()}"
+
+
+def paired(found: dict[str, list[str]]) -> tuple[dict[str, list[str]], str]:
+    """Redis and the node alone of those that were found, and the setting with what else the machine does."""
+    pair = {name: found[name] for name in ("Redis", "Ringkeeper")}
+    return pair, f"{setting(pair)}; load average {os.getloadavg()[0]:.1f} when it began"
 
 
 def write(text: str, section: str) -> None:

@@ -17,6 +17,9 @@ PARTS = {
     "memory": ["rss.py"],
     "growth": ["growth.py"],
     "eviction": ["full.py"],
+    "snapshots": ["persistence.py"],
+    "append-only": ["append_only.py"],
+    "failover": ["failover.py"],
     "misses": ["miss_ratio.py", "--server"],
 }
 """Part -> the script that measures it. Each compares the servers with each other within itself."""
