@@ -21,13 +21,20 @@ def pytest_sessionstart() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _client() -> None:
-    """A pod with redis-cli, redis-benchmark and redis-py, which stays until the cluster goes."""
+    """A pod with redis-cli, redis-benchmark and redis-py, which stays until the cluster goes; on a host of its own, so
+    that tests may do to the others what they like.
+    """
     container = {"name": "client", "image": "localhost/ringkeeper-client:e2e", "imagePullPolicy": "IfNotPresent"}
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": CLIENT, "namespace": CLIENT_NAMESPACE},
-        "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [container],
+            "nodeSelector": {"node-role.kubernetes.io/control-plane": ""},
+            "tolerations": [{"operator": "Exists"}],
+        },
     }
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": CLIENT_NAMESPACE}}
     kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([namespace, pod]))

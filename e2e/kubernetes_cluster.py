@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import yaml
@@ -60,7 +62,7 @@ def cache_cluster(name: str, **spec: Any) -> dict[str, Any]:
         "apiVersion": "ringkeeper.dev/v1alpha1",
         "kind": "CacheCluster",
         "metadata": {"name": name},
-        "spec": {"memory": "64Mi", **spec},
+        "spec": {"memory": "64Mi", "replicasPerShard": 0, **spec},
     }
 
 
@@ -118,3 +120,40 @@ def redis_cli(cluster: str, namespace: str, *arguments: str, host: str = "") -> 
     host = host or f"{cluster}.{namespace}.svc"
     answer = in_client("env", f"REDISCLI_AUTH={password}", "redis-cli", "-c", "-h", host, "-p", PORT, *arguments)
     return answer.strip()
+
+
+def host_of(pod: str, namespace: str) -> str:
+    return str(get("pod", pod, namespace=namespace)["spec"]["nodeName"])
+
+
+def engine(*words: str) -> None:
+    """What runs the hosts, Docker or podman."""
+    subprocess.run([os.environ["RINGKEEPER_E2E_ENGINE"], *words], check=True, capture_output=True)
+
+
+@contextmanager
+def paused(host: str) -> Iterator[None]:
+    engine("pause", host)
+    try:
+        yield
+    finally:
+        engine("unpause", host)
+
+
+# Known keys of every type (client/keeping.py)
+
+
+def _keeping(what: str, name: str, namespace: str, batch: str) -> dict[str, Any]:
+    secret, host = f"PASSWORD={password_of(name, namespace)}", f"{name}.{namespace}.svc"
+    answer = in_client("env", secret, "python", "/client/keeping.py", what, host, PORT, batch)
+    report: dict[str, Any] = json.loads(answer)
+    return report
+
+
+def write_batch(name: str, namespace: str, batch: str) -> None:
+    assert _keeping("write", name, namespace, batch)["keys"] == 3600
+
+
+def check_batches(name: str, namespace: str, *batches: str) -> None:
+    for batch in batches:
+        assert _keeping("check", name, namespace, batch) == {"keys": 3600, "different": 0, "first": []}

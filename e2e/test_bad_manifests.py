@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes_cluster import Refused, apply, await_ready, cache_cluster, kubectl
+from kubernetes_cluster import Refused, apply, cache_cluster
 
 from ringkeeper_operator.manifest import ManifestError, load
 
@@ -24,6 +24,14 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"namespaces": [{"prefix": "a"}, {"prefix": "a"}]}, "spec.namespaces[1]"),
     ({"namespaces": [{"prefix": "a", "maxMemory": "lots"}]}, "spec.namespaces[0].maxMemory"),
     ({"namespaces": [{"prefix": "a", "defaultTTL": "2h", "maxTTL": "1h"}]}, "spec.namespaces[0]"),
+    ({"persistence": {}}, "size"),
+    ({"persistence": {"mode": "snapshots", "size": "1Gi"}}, "spec.persistence.mode"),
+    ({"persistence": {"mode": "snapshot", "size": "1Gi", "fsync": "always"}}, "spec.persistence.fsync"),
+    ({"persistence": {"mode": "aof", "size": "1Gi", "save": "60 1"}}, "spec.persistence.save"),
+    ({"persistence": {"size": "1Gi", "save": "often"}}, "spec.persistence.save"),
+    ({"persistence": {"size": "lots"}}, "spec.persistence.size"),
+    ({"persistence": {"size": "63Mi"}}, "persistence.size"),
+    ({"persistence": {"size": "1Gi", "sav": "60 1"}}, "spec.persistence.sav"),
     ({"memory": "1Mi", "namespaces": [{"prefix": "a", "maxMemory": "2Mi"}]}, "maxMemory"),
 ]
 
@@ -37,11 +45,3 @@ def test_a_bad_manifest_is_refused_by_both(namespace: str, spec: dict[str, Any],
     with pytest.raises(ManifestError) as problems:
         load(yaml.safe_dump(document), "bad.yaml")
     assert field in str(problems.value)
-
-
-def test_a_changed_number_of_shards_is_refused_with_the_way_out(namespace: str) -> None:
-    apply(cache_cluster("fixed", shards=1), namespace=namespace)
-    await_ready("fixed", namespace)
-    with pytest.raises(Refused, match="shards"):
-        apply(cache_cluster("fixed", shards=2), namespace=namespace)
-    kubectl("delete", "cc", "fixed", "-n", namespace)

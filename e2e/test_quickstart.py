@@ -45,9 +45,35 @@ def cluster(namespace: str) -> str:
 
 
 def test_kubectl_get_reads_well(cluster: str) -> None:
+    await_replicas(cluster)
     header, row = kubectl("get", "cc", NAME, "-n", cluster).splitlines()
     assert header.split() == ["NAME", "READY", "SHARDS", "NODES", "SLOTS", "EPOCH", "AGE"]
-    assert row.split()[:6] == [NAME, "True", "3", "3/3", "16384", "1"]
+    assert row.split()[:5] == [NAME, "True", "3", "6/6", "16384"]
+
+
+def await_replicas(namespace: str) -> None:
+    """Until every shard has a replica that could take its master's place."""
+
+    def whole() -> bool:
+        rows = get("cachecluster", NAME, namespace=namespace)["status"]["shardStatuses"]
+        replicas = [replica for row in rows for replica in row.get("replicas", [])]
+        return len(replicas) == 3 and all(entry["state"] == "online" and entry["voter"] for entry in replicas)
+
+    until(90, "every replica can take over", whole)
+
+
+def test_each_role_has_a_service_and_each_shard_a_budget(cluster: str) -> None:
+    await_replicas(cluster)
+    rows = get("cachecluster", NAME, namespace=cluster)["status"]["shardStatuses"]
+    roles = {name: pod["metadata"]["labels"].get("ringkeeper.dev/role") for name, pod in pods(NAME, cluster).items()}
+    masters = {row["master"] for row in rows}
+    assert {name for name, role in roles.items() if role == "master"} == masters
+    assert {name for name, role in roles.items() if role == "replica"} == roles.keys() - masters
+    address = redis_cli(NAME, cluster, "role", host=f"{NAME}-master.{cluster}.svc")
+    assert address.startswith("master")
+    assert redis_cli(NAME, cluster, "role", host=f"{NAME}-replica.{cluster}.svc").startswith("slave")
+    budgets = {entry["metadata"]["name"] for entry in get("poddisruptionbudgets", namespace=cluster)["items"]}
+    assert budgets == {f"{NAME}-0", f"{NAME}-1", f"{NAME}-2"}
 
 
 def test_redis_cli_and_its_cluster_check_work_inside_the_cluster(cluster: str) -> None:
@@ -75,7 +101,8 @@ def test_every_record_of_apt_reads_back_equal_through_redis_py(cluster: str) -> 
     assert min(report["keys_by_node"]) > report["records"] // 5
 
 
-def test_a_deleted_pod_returns_with_its_node_id_and_its_slots(cluster: str) -> None:
+def test_a_deleted_master_is_followed_by_its_replica_and_returns_as_one_with_its_node_id(cluster: str) -> None:
+    await_replicas(cluster)
     before = starts(NAME, cluster)
     ids = {name: redis_cli(NAME, cluster, "cluster", "myid", host=ip(cluster, name)) for name in before}
     status = get("cachecluster", NAME, namespace=cluster)["status"]
@@ -85,18 +112,38 @@ def test_a_deleted_pod_returns_with_its_node_id_and_its_slots(cluster: str) -> N
         now = get("cachecluster", NAME, namespace=cluster)["status"]
         return now["epoch"] > status["epoch"] and now["slotsServed"] == 16384 and now["shardStatuses"][1]["term"] == 2
 
-    until(90, "the pod serves again", healed)
+    until(90, "the replica is master", healed)
     await_ready(NAME, cluster)
+    until(90, "the pod is another one", lambda: f"{NAME}-1-0" in starts(NAME, cluster)
+          and starts(NAME, cluster)[f"{NAME}-1-0"] != before[f"{NAME}-1-0"])  # fmt: skip
+    await_replicas(cluster)
     after = starts(NAME, cluster)
     assert after.keys() == before.keys()
-    assert after[f"{NAME}-1-0"] != before[f"{NAME}-1-0"]
-    assert {name for name in before if after[name] == before[name]} == {f"{NAME}-0-0", f"{NAME}-2-0"}
+    assert {name for name in before if after[name] != before[name]} == {f"{NAME}-1-0"}
     assert {name: redis_cli(NAME, cluster, "cluster", "myid", host=ip(cluster, name)) for name in after} == ids
     now = get("cachecluster", NAME, namespace=cluster)["status"]
     assert [row["slots"] for row in now["shardStatuses"]] == [row["slots"] for row in status["shardStatuses"]]
+    assert (now["shardStatuses"][1]["master"], now["failovers"][0]["from"]) == (f"{NAME}-1-1", f"{NAME}-1-0")
     assert redis_cli(NAME, cluster, "set", "after", "all") == "OK"
     reasons = {event["reason"] for event in get("events", namespace=cluster)["items"]}
-    assert "NodeRestarted" in reasons
+    assert {"HandedOver", "NodeRestarted"} <= reasons or {"FailedOver", "NodeRestarted"} <= reasons
+
+
+def test_an_annotation_hands_a_shard_over_and_goes_when_that_is_done(cluster: str) -> None:
+    await_replicas(cluster)
+    (before,) = [row for row in get("cachecluster", NAME, namespace=cluster)["status"]["shardStatuses"]
+                 if row["index"] == 1]  # fmt: skip
+    kubectl("annotate", "cc", NAME, "-n", cluster, f"ringkeeper.dev/failover=1={NAME}-1-0")
+
+    def done() -> bool:
+        found = get("cachecluster", NAME, namespace=cluster)
+        left = found["metadata"].get("annotations", {}).get("ringkeeper.dev/failover")
+        return found["status"]["shardStatuses"][1]["master"] == f"{NAME}-1-0" and not left
+
+    until(60, "the shard is handed over", done)
+    assert get("cachecluster", NAME, namespace=cluster)["status"]["shardStatuses"][1]["term"] == before["term"] + 1
+    await_ready(NAME, cluster)
+    await_replicas(cluster)
 
 
 def ip(namespace: str, pod: str) -> str:
@@ -121,7 +168,7 @@ def test_a_deleted_and_recreated_operator_adopts_the_cluster_and_restarts_no_pod
     assert starts(NAME, cluster) == before
     assert redis_cli(NAME, cluster, "get", "kept") == "yes"
     terms = [row["term"] for row in get("cachecluster", NAME, namespace=cluster)["status"]["shardStatuses"]]
-    assert terms == [1, 2, 1]
+    assert terms == [1, 3, 1]
 
 
 def test_a_namespace_over_its_budget_evicts_its_own_keys_and_not_anothers(cluster: str) -> None:

@@ -9,10 +9,10 @@ budget, and `other:`. Prints what is left as JSON.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable
 
+from connecting import connect
 from redis.cluster import RedisCluster
 
 BATCH = 500
@@ -46,7 +46,7 @@ def evicted(client: RedisCluster) -> int:
 
 
 def main(host: str, port: int) -> None:
-    client = RedisCluster(host=host, port=port, password=os.environ.get("PASSWORD"))
+    client = connect(host, port)
     before = evicted(client)
     for prefix in ("other:", "none:"):
         write(client, prefix, range(STAYING))

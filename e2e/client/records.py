@@ -9,13 +9,12 @@ are not unique. Prints what it did as JSON.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
 
-from redis.cluster import RedisCluster
+from connecting import connect
 
 BATCH = 500
 
@@ -39,7 +38,7 @@ def batches(items: Iterator[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, 
 
 def main(host: str, port: int) -> int:
     wanted = records(sys.stdin.buffer.read())
-    client = RedisCluster(host=host, port=port, password=os.environ.get("PASSWORD"))
+    client = connect(host, port)
     started = time.monotonic()
     for batch in batches(iter(wanted.items())):
         pipeline = client.pipeline()
