@@ -9,8 +9,13 @@ SOAK_STREAMS ?= 1000000
 SOAK_STEPS ?= 100000
 SOAK_TABLE_STEPS ?= 1000000
 SOAK_MINUTES ?= 30
+SOAK_CRASHES ?= 5000
+SOAK_FAULTS ?= 500
+SOAK_PARTITIONS ?= 500
+SOAK_HISTORIES ?= 1000000
+SOAK_SEED ?= 1000000
 # The suites whose subjects are compiled: in the pure form too.
-TWO_FORMS := resp types persist store commands cluster server repo
+TWO_FORMS := resp types persist store commands cluster replication server repo
 
 .NOTPARALLEL:
 .PHONY: help setup build up status down test lint generate bench compat fuzz soak e2e clean
@@ -50,7 +55,8 @@ generate: setup ## write the files that are made from code: CRD, chart, referenc
 bench: setup ## measure everything beside Redis and Valkey in one run; BENCH='--quick' or BENCH='memory growth --write'
 	$(COMPILED) $(PYTHON) bench/everything.py $(BENCH)
 
-compat: setup ## run the test suites of redis-py and fakeredis on Redis and here; COMPAT='--suite fakeredis --keyword zadd' for a part
+compat: setup ## read the RDB files of published packages, run the test suites of redis-py and fakeredis on Redis and here; COMPAT='--suite fakeredis --keyword zadd' for a part
+	$(COMPILED) $(PYTHON) -m pytest --timeout 600 tests/compat/published_dumps.py
 	$(COMPILED) $(PYTHON) tests/compat/run.py $(COMPAT)
 
 fuzz: setup ## feed the parsers mutated streams and payloads, in both forms
@@ -60,7 +66,7 @@ fuzz: setup ## feed the parsers mutated streams and payloads, in both forms
 	$(COMPILED) $(PYTHON) tests/persist/fuzz.py --payloads 50000 --seed 1
 	$(COMPILED) $(PYTHON) tests/persist/fuzz_files.py --files 50000 --seed 1
 
-soak: setup ## the long runs: a million fuzzed streams in each form, 300,000 commands a group beside Redis and Valkey, half an hour at maxmemory
+soak: setup ## the long runs: a million fuzzed streams in each form, 300,000 commands a group beside Redis and Valkey, 5,000 crashes, a million simulated failovers and a quarter of a million moves of slots (go on with SOAK_SEED), 500 faults of real processes and 500 schedules of partitions, half an hour at maxmemory
 	$(COMPILED) $(PYTHON) tests/resp/fuzz.py --streams $(SOAK_STREAMS) --seed 0
 	$(PURE) $(PYTHON) tests/resp/fuzz.py --streams $(SOAK_STREAMS) --seed 0
 	$(COMPILED) $(PYTHON) tests/persist/fuzz.py --payloads $(SOAK_STREAMS) --seed 0
@@ -71,6 +77,11 @@ soak: setup ## the long runs: a million fuzzed streams in each form, 300,000 com
 	$(COMPILED) $(PYTHON) tests/differential/run.py --commands $(SOAK_COMMANDS) --seed 0
 	$(COMPILED) $(PYTHON) tests/differential/sessions.py --steps $(SOAK_STEPS) --seed 0
 	$(COMPILED) $(PYTHON) tests/differential/acl.py --steps $(SOAK_STEPS) --seed 0
+	$(COMPILED) $(PYTHON) tests/crash/run.py --cycles $(SOAK_CRASHES) --seed 0
+	$(COMPILED) $(PYTHON) tests/simulation/run.py --histories $(SOAK_HISTORIES) --seed $(SOAK_SEED)
+	$(COMPILED) $(PYTHON) tests/simulation/run.py --moves --histories $$(( $(SOAK_HISTORIES) / 4 )) --seed $(SOAK_SEED)
+	RINGKEEPER_FAULTS=$(SOAK_FAULTS) $(COMPILED) $(PYTHON) -m pytest tests/integration/test_fencing.py
+	RINGKEEPER_PARTITIONS=$(SOAK_PARTITIONS) $(COMPILED) $(PYTHON) -m pytest tests/partitions
 	$(COMPILED) $(PYTHON) bench/soak.py --minutes $(SOAK_MINUTES)
 	RINGKEEPER_TABLE_STEPS=$(SOAK_TABLE_STEPS) $(COMPILED) $(PYTHON) -m pytest --timeout 7200 tests/store/test_table.py
 	RINGKEEPER_TABLE_STEPS=100000 scripts/sanitize tests/store tests/types tests/resp tests/persist
