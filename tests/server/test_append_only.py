@@ -227,6 +227,38 @@ async def test_everysec_makes_nobody_wait_unless_the_disk_is_two_seconds_behind(
     await node.stop()
 
 
+async def test_no_command_is_executed_without_a_look_at_a_disk_that_has_fallen_behind(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else the node is late with: here it does nothing of what it should do now and then."""
+    node = await start(tmp_path, disk, monkeypatch, "everysec")
+    monkeypatch.setattr(node.append_only, "round", lambda: None)
+    client = await connect(node)
+    disk.ready.clear()
+    assert await client.ask("SET key 1") == b"+OK\r\n"
+    await until(lambda: node.append_only.behind_s > append_only.BEHIND_SECONDS)
+    assert not node.effects.journal.held
+    client.send("SET key 2")
+    await until(lambda: node.effects.journal.held)
+    disk.ready.set()
+    assert await client.line() == b"+OK\r\n"
+    await node.stop()
+
+
+async def test_all_that_is_handed_over_is_remembered_until_it_is_synced(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes right behind something else, too: else nobody would ask for its sync before the next change."""
+    node = await start(tmp_path, disk, monkeypatch, "everysec")
+    disk.ready.clear()
+    for word in (b"first", b"second"):
+        node.effects.journal.append(0, [b"SET", word, b"1"])
+        node.append_only.hand_over()
+        assert node.append_only.marks[-1][0] == node.effects.journal.offset
+    disk.ready.set()
+    await node.stop()
+
+
 async def test_a_node_ends_only_when_all_is_on_the_disk(
     tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

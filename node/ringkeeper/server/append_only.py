@@ -4,7 +4,8 @@
 
 With `always` the bytes of each round of the loop go at once, and who changed something waits for the sync. With
 `everysec` they go every 20 ms and are synced every second; only if the disk is about to fall two seconds behind do
-replies wait as well, so that never more than two seconds of acknowledged changes can be lost.
+replies wait as well, so that never more than two seconds of acknowledged changes can be lost. That is looked at before
+any command is executed (`Traffic.expect`): a loop that is late with all else is not late with that.
 
 After a full sync the log tells of data that is here no more, until a base of the new is in its place. What is changed
 meanwhile (by a replica that is promoted just then) is acknowledged as the policy allows: with `always` when the base is
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from pathlib import Path
@@ -28,6 +30,7 @@ from ringkeeper.server.appender import Appender, State
 from ringkeeper.server.child import Child
 from ringkeeper.server.config import ConfigError
 from ringkeeper.server.snapshots import saving
+from ringkeeper.server.traffic import NEVER
 
 if TYPE_CHECKING:
     from ringkeeper.server.node import Node
@@ -85,7 +88,9 @@ class AppendOnly:
         self.failed = 0
         """Of all bases."""
         self.marks: deque[tuple[int, float]] = deque()
-        """Offsets that are not durable yet, and when they were handed over."""
+        """Offsets that are not durable yet, and when the first change before them was made."""
+        self.began = math.inf
+        """When the first change was made that was not handed over yet."""
         self.sync_asked = 0.0
         self.noted = 0.0
         self.delayed = 0
@@ -162,6 +167,7 @@ class AppendOnly:
             always = self.policy == "always" and self.binds
             appender.ask(lambda: setattr(appender, "always", always))
             self.make_wait(always)
+            self.expect_disk()
 
     def make_wait(self, wait: bool) -> None:
         """Let replies of changes wait for the disk, or no longer."""
@@ -220,6 +226,7 @@ class AppendOnly:
         self.make_wait(False)
         self.state = State()
         self.marks.clear()
+        self.expect_disk()
         self.stopping, self.adopting = True, False
         appender.stop(self.ended)
         self.node.choose_gates()
@@ -259,6 +266,7 @@ class AppendOnly:
 
     def arrange(self) -> None:
         """The journal has something."""
+        self.began = time.monotonic()
         if self.journal.disk_waits or self.policy == "always":
             self.node.loop.call_soon(self.hand_over)
         else:
@@ -272,8 +280,30 @@ class AppendOnly:
             self.noted = now
             self.annotate()
         self.appender.hand_over(self.journal.take(), self.journal.offset, len(self.journal.held))
-        if self.policy != "no" and (not self.marks or now - self.marks[-1][1] >= HAND_OVER_SECONDS):
-            self.marks.append((self.journal.offset, now))
+        if self.policy != "no":
+            self.mark(min(self.began, now))
+        self.began = math.inf
+
+    def mark(self, began: float) -> None:
+        """Remember how old what was handed over is, by steps of `HAND_OVER_SECONDS`: what is within one counts as old
+        as what it began with.
+        """
+        if self.marks and began - self.marks[-1][1] < HAND_OVER_SECONDS:
+            _, began = self.marks.pop()
+        self.marks.append((self.journal.offset, began))
+        if len(self.marks) == 1:
+            self.expect_disk()
+
+    def expect_disk(self) -> None:
+        """See to it that no command is executed without a look at a disk that has fallen behind."""
+        due = NEVER
+        if self.marks and self.policy == "everysec" and not self.journal.disk_waits:
+            due = math.ceil((self.marks[0][1] + BEHIND_SECONDS) * 1e9) + 1
+        self.node.clients.traffic.expect(due, self.overdue)
+
+    def overdue(self) -> None:
+        if self.appender is not None:
+            self.look_at_disk(time.monotonic())
 
     def annotate(self) -> None:
         """Say where in the history of all changes the file is; for replicas, and for people who look for a time."""
@@ -288,8 +318,10 @@ class AppendOnly:
         if self.appender is None:
             return
         before, self.state = self.state, state
-        while self.marks and self.marks[0][0] <= state.durable:
-            self.marks.popleft()
+        if self.marks and self.marks[0][0] <= state.durable:
+            while self.marks and self.marks[0][0] <= state.durable:
+                self.marks.popleft()
+            self.expect_disk()
         if self.journal.disk_waits:
             self.journal.reached(self.kept(state))
         if state.error != before.error or state.broken != before.broken:
@@ -333,6 +365,7 @@ class AppendOnly:
                 self.journal.on_disk = self.kept(self.state)
             if behind != self.journal.disk_waits:
                 self.make_wait(behind)
+                self.expect_disk()
 
     def look_at_growth(self) -> None:
         size = self.state.size

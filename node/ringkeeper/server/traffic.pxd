@@ -23,6 +23,8 @@ cdef class Traffic:
     cdef object end_round
     cdef list unsent
     cdef bint in_round
+    cdef long long deadline
+    cdef object missed
     cdef public long long current
     cdef public bint paused
     cdef public long long query_buffer_limit
@@ -31,6 +33,7 @@ cdef class Traffic:
     cdef public long long reads
     cdef public long long writes
 
+    cpdef object expect(self, long long deadline, object missed)
     cpdef object begin_turn(self, long long session_id)
     cpdef object send_soon(self, Sender sender)
     cdef object begin_round(self)

@@ -8,6 +8,7 @@ replies at once as well, instead of being woken for each.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import cython
 
@@ -22,6 +23,8 @@ else:
     from cython.cimports.ringkeeper.server.node_time import NodeTime  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.server.traffic import MSG_DONTWAIT, MSG_NOSIGNAL, send
 
+NEVER = 1 << 62
+"""Nanoseconds."""
 TURN = cython.declare(cython.longlong, 5_000_000)
 """Nanoseconds: a session that has executed for longer lets the others run before it goes on."""
 
@@ -68,6 +71,7 @@ class Traffic:
         self.paused = False
         """CLIENT PAUSE."""
         self.query_buffer_limit = 1 << 30
+        self.expect(NEVER, lambda: None)
         self.reset_statistics()
 
     def reset_statistics(self) -> None:
@@ -76,6 +80,13 @@ class Traffic:
         self.reads = 0
         self.writes = 0
 
+    def expect(self, deadline: cython.longlong, missed: Callable[[], object]) -> None:
+        """No command is to be executed from then on (nanoseconds of the monotonic clock) before this was called. It
+        may expect something else; if it does not, it will not be called again.
+        """
+        self.deadline = deadline
+        self.missed = missed
+
     def begin_turn(self, session_id: cython.longlong) -> None:
         """A session begins to execute. The one clock that is read tells all times."""
         now: cython.longlong = nanoseconds()
@@ -83,6 +94,9 @@ class Traffic:
         if not self.in_round:
             self.begin_round()
         self.time.advance(now)
+        if now >= self.deadline:
+            self.deadline = NEVER
+            self.missed()
         if self.lease.shared:
             self.lease.begin_turn(now)
         self.dispatcher.mark = now
