@@ -22,6 +22,7 @@ class ScriptedNode:
         self.seen: list[Words] = []
         self.port = 0
         self.run_id = b"first"
+        self.subscribers: list[asyncio.StreamWriter] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         commands = CommandReader()
@@ -30,6 +31,8 @@ class ScriptedNode:
                 commands.feed(data)
                 while (words := commands.next()) is not None:
                     self.seen.append(words)
+                    if words[0] == b"SUBSCRIBE":
+                        self.subscribers.append(writer)
                     reply = self.answer(self, words)
                     if reply is CLOSE:
                         writer.close()
@@ -38,6 +41,13 @@ class ScriptedNode:
                     write(out, reply, 2)
                     writer.write(bytes(out))
         writer.close()
+
+    def say(self, value: object) -> None:
+        """To everybody who has subscribed to something."""
+        out = bytearray()
+        write(out, value, 2)
+        for writer in self.subscribers:
+            writer.write(bytes(out))
 
     def of(self, *names: bytes) -> list[Words]:
         """The commands of these names that have come."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from ringkeeper.cluster.ring import place
 from ringkeeper.cluster.topology import UNOWNED, Node, Shard, Topology, node_id
-from ringkeeper.cluster.view import ClusterView, Condition, slot_ranges
+from ringkeeper.cluster.view import ClusterView, Condition, changed_masters, slot_ranges
 from ringkeeper.resp.reader import ReplyReader
 
 OWNERS = (0,) * 100 + (1,) * 200 + (0,) * (16384 - 300)
@@ -123,3 +123,22 @@ def test_replicas_are_told_of_masters_only() -> None:
     assert line.decode().split()[:4] == [shown.nodes[0].id, "10.0.0.0:6379@16379", "slave", shown.nodes[1].id]
     assert view.replicas(shown.nodes[0].id) is None
     assert view.replicas("0" * 40) is None
+
+
+def test_what_is_served_by_another_node_is_told_by_ranges() -> None:
+    former = topology()
+    zero, one = former.nodes[1], former.nodes[3]
+    assert changed_masters(None, former) == [(0, 99, zero), (100, 299, one), (300, 16383, zero)]
+    assert changed_masters(former, former) == []
+    moved = replace(former, owners=(1,) * 50 + former.owners[50:])
+    assert changed_masters(former, moved) == [(0, 49, one)]
+    appointed = replace(moved, shards=(replace(former.shards[0], master=former.nodes[0].id), former.shards[1]))
+    assert changed_masters(moved, appointed) == [(50, 99, former.nodes[0]), (300, 16383, former.nodes[0])]
+    assert changed_masters(former, appointed)[0] == (0, 49, one)
+    restarted = replace(former, nodes=tuple(replace(node, run_id="later") for node in former.nodes))
+    assert changed_masters(former, restarted) == []
+
+
+def test_neighbours_that_came_from_different_nodes_are_one_range() -> None:
+    alone = topology(owners=(1,) * 16384)
+    assert changed_masters(topology(owners=(0,) * 100 + (UNOWNED,) * 16284), alone) == [(0, 16383, alone.nodes[3])]

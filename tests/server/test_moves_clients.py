@@ -1,6 +1,7 @@
 """What clients hear when the slots of their keys go to another shard: as in Redis when a slot leaves a node."""
 
 import contextlib
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,12 @@ import pytest
 import redis
 from following import until
 from redis.exceptions import MovedError, ResponseError
-from two_shards import TwoShards, key_in
+from two_shards import MOVING, TwoShards, key_in
 from wire import Wire
 
+from ringkeeper.server import announcement
+
+CHANNEL = announcement.CHANNEL.decode()
 GOING, STAYING = key_in(), key_in(moving=False)
 
 
@@ -102,3 +106,32 @@ def test_who_follows_a_channel_that_has_gone_is_unsubscribed(shards: TwoShards) 
         assert reader(f"SSUBSCRIBE {GOING}") == [">", "ssubscribe", GOING, 1]
         move(shards)
         assert reader.read() == [">", "sunsubscribe", GOING, 0]
+
+
+@pytest.mark.parametrize(
+    ("slots", "ranges"), [((0, 1, 2, 7), [(0, 2), (7, 7)]), (MOVING, None)], ids=["a few", "more than it has room for"]
+)
+def test_who_subscribed_to_the_topology_is_told_what_has_moved_where(
+    shards: TwoShards, slots: tuple[int, ...], ranges: list[tuple[int, int]] | None
+) -> None:
+    """A client of RESP3 goes on with commands on the same connection; with RESP2 it has subscribed like any other."""
+    begun = shards.begin(slots)
+    held = shards.release(begun)
+    port = shards.members.servers[1].port
+    with contextlib.ExitStack() as exits:
+        pushed = exits.enter_context(Wire(shards.members.servers[0].port, 3))
+        told = exits.enter_context(Wire(port))
+        assert pushed("SUBSCRIBE", CHANNEL) == [">", "subscribe", CHANNEL, 1]
+        assert told("PSUBSCRIBE", "__ringkeeper__:*") == ["psubscribe", "__ringkeeper__:*", 1]
+        shards.settle(begun, held)
+        message = pushed.read()
+        assert message[:3] == [">", "message", CHANNEL]
+        where = None if ranges is None else [[first, last, "127.0.0.1", port] for first, last in ranges]
+        assert json.loads(message[3]) == {"epoch": shards.topology.epoch, "slots": where}
+        assert told.read() == ["pmessage", "__ringkeeper__:*", CHANNEL, message[3]]
+        assert pushed("GET", STAYING) is None
+
+
+def test_nobody_else_publishes_where_the_nodes_tell_of_the_topology(shards: TwoShards) -> None:
+    with pytest.raises(ResponseError, match="Only the nodes publish in channels that begin with __ringkeeper__:"):
+        shards.client(0).publish(CHANNEL, '{"epoch":99,"slots":[]}')

@@ -55,6 +55,35 @@ def slot_ranges(topology: Topology) -> list[SlotRange]:
     return ranges
 
 
+def changed_masters(former: Topology | None, topology: Topology) -> list[tuple[int, int, Node]]:
+    """First and last slot, both included, and the master: of all slots that are served by another node than before."""
+    before, now = _masters(former), _masters(topology)
+    owners = former.owners if former else (UNOWNED,) * SLOTS
+    ranges: list[tuple[int, int, Node]] = []
+    first = 0
+    for (old, new), run in groupby(zip(owners, topology.owners, strict=True)):
+        last = first + sum(1 for _ in run) - 1
+        master = now.get(new)
+        if master is not None and _place(before.get(old)) != _place(master):
+            if ranges and ranges[-1][1] == first - 1 and ranges[-1][2] is master:
+                first, _, _ = ranges.pop()
+            ranges.append((first, last, master))
+        first = last + 1
+    return ranges
+
+
+def _masters(topology: Topology | None) -> dict[int, Node]:
+    """By shard."""
+    if topology is None:
+        return {}
+    nodes = {node.id: node for node in topology.nodes}
+    return {shard.index: nodes[shard.master] for shard in topology.shards if shard.master in nodes}
+
+
+def _place(node: Node | None) -> tuple[str, str, int] | None:
+    return None if node is None else (node.id, node.address, node.port)
+
+
 class ClusterView:
     """One topology as seen by one node; `topology` is None for a node that holds none yet."""
 

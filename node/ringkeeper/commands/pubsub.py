@@ -9,6 +9,8 @@ from ringkeeper.resp.values import OK, Raw, ReplyError
 
 FLAGS = "pubsub noscript loading stale"
 CHANNEL, PATTERN, SHARD = "channel", "pattern", "shard"
+OWN_CHANNELS = b"__ringkeeper__:"
+"""What begins so is for what the nodes themselves have to tell."""
 
 
 def _subscribe(kind: str) -> Function:
@@ -96,6 +98,8 @@ command(
     summary="Posts a message to a channel.",
 )
 def publish(context: Context, args: Arguments) -> Reply:
+    if args[1].startswith(OWN_CHANNELS):
+        raise ReplyError(f"ERR Only the nodes publish in channels that begin with {OWN_CHANNELS.decode()}")
     return context.pubsub.publish(args[1], args[2])
 
 

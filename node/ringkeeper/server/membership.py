@@ -177,7 +177,7 @@ class Membership:
                 self.standing.role,
                 "" if self.standing.shard is None else f" of shard {self.standing.shard}",
             )
-        self.node.follow_topology()
+        self.node.follow_topology(former)
         if self.sweeper is not None:
             self.sweeper.cancel()
         self.sweeper = asyncio.create_task(self.drop_lost_slots())

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from ringkeeper import __version__, commands
+from ringkeeper.cluster.topology import Topology
 from ringkeeper.commands.blocking import Blocked
 from ringkeeper.commands.context import Client, Context
 from ringkeeper.commands.table import COMMANDS, Arguments, Command
@@ -31,6 +32,7 @@ from ringkeeper.persist.snapshot import Work
 from ringkeeper.resp.values import OK, ReplyError
 from ringkeeper.server import info, logs, namespaces
 from ringkeeper.server.access import AccessControl
+from ringkeeper.server.announcement import announce
 from ringkeeper.server.append_only import AppendOnly
 from ringkeeper.server.child import Child
 from ringkeeper.server.clients import ClientRegistry, OutputLimits
@@ -206,7 +208,7 @@ class Node:
         self.pubsub.forward, self.pubsub.forward_to_shard = peers.forward, peers.forward_to_shard
         return peers
 
-    def follow_topology(self) -> None:
+    def follow_topology(self, former: Topology | None) -> None:
         """Another topology is in force: bring what hangs on it into line."""
         membership = self.membership
         self.fence.follow()
@@ -223,6 +225,8 @@ class Node:
             self.tracking.part(lost, (key for slot in lost for key in keyspace.slot_keys(slot)))
         self.waiting.refuse(self.refusal_to_wait)
         self.handover.follow()
+        if membership.topology is not None:
+            announce(self.pubsub, former, membership.topology)
 
     def replica_gone(self, session: Session) -> None:
         """The session of a replica, or of a move's target, has ended."""

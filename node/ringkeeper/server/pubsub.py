@@ -123,6 +123,11 @@ class PubSub:
                     reached += send(sessions, [b"pmessage", pattern, channel, message])
         return reached
 
+    def is_heard(self, channel: bytes) -> bool:
+        """Whether anybody would get a message of that channel here."""
+        patterns = self.tables[PATTERN]
+        return channel in self.tables[CHANNEL] or any(compile_glob(pattern).match(channel) for pattern in patterns)
+
     def publish_to_shard(self, channel: bytes, message: bytes) -> int:
         reached = self.deliver_to_shard(channel, message)
         if self.forward_to_shard is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -241,3 +242,41 @@ async def test_what_is_no_redis_is_said_to_be_none() -> None:
     async with scripted(lambda *_: Raw(b"HTTP/1.1 400 Bad Request\r\n")) as node:
         with pytest.raises(Unserved, match="does not speak the protocol"):
             await nodes_of(node, patience=0.0).await_all()
+
+
+async def test_a_wait_ends_when_the_cluster_says_that_slots_are_served_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(redis_nodes, "SHORTEST_PAUSE", 3600.0)
+    monkeypatch.setattr(redis_nodes, "LONGEST_PAUSE", 3600.0)
+    listening = asyncio.Event()
+
+    def answer(node: ScriptedNode, words: Words) -> object:
+        if words[0] == b"SUBSCRIBE":
+            listening.set()
+            return [b"subscribe", words[1], 1]
+        if words[0] == b"SET" and len(node.of(b"SET")) == 1:
+            node.say([b"message", b"__ringkeeper__:topology", b'{"epoch":2,"slots":null}'])
+            return ReplyError("CLUSTERDOWN Hash slot not served")
+        return usual(node, words)
+
+    async with scripted(answer) as node:
+        nodes = nodes_of(node)
+        await nodes.await_all()
+        await listening.wait()
+        await nodes.carry_out([request(b"a")])
+        nodes.close()
+        assert len(node.of(b"SET")) == 2
+
+
+async def test_who_may_not_hear_of_the_topology_waits_as_with_any_other_cluster() -> None:
+    def answer(node: ScriptedNode, words: Words) -> object:
+        if words[0] == b"SUBSCRIBE":
+            return ReplyError("NOPERM No permissions to access a channel")
+        return failed(node, words)
+
+    failed = failing("CLUSTERDOWN Hash slot not served")
+    async with scripted(answer) as node:
+        (done,) = await carried_out(nodes_of(node), b"a")
+        assert done.reply == OK
+        assert len(node.of(b"SUBSCRIBE")) <= 1
