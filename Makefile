@@ -18,7 +18,7 @@ SOAK_SEED ?= 1000000
 TWO_FORMS := resp types persist store commands cluster replication server repo
 
 .NOTPARALLEL:
-.PHONY: help setup build up status down test lint generate bench compat fuzz soak e2e clean
+.PHONY: help setup build up status down test lint generate bench compat fuzz soak e2e e2e-full clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ soak: setup ## the long runs: a million fuzzed streams in each form, 300,000 com
 	$(COMPILED) $(PYTHON) -m pytest -m soak --timeout 7200 tests || [ $$? = 5 ] # 5: no test is marked so
 
 e2e: setup ## a real Kubernetes (kind): images, chart, quickstart, faults; from nothing, and deleted again
+	e2e/run -m "not full"
+
+e2e-full: setup ## the same, and what takes longer: hosts that hang or are drained, masters spread again, many shards
 	e2e/run
 
 clean: ## remove what building and testing left (not .venv)

@@ -140,6 +140,18 @@ def paused(host: str) -> Iterator[None]:
         engine("unpause", host)
 
 
+def await_shards(name: str, namespace: str, count: int, seconds: float = 120) -> None:
+    """Until so many shards share all slots evenly, and nothing moves any more."""
+
+    def look() -> bool:
+        found = get("cachecluster", name, namespace=namespace)
+        slots = [row["slots"] for row in found["status"]["shardStatuses"]]
+        even = len(slots) == count and sum(slots) == 16384 and min(slots) >= 0.95 * (16384 // count) - 1
+        return even and condition(found, "Rebalancing").get("status") != "True"
+
+    until(seconds, f"{count} shards with their slots", look)
+
+
 # Known keys of every type (client/keeping.py)
 
 
@@ -157,3 +169,15 @@ def write_batch(name: str, namespace: str, batch: str) -> None:
 def check_batches(name: str, namespace: str, *batches: str) -> None:
     for batch in batches:
         assert _keeping("check", name, namespace, batch) == {"keys": 3600, "different": 0, "first": []}
+
+
+# Many keys of a kilobyte (client/thousands.py)
+
+THOUSANDS = 25
+
+
+def thousands(what: str, name: str, namespace: str) -> None:
+    """`write` or `check` all of them."""
+    secret, host, count = f"PASSWORD={password_of(name, namespace)}", f"{name}.{namespace}.svc", 1000 * THOUSANDS
+    answer = in_client("env", secret, "python", "/client/thousands.py", what, host, PORT, str(count))
+    assert json.loads(answer) == {"keys": count, "different": 0, "first": []}

@@ -1,146 +1,30 @@
-"""Masters that die, hang or are cut off on a real Kubernetes: a replica takes over, and no key is lost.
-
-A client in the cluster writes and reads twelve keys all the time, which lie in all shards (client/outages.py).
-"""
+"""Masters that die, hang or are cut off on a real Kubernetes: a replica takes over, and no key is lost."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-from kubernetes_cluster import (
-    CLIENT,
-    CLIENT_NAMESPACE,
-    PORT,
-    SYSTEM_NAMESPACE,
-    apply,
-    await_ready,
-    cache_cluster,
-    check_batches,
-    engine,
-    get,
-    host_of,
-    kubectl,
-    password_of,
-    paused,
-    pods,
-    redis_cli,
-    until,
-    write_batch,
+from failing import (
+    LEADER_SECONDS,
+    NAME,
+    OUTAGE_SECONDS,
+    await_successor,
+    hand_over,
+    leaders_host,
+    make_cluster,
+    masters,
+    settle,
+    watched,
 )
-
-NAME = "failing"
-SHARDS = 3
-OUTAGE_SECONDS = 5.0
-"""Four, which a laptop keeps to, and one for Kubernetes' network."""
-LEADER_SECONDS = 15.0
-"""More, when the operator's leader went as well."""
-WATCHED_SECONDS = 15
+from kubernetes_cluster import PORT, SYSTEM_NAMESPACE, engine, get, host_of, kubectl, password_of, paused, pods
 
 
 @pytest.fixture(scope="module")
 def cluster(namespace: str) -> str:
-    apply(cache_cluster(NAME, shards=SHARDS, replicasPerShard=1), namespace=namespace)
-    await_ready(NAME, namespace, 120)
-    await_voters(namespace)
-    write_batch(NAME, namespace, "known")
+    make_cluster(namespace)
     return namespace
-
-
-def rows(namespace: str) -> list[dict[str, Any]]:
-    status: dict[str, Any] = get("cachecluster", NAME, namespace=namespace)["status"]
-    return list(status["shardStatuses"])
-
-
-def topology(namespace: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(
-        get("configmap", f"{NAME}-topology", namespace=namespace)["data"]["topology.json"]
-    )
-    return document
-
-
-def await_voters(namespace: str) -> None:
-    """Every shard has a replica that can take over, and the status says so."""
-
-    def look() -> bool:
-        shards = topology(namespace)["shards"]
-        return all(len(shard["voters"]) == 1 and not shard.get("formerVoters") for shard in shards)
-
-    until(120, "every shard has a voter", look)
-    await_ready(NAME, namespace, 60)
-
-
-def masters(namespace: str) -> list[str]:
-    """By shard, as the topology names them."""
-    document = topology(namespace)
-    names = {node["id"]: node["name"] for node in document["nodes"]}
-    return [names[shard["master"]] for shard in document["shards"]]
-
-
-def await_one_master_each(namespace: str) -> None:
-    """By their own word: every other node follows."""
-
-    def look() -> bool:
-        found = pods(NAME, namespace)
-        roles = {
-            name: redis_cli(NAME, namespace, "role", host=str(pod["status"]["podIP"])).splitlines()[0]
-            for name, pod in found.items()
-        }
-        return sorted(name for name, role in roles.items() if role == "master") == sorted(masters(namespace)) and all(
-            role in ("master", "slave") for role in roles.values()
-        )
-
-    until(60, "each shard has one master, and the others follow it", look)
-
-
-@dataclass
-class Outage:
-    report: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def worst(self) -> float:
-        return float(self.report["worst"])
-
-
-@contextmanager
-def watched(namespace: str, seconds: int = WATCHED_SECONDS) -> Iterator[Outage]:
-    """A client works for so long, beginning before the block, whose fault must be over by then."""
-    secret = f"PASSWORD={password_of(NAME, namespace)}"
-    hosts = [f"{pod['status']['podIP']}:{PORT}" for pod in pods(NAME, namespace).values()]
-    hosts.insert(0, f"{NAME}.{namespace}.svc:{PORT}")
-    command = ["kubectl", "exec", "-n", CLIENT_NAMESPACE, CLIENT, "--", "env", secret,
-               "python", "/client/outages.py", str(seconds), *hosts]  # fmt: skip
-    client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    outage = Outage()
-    try:
-        assert client.stdout is not None
-        assert client.stdout.readline() == "writing\n", client.communicate()
-        yield outage
-        output, errors = client.communicate(timeout=seconds + 60)
-    finally:
-        client.kill()
-    assert output, errors
-    outage.report = json.loads(output)
-    print(json.dumps({key: outage.report[key] for key in ("writes", "lost", "worst")}))
-
-
-def settle(namespace: str, outage: Outage, limit: float = OUTAGE_SECONDS) -> None:
-    """What must hold behind every fault."""
-    assert outage.report["writes"] > 100, outage.report
-    assert outage.worst <= limit, outage.report
-    await_ready(NAME, namespace, 120)
-    await_one_master_each(namespace)
-    await_voters(namespace)
-    check_batches(NAME, namespace, "known")
-
-
-def await_successor(namespace: str, shard: int, former: str) -> None:
-    until(40, f"another node than {former} is master", lambda: masters(namespace)[shard] != former)
 
 
 def test_a_pod_deleted_by_force_is_replaced_by_its_replica(cluster: str) -> None:
@@ -221,18 +105,11 @@ def test_a_master_that_is_cut_off_refuses_whoever_still_reaches_it(cluster: str)
 
 def host_to_pause(namespace: str) -> tuple[str, int]:
     """One with a master, without the operator's leader; and the shard, which is handed over if need be."""
-    holder = get("lease", "ringkeeper-leader", namespace=SYSTEM_NAMESPACE)["spec"]["holderIdentity"]
-    (leads,) = {
-        pod["spec"]["nodeName"]
-        for pod in get("pods", namespace=SYSTEM_NAMESPACE)["items"]
-        if holder.startswith(pod["metadata"]["name"])
-    }
+    leads = leaders_host()
     for shard, master in enumerate(masters(namespace)):
         for name in sorted(pods(NAME, namespace), key=lambda name: name != master):
             if name.startswith(f"{NAME}-{shard}-") and (host := host_of(name, namespace)) != leads:
-                if name != master:
-                    kubectl("annotate", "cc", NAME, "-n", namespace, f"ringkeeper.dev/failover={shard}={name}")
-                    await_successor(namespace, shard, master)
+                hand_over(namespace, shard, name)
                 return host, shard
     pytest.fail(f"every node is on {leads}, which must stay")
 

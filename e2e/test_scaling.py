@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from kubernetes_cluster import (
     apply,
     await_ready,
+    await_shards,
     cache_cluster,
     check_batches,
-    condition,
     get,
     kubectl,
     pods,
@@ -30,26 +28,14 @@ def cluster(namespace: str) -> str:
     return namespace
 
 
-def seen(namespace: str) -> dict[str, Any]:
-    return dict(get("cachecluster", NAME, namespace=namespace))
-
-
-def await_shards(namespace: str, count: int) -> None:
-    """Until so many shards share all slots evenly, and nothing moves any more."""
-
-    def look() -> bool:
-        found = seen(namespace)
-        slots = [row["slots"] for row in found["status"]["shardStatuses"]]
-        even = len(slots) == count and sum(slots) == 16384 and min(slots) >= 0.95 * (16384 // count) - 1
-        return even and condition(found, "Rebalancing").get("status") != "True"
-
-    until(SECONDS, f"{count} shards with their slots", look)
+def await_settled(namespace: str, count: int) -> None:
+    await_shards(NAME, namespace, count)
     await_ready(NAME, namespace, SECONDS)
 
 
 def test_a_shard_more_takes_its_slots_and_keys(cluster: str) -> None:
     kubectl("scale", f"cc/{NAME}", "--replicas", "3", "-n", cluster)
-    await_shards(cluster, 3)
+    await_settled(cluster, 3)
     check_batches(NAME, cluster, "before")
     write_batch(NAME, cluster, "grown")
     assert len(pods(NAME, cluster)) == 6
@@ -57,7 +43,7 @@ def test_a_shard_more_takes_its_slots_and_keys(cluster: str) -> None:
 
 def test_a_shard_less_leaves_nothing_but_its_keys_elsewhere(cluster: str) -> None:
     kubectl("scale", f"cc/{NAME}", "--replicas", "2", "-n", cluster)
-    await_shards(cluster, 2)
+    await_settled(cluster, 2)
     until(SECONDS, "the pods of the third shard go", lambda: len(pods(NAME, cluster)) == 4)
     check_batches(NAME, cluster, "before", "grown")
     sets = get("statefulsets", "-l", f"app.kubernetes.io/instance={NAME}", namespace=cluster)["items"]
