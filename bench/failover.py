@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -118,13 +118,17 @@ def one_outage(cluster: Cluster, shard: int, sign: signal.Signals) -> tuple[floa
 class Ours:
     """A cluster of `ringkeeper up`, whose supervisor starts a killed node again."""
 
-    def __init__(self, folder: pathlib.Path, port: int, interval_ms: int) -> None:
+    def __init__(self, folder: pathlib.Path, port: int, manifest: str) -> None:
         self.environment = os.environ | {"XDG_STATE_HOME": str(folder)}
+        self.folder = folder
         self.port = port
         self.seeds = [("127.0.0.1", port + number) for number in range(2 * SHARDS)]
-        manifest = folder / "cluster.yaml"
-        manifest.write_text(MANIFEST.format(shards=SHARDS, interval=interval_ms))
-        self.run("up", "-f", str(manifest), "--base-port", str(port), "--detach")
+        self.up(manifest)
+
+    def up(self, manifest: str) -> None:
+        file = self.folder / "cluster.yaml"
+        file.write_text(manifest)
+        self.run("up", "-f", str(file), "--base-port", str(self.port), "--detach")
 
     def run(self, *arguments: str) -> str:
         done = subprocess.run([*RINGKEEPER, *arguments], env=self.environment, capture_output=True, text=True)
@@ -147,12 +151,25 @@ class Ours:
         return len(ready) == 2 * SHARDS and sum(node["voter"] for node in ready) == SHARDS
 
 
-class Valkey:
-    """Six servers that know each other over their bus."""
+def in_equal_parts() -> list[list[int]]:
+    """First and last slots of the ranges of each shard."""
+    return [[SLOTS * number // SHARDS, SLOTS * (number + 1) // SHARDS - 1] for number in range(SHARDS)]
 
-    def __init__(self, folder: pathlib.Path, port: int, timeout_ms: int, command: list[str]) -> None:
+
+class Valkey:
+    """Servers that know each other over their bus: as many masters as there are lists of slots, then their replicas."""
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        port: int,
+        timeout_ms: int,
+        command: list[str],
+        ranges: Sequence[Sequence[int]],
+    ) -> None:
         self.folder, self.port, self.timeout_ms, self.command = folder, port, timeout_ms, command
-        self.seeds = [("127.0.0.1", port + number) for number in range(2 * SHARDS)]
+        self.ranges = ranges
+        self.seeds = [("127.0.0.1", port + number) for number in range(2 * len(ranges))]
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         for _, each in self.seeds:
             self.start(each)
@@ -173,14 +190,13 @@ class Valkey:
         for number, (_, port) in enumerate(self.seeds):
             with client(port) as node:
                 node.execute_command("CLUSTER MEET", "127.0.0.1", self.port)
-                if number < SHARDS:
-                    first, last = SLOTS * number // SHARDS, SLOTS * (number + 1) // SHARDS - 1
-                    node.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
-        await_(lambda: len(self.known(self.port + 5)) == 2 * SHARDS, "the servers know each other")
-        for number in range(SHARDS):
+                if number < len(self.ranges) and self.ranges[number]:
+                    node.execute_command("CLUSTER ADDSLOTSRANGE", *self.ranges[number])
+        await_(lambda: len(self.known(self.seeds[-1][1])) == len(self.seeds), "the servers know each other")
+        for number in range(len(self.ranges)):
             with client(self.port + number) as node:
                 id_ = node.execute_command("CLUSTER MYID")
-            with client(self.port + SHARDS + number) as node:
+            with client(self.port + len(self.ranges) + number) as node:
                 await_(lambda: self.replicates(node, id_), "a replica follows")  # noqa: B023
         await_(self.is_whole, "Valkey's cluster is up")
 
@@ -216,7 +232,7 @@ class Valkey:
             lines = self.known(port)
             if any("fail" in line[2] or line[7] != "connected" for line in lines):
                 return False
-            if sum("slave" in line[2] for line in lines) != SHARDS:
+            if sum("slave" in line[2] for line in lines) != len(self.ranges):
                 return False
             with client(port) as node:
                 info = node.info("replication")
@@ -266,7 +282,8 @@ def ours(interval_ms: int) -> Iterator[Cluster]:
     from ring_refresh import free_base_port
 
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        cluster = Ours(pathlib.Path(folder), free_base_port(2 * SHARDS), interval_ms)
+        manifest = MANIFEST.format(shards=SHARDS, interval=interval_ms)
+        cluster = Ours(pathlib.Path(folder), free_base_port(2 * SHARDS), manifest)
         try:
             yield cluster
         finally:
@@ -278,7 +295,7 @@ def valkey(timeout_ms: int, command: list[str]) -> Iterator[Cluster]:
     from ring_refresh import free_base_port
 
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        cluster = Valkey(pathlib.Path(folder), free_base_port(2 * SHARDS), timeout_ms, command)
+        cluster = Valkey(pathlib.Path(folder), free_base_port(2 * SHARDS), timeout_ms, command, in_equal_parts())
         try:
             yield cluster
         finally:

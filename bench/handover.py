@@ -29,7 +29,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
 
 from client.outages import Writer
 from compare import BenchError, publish, setting
-from failover import SHARDS, Ours, await_
+from failover import MANIFEST, SHARDS, Ours, await_
 from ring_refresh import free_base_port
 
 HERE = pathlib.Path(__file__).parents[1]
@@ -111,7 +111,8 @@ def cluster_of(tree: pathlib.Path) -> Iterator[Ours]:
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = f"{tree / 'node'}:{tree / 'operator'}"
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        cluster = Ours(pathlib.Path(folder), free_base_port(2 * SHARDS), HEARTBEAT_MS)
+        manifest = MANIFEST.format(shards=SHARDS, interval=HEARTBEAT_MS)
+        cluster = Ours(pathlib.Path(folder), free_base_port(2 * SHARDS), manifest)
         if before is not None:
             os.environ["PYTHONPATH"] = before
         try:
