@@ -20,6 +20,7 @@ PARTS = {
     "snapshots": ["persistence.py"],
     "append-only": ["append_only.py"],
     "failover": ["failover.py"],
+    "resharding": ["resharding.py"],
     "misses": ["miss_ratio.py", "--server"],
 }
 """Part -> the script that measures it. Each compares the servers with each other within itself."""

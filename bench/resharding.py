@@ -44,6 +44,8 @@ from failover import SHARDS, Ours, Valkey, await_, client
 from ring_refresh import free_base_port
 
 from ringkeeper.store.slot import SLOTS, key_slot
+from ringkeeper_operator.cli_common import spec_of
+from ringkeeper_operator.cli_scale import is_settled
 from ringkeeper_operator.runtime.local_folder import ClusterFolder
 
 NODES = 2 * (SHARDS + 1)
@@ -195,7 +197,7 @@ class OursGrowing(Ours):
         self.memory = memory
         super().__init__(folder, port, self.manifest(SHARDS, paused=False))
         self.seeds = self.seeds[:1]
-        self.cluster_folder = ClusterFolder(folder / "ringkeeper" / "bench.d")
+        self.cluster_folder = ClusterFolder("bench", folder / "ringkeeper" / "bench.d")
 
     def manifest(self, shards: int, *, paused: bool) -> str:
         return MANIFEST.format(shards=shards, memory=self.memory, paused=str(paused).lower())
@@ -212,19 +214,15 @@ class OursGrowing(Ours):
 
     def move(self) -> tuple[float, float]:
         file = self.cluster_folder.path / "topology.json"
-        before, began = file.stat().st_mtime_ns, time.monotonic()
+        before, began = file.stat().st_mtime, time.time()
         command = threading.Thread(target=self.up, args=(self.manifest(SHARDS + 1, paused=False),))
         command.start()
-        await_(lambda: file.stat().st_mtime_ns != before, "the first slots are on their way")
-        moving = time.monotonic()
-        await_(self.is_done, "all slots have moved")
-        ended = time.monotonic()
+        await_(lambda: file.stat().st_mtime != before, "the first slots are on their way")
+        moving = file.stat().st_mtime
         command.join()
+        await_(lambda: is_settled(self.cluster_folder, spec_of(self.cluster_folder)), "all slots have moved")
+        ended = file.stat().st_mtime
         return ended - began, ended - moving
-
-    def is_done(self) -> bool:
-        topology, _ = self.cluster_folder.committed()
-        return topology is not None and topology.owners.count(SHARDS) >= SLOTS // (SHARDS + 1) and not topology.moves
 
 
 class ValkeyGrowing(Valkey):
@@ -255,7 +253,7 @@ class ValkeyGrowing(Valkey):
 def done(node: redis.Redis) -> bool:
     """Whether the node's migrations have ended well."""
     jobs = raw(node, "CLUSTER GETSLOTMIGRATIONS")
-    states = [job[job.index(b"state") + 1] for job in jobs]
+    states = [job[b"state"] for job in jobs]
     if b"failed" in states or b"cancelled" in states:
         raise BenchError(f"Valkey's migration has not succeeded: {states}")
     return bool(states) and all(state == b"success" for state in states)
@@ -296,7 +294,9 @@ def missed(seeds: Sequence[Address], keys: int) -> tuple[int, int]:
             with reach.node(address).pipeline(transaction=False) as pipe:
                 for key in mine[start : start + AT_ONCE]:
                     pipe.execute_command(*looking(key))
-                held += sum(found == wanted(key) for key, found in zip(mine[start:], pipe.execute(), strict=False))
+                for key, found in zip(mine[start:], pipe.execute(raise_on_error=False), strict=False):
+                    moved = isinstance(found, MovedError)
+                    held += (reach.ask(f"key:{key}", *looking(key)) if moved else found) == wanted(key)
     await_(lambda: sum(raw(reach.node(address), "DBSIZE") for address in reach.masters()) <= keys, "copies have gone")
     there = sum(raw(reach.node(address), "DBSIZE") for address in reach.masters())
     reach.close()
