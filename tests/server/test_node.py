@@ -1,5 +1,7 @@
 """A node alone and in a cluster, as clients and the operator meet it."""
 
+import asyncio
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -7,10 +9,13 @@ from pathlib import Path
 import pytest
 import redis
 from laptop import eventually
+from lines import connect
 from members import Members, http, member
 from server_process import serving
 
 from ringkeeper.cluster.topology import Shard, Topology
+from ringkeeper.server.config import read_arguments
+from ringkeeper.server.node import Node
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
@@ -146,3 +151,22 @@ def test_a_restarted_node_remembers_the_topology_but_serves_nothing(tmp_path: Pa
         assert after["role"] == "unassigned"
         with pytest.raises(redis.exceptions.ClusterDownError):
             node.client().get("k")
+
+
+async def test_whom_to_follow_may_be_said_as_soon_as_the_port_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node has begun by then: what it would do at its start does not undo what a client told it."""
+    start_admin = Node.start_admin
+
+    async def ask_first(self: Node, sockets: list[socket.socket]) -> None:
+        client = await connect(self)
+        assert await client.ask("REPLICAOF 127.0.0.1 1") == b"+OK\r\n"
+        await start_admin(self, sockets)
+
+    monkeypatch.setattr(Node, "start_admin", ask_first)
+    words = ["--port", "0", "--bind", "127.0.0.1", "--dir", str(tmp_path)]
+    node = Node(read_arguments(words), asyncio.get_running_loop())
+    await node.start()
+    assert node.replication.role == "replica"
+    await node.stop()

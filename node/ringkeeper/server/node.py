@@ -351,13 +351,16 @@ class Node:
         if self.lease_keeper is not None:
             self.lease_keeper.start(await open_datagram_sockets(hosts, self.port))
         self.recovery.loading = self.recovery.needed
+        if not self.recovery.loading:  # before the first client, whose REPLICAOF comes after that
+            self.begin()
         self.choose_gates()
         for sock in sockets:
             self.listeners.append(await self.loop.create_server(self.clients.new_session, sock=sock))
         self.cron.start()
         self.loop_delay.start()
         await self.start_admin(admin_sockets)
-        await self.recover()
+        if self.recovery.loading:
+            await self.recover()
         for sock in sockets:
             host = sock.getsockname()[0]
             log.info("Ready to accept connections on %s:%d", f"[{host}]" if ":" in host else host, self.port)
@@ -370,14 +373,17 @@ class Node:
 
     async def recover(self) -> None:
         """Load what is on the disk; raises `ConfigError`."""
-        if self.recovery.loading:
-            await self.recovery.run()
-            if self.recovery.stopped:
-                return
-            self.recovery.loading = False
+        await self.recovery.run()
+        if self.recovery.stopped:
+            return
+        self.recovery.loading = False
+        self.begin()
+        self.choose_gates()
+
+    def begin(self) -> None:
+        """Be what the configuration says: all that was kept is here."""
         self.running = True
         self.replication.begin()
-        self.choose_gates()
 
     async def start_admin(self, sockets: list[socket.socket]) -> None:
         """Its libraries are heavy: they are loaded in a thread, while the data port serves already."""
