@@ -19,6 +19,7 @@ PARTS = {
     "eviction": ["full.py"],
     "snapshots": ["persistence.py"],
     "append-only": ["append_only.py"],
+    "full-sync": ["full_sync.py"],
     "failover": ["failover.py"],
     "resharding": ["resharding.py"],
     "misses": ["miss_ratio.py", "--server"],
