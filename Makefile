@@ -40,8 +40,8 @@ down: ## stop it and leave nothing
 	@[ ! -x .venv/bin/ringkeeper ] || .venv/bin/ringkeeper down --name quickstart
 
 test: setup ## run the tests, hot modules in both forms
-	$(PURE) $(PYTHON) -m pytest -m "not soak" $(wildcard $(addprefix tests/,$(TWO_FORMS)))
-	$(COMPILED) $(PYTHON) -m pytest -m "not soak" tests
+	$(PURE) $(PYTHON) -m pytest -m "not soak" --durations=20 $(wildcard $(addprefix tests/,$(TWO_FORMS)))
+	$(COMPILED) $(PYTHON) -m pytest -m "not soak" --durations=30 tests
 
 lint: setup ## ruff, mypy --strict, import layers
 	.venv/bin/ruff check .
