@@ -123,7 +123,7 @@ def test_a_collection_too_large_for_one_string_is_written_by_its_elements() -> N
 
 
 def test_pieces_of_a_long_text_are_compressed_to_one() -> None:
-    text = b"".join(b"%d and %d, " % (number, number * number) for number in range(50_000))
+    text = b"".join(b"%d and %d, " % (number, number * number) for number in range(60_000))
     assert len(text) > MEGABYTE
     chunks: list[bytes] = []
     out = RdbWriter(chunks.append)
