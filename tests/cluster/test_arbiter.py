@@ -37,6 +37,23 @@ def test_a_master_whose_end_is_certain_is_replaced_at_once() -> None:
     assert shard.term == 2
 
 
+def test_who_promised_and_has_left_the_shard_is_neither_appointed_nor_a_voter() -> None:
+    shard = world()
+    shard.offsets["c-0-2"] = 120
+    shard.kill("c-0-0")
+    shard.run_until(lambda: len(shard.arbiter.promises) == 2)
+    assert shard.term == 1
+    (first,), nodes = shard.committed.shards, {node.name: node for node in shard.committed.nodes}
+    del nodes["c-0-2"]
+    voters = replace(first, voters=(nodes["c-0-1"].id,), former=None)
+    epoch = shard.committed.epoch + 1
+    shard.committed = replace(shard.committed, epoch=epoch, nodes=tuple(nodes.values()), shards=(voters,))
+    shard.arbiter.follow(shard.committed, shard.ns)
+    shard.run_until(lambda: shard.term == 2)
+    assert shard.master == "c-0-1"
+    assert shard.committed.shards[0].voters == ()
+
+
 def test_a_stuck_command_loop_is_suspected_although_heartbeats_go_on() -> None:
     shard = world()
     shard.stuck.add("c-0-0")

@@ -572,10 +572,11 @@ class Arbiter:
         return position.term >= base.term and position.offset >= base.offset
 
     def _candidates(self, now: int) -> dict[str, _Promised]:
+        """Who could be master: one that promised, and has left the shard since, could not."""
         return {
             run: promise
             for run, promise in self.promises.items()
-            if promise.candidate and self._is_live(promise.id, run, now)
+            if promise.candidate and promise.id in self.runs and self._is_live(promise.id, run, now)
         }
 
     def _best(self, now: int) -> str | None:
