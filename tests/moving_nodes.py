@@ -15,35 +15,37 @@ if TYPE_CHECKING:
 NEXT = {"clearing": "loading", "loading": "following", "adopted": "kept"}
 
 
-def current_move(node: FakeNode) -> tuple[Move, str] | None:
-    """The move that this run takes part in by the topology that it holds, and its role."""
+def current_moves(node: FakeNode) -> list[tuple[Move, str]]:
+    """The moves that this run takes part in by the topology that it holds, and its role in each."""
     standing = node.standing()
     if node.held is None or not standing.serves or standing.shard is None:
-        return None
-    move = node.held.move_of(standing.shard)
-    if move is None or not node.held.is_alive(move):
-        return None
-    return move, "source" if move.source == standing.shard else "target"
+        return []
+    return [
+        (move, "source" if move.source == standing.shard else "target")
+        for move in node.held.moves_of(standing.shard)
+        if node.held.is_alive(move)
+    ]
 
 
 def advance(world: World) -> None:
-    """Every node that runs takes one step."""
+    """Every node that runs takes one step in every move."""
     for node in world.nodes.values():
-        if node.phase != "running" or (current := current_move(node)) is None:
-            continue
-        move, role = current
-        state = node.moving.get(move.id)
-        if move.phase == FEEDING:
-            node.moving[move.id] = _feeding(world, move, role, state)
-        elif move.phase == SETTLED and role == "target":
-            node.moving[move.id] = "kept" if state in ("adopted", "kept") else "adopted"
-        elif move.phase == SETTLED:
-            node.moving[move.id] = "hiding"
-            if node.held is not None and node.shard not in node.held.owners:
-                node.keys = 0
-        else:
-            again = "restored" if state in ("restoring", "restored") else "restoring"
-            node.moving[move.id] = again if role == "source" else "failed"
+        if node.phase == "running":
+            for move, role in current_moves(node):
+                node.moving[move.id] = _stepped(world, node, move, role, node.moving.get(move.id))
+
+
+def _stepped(world: World, node: FakeNode, move: Move, role: str, state: str | None) -> str:
+    if move.phase == FEEDING:
+        return _feeding(world, move, role, state)
+    if move.phase == SETTLED and role == "target":
+        return "kept" if state in ("adopted", "kept") else "adopted"
+    if move.phase == SETTLED:
+        if node.held is not None and node.shard not in node.held.owners:
+            node.keys = 0
+        return "hiding"
+    again = "restored" if state in ("restoring", "restored") else "restoring"
+    return again if role == "source" else "failed"
 
 
 def _feeding(world: World, move: Move, role: str, state: str | None) -> str:
@@ -58,32 +60,33 @@ def _feeding(world: World, move: Move, role: str, state: str | None) -> str:
 def state_of(world: World, move: Move, role: str) -> str:
     """What the node of that role says, if it can be reached."""
     for node in world.nodes.values():
-        current = current_move(node) if node.phase == "running" and node.reachable else None
-        if current is not None and (current[0].id, current[1]) == (move.id, role):
-            return node.moving.get(move.id, "")
+        if node.phase == "running" and node.reachable:
+            for current, its_role in current_moves(node):
+                if (current.id, its_role) == (move.id, role):
+                    return node.moving.get(move.id, "")
     return ""
 
 
 def reports(node: FakeNode) -> tuple[MoveReport, ...]:
-    if (current := current_move(node)) is None or current[0].id not in node.moving:
-        return ()
-    move, role = current
+    return tuple(_report(node, move, role) for move, role in current_moves(node) if move.id in node.moving)
+
+
+def _report(node: FakeNode, move: Move, role: str) -> MoveReport:
     state, term = node.moving[move.id], node.standing().term
     offset = move.id if state in ("released", "holding all") else 0
     held = Position(term, node.position.offset) if state == "holding all" else NOTHING
-    return (MoveReport(Confirmation(move.id, role, state, term, node.run_id, offset, held, node.why)),)
+    return MoveReport(Confirmation(move.id, role, state, term, node.run_id, offset, held, node.why))
 
 
 def release(world: World, topology: Topology, ids: tuple[int, ...]) -> None:
     """What sources make of being asked: those that hear it give up the slots if the target follows."""
     for node in world.nodes.values():
-        if node.phase != "running" or not node.reachable or (current := current_move(node)) is None:
+        if node.phase != "running" or not node.reachable or node.held is None or topology.leader < node.held.leader:
             continue
-        move, role = current
-        obeys = node.held is not None and topology.leader >= node.held.leader
-        may = role == "source" and node.moving.get(move.id) == "feeding"
-        if move.id in ids and may and obeys and state_of(world, move, "target") == "following":
-            node.moving[move.id] = "released"
+        for move, role in current_moves(node):
+            may = role == "source" and node.moving.get(move.id) == "feeding"
+            if move.id in ids and may and state_of(world, move, "target") == "following":
+                node.moving[move.id] = "released"
 
 
 def judge(world: World, old: Topology, new: Topology) -> None:

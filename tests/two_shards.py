@@ -96,42 +96,43 @@ class TwoShards:
     def client(self, index: int, **options: Any) -> redis.Redis:
         return client(self.members.servers[index].port, **options)
 
-    def told(self, index: int) -> dict[str, Any]:
-        """What a node says of the only move; nothing yet, if it has not heard of one."""
+    def told(self, index: int, move: Move | None = None) -> dict[str, Any]:
+        """What a node says of a move, or of the only one; nothing yet, if it has not heard of it."""
         moves = self.members.state(index)["moves"]
-        return dict(moves[0]) if moves else {"state": "none"}
+        return next((dict(told) for told in moves if move is None or told["id"] == move.id), {"state": "none"})
 
-    def state(self, index: int) -> str:
-        return str(self.told(index)["state"])
+    def state(self, index: int, move: Move | None = None) -> str:
+        return str(self.told(index, move)["state"])
 
     def keys(self, index: int) -> int:
         return int(self.members.state(index)["keys"])
 
     # What an operator does
 
-    def next_move(self, slots: tuple[int, ...] = MOVING) -> Move:
+    def next_move(self, slots: tuple[int, ...] = MOVING, source: int = 0) -> Move:
         runs = [str(self.members.state(index)["runId"]) for index in self.masters]
-        return Move(self.topology.epoch + 1, 0, 1, slots, self.terms[0], runs[0], self.terms[1], runs[1])
+        ends = [part for shard in (source, 1 - source) for part in (self.terms[shard], runs[shard])]
+        return Move(self.topology.epoch + 1, source, 1 - source, slots, *ends)
 
-    def begin(self, slots: tuple[int, ...] = MOVING) -> Move:
+    def begin(self, slots: tuple[int, ...] = MOVING, source: int = 0) -> Move:
         """A move that has come so far that it may be released."""
-        move = self.next_move(slots)
-        self.change(moves=(move,))
-        until(lambda: self.state(self.masters[1]) == "holding all")
+        move = self.next_move(slots, source)
+        self.change(moves=(*self.topology.moves, move))
+        until(lambda: self.state(self.masters[move.target], move) == "holding all")
         return move
 
     def release(self, move: Move) -> Position:
         """Ask until both hold the same offset; what of the target's stream holds it."""
-        source, target = self.masters
+        source, target = self.masters[move.source], self.masters[move.target]
 
         def agreed() -> bool:
             path = f"/control/moves/{move.id}/release"
             status, _ = http(self.members.servers[source], path, token="token", body={"leader": 1}, method="POST")
             assert status == 200
-            return (self.state(source), self.state(target)) == ("released", "holding all")
+            return (self.state(source, move), self.state(target, move)) == ("released", "holding all")
 
         until(agreed)
-        return Position(*self.told(target)["held"])
+        return Position(*self.told(target, move)["held"])
 
     def settle(self, move: Move, held: Position, phase: str = "settled") -> Move:
         """Give the slots to the target; or, with phase `returned`, back to the source."""
@@ -139,11 +140,13 @@ class TwoShards:
         owners = list(self.topology.owners)
         for slot in move.slots:
             owners[slot] = move.owner
-        self.change(owners=tuple(owners), moves=(move,))
+        self.change(
+            owners=tuple(owners), moves=tuple(move if other.id == move.id else other for other in self.topology.moves)
+        )
         return move
 
-    def end(self) -> None:
-        self.change(moves=())
+    def end(self, move: Move | None = None) -> None:
+        self.change(moves=tuple(other for other in self.topology.moves if move is not None and other.id != move.id))
 
     def move(self) -> None:
         """From the beginning to the end."""

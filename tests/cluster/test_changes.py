@@ -281,9 +281,35 @@ def test_no_move_begins_that_does_not_fit_the_topology(change: BeginMove) -> Non
     assert carried_out(PAIR, change) is None
 
 
-def test_a_shard_in_a_move_begins_no_other() -> None:
+def test_a_slot_in_a_move_begins_no_other_whatever_the_phase() -> None:
     assert carried_out(FED, BEGIN) is None
-    assert carried_out(MOVED, replace(BEGIN, slots=(1,))) is None
+    assert carried_out(FED, replace(BEGIN, slots=(1, 6))) is None
+    back = replace(BEGIN, source=BEGIN.target, target=BEGIN.source)
+    assert carried_out(MOVED, replace(back, slots=(9,))) is None, "its former copy is still there"
+    returned = appointed(MOVED, 1, NOTHING)
+    begin = replace(BEGIN, target=basis(returned, returned.shards[1]))
+    assert carried_out(returned, replace(begin, slots=(5,))) is None
+    assert committed(committed(returned, EndMove(returned.moves[0], 1, "run-0")), begin).moves
+
+
+def test_moves_of_a_shard_that_gets_another_master_fare_each_by_itself() -> None:
+    """Of two that were settled here, the one is held by who is appointed; what feeds, to or from here, is dead."""
+    back = replace(BEGIN, source=BEGIN.target, target=BEGIN.source)
+    topology_ = MOVED
+    for slots in ((1, 2), (3,)):
+        topology_ = committed(topology_, replace(BEGIN, slots=slots))
+    topology_ = committed(topology_, SettleMove(topology_.moves[1], HELD._replace(offset=90)))
+    topology_ = committed(committed(topology_, EndMove(topology_.moves[0], 3, "other-0")), replace(back, slots=(6,)))
+    topology_ = committed(topology_, replace(BEGIN, slots=(4, 8)))
+    topology_ = committed(topology_, SettleMove(topology_.moves[3], HELD._replace(offset=60)))
+    phases = [(move.slots, move.phase, move.source) for move in topology_.moves]
+    assert phases == [((1, 2), SETTLED, 0), ((3,), FEEDING, 0), ((6,), FEEDING, 1), ((4, 8), SETTLED, 0)]
+    for shard, phase in [(0, SETTLED), (1, RETURNED)]:
+        after = appointed(topology_, shard, Position(3, 80))
+        assert [move.phase for move in after.moves] == [phase, FEEDING, FEEDING, SETTLED]
+        assert [after.is_alive(move) for move in after.moves] == [True, False, False, True]
+        assert {after.owners[slot] for slot in (1, 2)} == {1 if phase == SETTLED else 0}
+        assert [after.owners[slot] for slot in (3, 4, 5, 6, 8, 9)] == [0, 1, 1, 1, 1, 1]
 
 
 def test_voters_may_come_and_go_while_slots_move() -> None:

@@ -119,8 +119,9 @@ def test_slots_are_coded_as_runs() -> None:
 
 def test_a_move_is_found_by_either_shard() -> None:
     topology = moving()
-    assert topology.move_of(0) is topology.move_of(1) is topology.moves[0]
-    assert topology.move_of(2) is None
+    assert topology.moves_of(0) == topology.moves_of(1) == topology.moves
+    assert topology.moves_of(2) == ()
+    assert topology.moving_slots == set(topology.moves[0].slots)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +235,7 @@ def test_what_is_wrong_in_a_document_is_named(path: tuple[Any, ...], value: Any,
         ("id", 6, r"moves\[0\].id: 6, must grow"),
         ("source", 7, r"moves\[0\].source: shard 7 is not listed"),
         ("target", 7, r"moves\[0\].target: shard 7 is not listed"),
-        ("target", 0, r"moves\[0\].target: shard 0 is in this or an earlier move already"),
+        ("target", 0, r"moves\[0\].target: shard 0 is the source as well"),
         ("slots", {}, r"moves\[0\].slots: must be a list"),
         ("slots", [], r"moves\[0\].slots: must be one slot at least"),
         ("slots", [[0]], r"moves\[0\].slots: \[0\], must be \[first slot, slots\]"),
@@ -258,10 +259,28 @@ def test_what_is_wrong_in_a_move_is_named(field: str, value: Any, complaint: str
         decode(changed(("moves", 0, field), value, MOVING))
 
 
-@pytest.mark.parametrize("second", [{}, {"id": 5}, {"id": 5, "source": 2, "target": 1, "slots": [[16383, 1]]}])
-def test_a_shard_is_in_one_move_at_most(second: dict[str, Any]) -> None:
-    with pytest.raises(TopologyError, match=r"moves\[1\]"):
+@pytest.mark.parametrize(
+    ("second", "complaint"),
+    [
+        ({}, r"moves\[1\].id: 4, must grow from move to move"),
+        ({"id": 5}, r"moves\[1\].slots: slot \d+ is in an earlier move already"),
+        ({"id": 5, "target": 2}, r"moves\[1\].slots: slot \d+ is in an earlier move already"),
+    ],
+)
+def test_a_slot_is_in_one_move_at_most(second: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(TopologyError, match=complaint):
         decode(changed(("moves",), [MOVING["moves"][0], MOVING["moves"][0] | second], MOVING))
+
+
+@pytest.mark.parametrize(("source", "target"), [(0, 1), (1, 0), (2, 0), (1, 2)])
+def test_a_shard_is_in_several_moves_of_other_slots(source: int, target: int) -> None:
+    topology = moving()
+    first = replace(topology.moves[0], slots=topology.moves[0].slots[:1])
+    free = next(slot for slot, owner in enumerate(OWNERS) if owner == source and slot not in first.slots)
+    second = replace(first, id=5, source=source, target=target, slots=(free,))
+    topology = decode(encode(replace(topology, moves=(first, second))))
+    assert topology.moves_of(source)[-1] == topology.moves_of(target)[-1] == second
+    assert topology.moving_slots == {*first.slots, free}
 
 
 @pytest.mark.parametrize("field", MOVE_FIELDS)

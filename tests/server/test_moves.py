@@ -17,7 +17,7 @@ from members import http
 from redis.exceptions import ClusterDownError, MovedError
 from two_shards import MOVING, TwoShards, key_in
 
-from ringkeeper.store.slot import key_slot
+from ringkeeper.store.slot import SLOTS, key_slot
 
 
 @pytest.fixture
@@ -131,6 +131,30 @@ def test_other_slots_are_served_while_some_are_released(pair: TwoShards) -> None
     mine = key_in()
     with pytest.raises(ClusterDownError, match="released"):
         source.get(mine)
+
+
+def test_slots_move_both_ways_at_once_each_move_by_itself(pair: TwoShards) -> None:
+    """What has come back is served while other slots are still on their way, and a third move is given up."""
+    fill(pair.client(0), 300)
+    back, gone, given_up = MOVING[::3], tuple(range(1, SLOTS, 4)), tuple(range(3, SLOTS, 4))
+    pair.move()
+    before = {index: names(pair.client(index)) for index in range(2)}
+    values = {key: content(pair.client(index), [key]) for index in range(2) for key in before[index]}
+    moves = [pair.begin(back, source=1), pair.begin(gone), pair.begin(given_up)]
+    held = pair.release(moves[1])
+    pair.release(moves[2])
+    pair.settle(moves[1], held)
+    pair.end(moves[2])
+    pair.settle(moves[0], pair.release(moves[0]))
+    for move in (moves[0], moves[1]):
+        until(lambda move=move: pair.state(move.target, move) == "kept")
+        pair.end(move)
+    assert pair.topology.moves == ()
+    for index in range(2):
+        keys = [key for key in values if pair.topology.owners[key_slot(key.encode())] == index]
+        until(lambda index=index, keys=keys: names(pair.client(index)) == sorted(keys))
+        assert content(pair.client(index), keys) == [part for key in keys for part in values[key]]
+    assert {*names(pair.client(0))} != {*before[0]}
 
 
 def test_a_target_that_hears_of_the_move_first_asks_its_source_again(tmp_path: Path) -> None:

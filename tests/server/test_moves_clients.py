@@ -86,6 +86,33 @@ def test_commands_on_slots_that_are_released_wait_for_the_next_topology(shards: 
     assert shards.client(1).get(GOING) == b"v"
 
 
+def test_who_waits_for_one_move_goes_on_while_another_is_released(shards: TwoShards) -> None:
+    first, second = MOVING[::2], MOVING[1::2]
+    keys = [key_in(first), key_in(second)]
+    for key in keys:
+        shards.client(0).set(key, "v")
+    moves = [shards.begin(first), shards.begin(second)]
+    held = [shards.release(move) for move in moves]
+    heard: list[Any] = [None, None]
+
+    def read(which: int) -> None:
+        try:
+            heard[which] = shards.client(0).get(keys[which])
+        except ResponseError as error:
+            heard[which] = error
+
+    threads = [threading.Thread(target=read, args=(which,)) for which in range(2)]
+    for thread in threads:
+        thread.start()
+    moves[0] = shards.settle(moves[0], held[0])
+    threads[0].join(30)
+    assert isinstance(heard[0], MovedError)
+    assert threads[1].is_alive(), "its slot is still nobody's"
+    shards.settle(moves[1], held[1])
+    threads[1].join(30)
+    assert isinstance(heard[1], MovedError)
+
+
 def test_who_keeps_a_key_that_has_gone_is_told_that_it_is_invalid(shards: TwoShards) -> None:
     shards.client(0).set(GOING, "v")
     port = shards.members.servers[0].port

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,20 +61,33 @@ def takes_from_shelf(move: Move, shard: int) -> bool:
     return (move.phase, shard) in ((SETTLED, move.target), (RETURNED, move.source))
 
 
+@dataclass(slots=True)
+class Part:
+    """A process's part in a move."""
+
+    side: SourceMove | TargetMove
+    feed_at: int = 0
+    """Real time: when the other side of the feed was heard last."""
+    number: int = 0
+    """Of the last pull."""
+    loaded: int = 0
+    """How many of the slots have come."""
+    confirmed: int = -1
+    """Of the feed, what the target has applied; -1 while it has not all slots."""
+    mark: int | None = None
+    """The offset of its stream that has what its side waits for its voters to hold."""
+
+
 class MovingProcess(Process):
     def __init__(self, run_id: str, rules: NodeLease, head: Entry | None, stream_term: int) -> None:
         super().__init__(run_id, rules, head, stream_term)
-        self.side: SourceMove | TargetMove | None = None
-        self.feed_at = 0
-        """Real time: when the other side of the feed was heard last."""
-        self.number = 0
-        """Of the last pull."""
-        self.loaded = 0
-        """How many of the slots have come."""
-        self.confirmed = -1
-        """Of the feed, what the target has applied; -1 while it has not all slots."""
-        self.mark: int | None = None
-        """The offset of its stream that has what its side waits for its voters to hold."""
+        self.parts: dict[int, Part] = {}
+        """By move."""
+
+    def sources(self, slot: int) -> list[SourceMove]:
+        """The sides of moves by which it gives the slot away: one at most."""
+        sides = [part.side for part in self.parts.values()]
+        return [side for side in sides if isinstance(side, SourceMove) and slot in side.move.slots]
 
 
 class MovingNode(SimNode):
@@ -89,9 +103,8 @@ class MovingNode(SimNode):
         return self.topology is not None and self.topology.owners[slot] == self.shard
 
     def answers_for(self, process: MovingProcess, slot: int) -> bool:
-        """As far as its topology and its side of a move go; leases apart."""
-        side = process.side
-        return self.owns(slot) and (not isinstance(side, SourceMove) or slot not in side.move.slots or side.answers)
+        """As far as its topology and its sides of moves go; leases apart."""
+        return self.owns(slot) and all(side.answers for side in process.sources(slot))
 
     def write(self) -> None:
         """A client writes to a slot that it has, if it is let."""
@@ -101,7 +114,7 @@ class MovingNode(SimNode):
         now = self._report(process)
         if process.release is not None:
             self._settle_release(process, now)
-        self._tick_side(process, now)
+        self._tick_sides(process, now)
         self.checks.serving(self, process)
         lease = process.rules.lease
         if lease is None or process.release is None or process.release.state is not Giving.NOTHING:
@@ -122,10 +135,7 @@ class MovingNode(SimNode):
         self._stream(process)
 
     def takes_writes(self, process: MovingProcess, slot: int) -> bool:
-        side = process.side
-        return self.answers_for(process, slot) and (
-            not isinstance(side, SourceMove) or slot not in side.move.slots or side.takes_writes
-        )
+        return self.answers_for(process, slot) and all(side.takes_writes for side in process.sources(slot))
 
     def _append(self, process: Process, state: State, slot: int | None = None, claim: int = 0) -> None:
         assert process.rules.lease is not None
@@ -147,12 +157,17 @@ class MovingNode(SimNode):
         assert isinstance(process, MovingProcess)
         lease, topology = process.rules.lease, self.topology
         if lease is None or topology is None:
-            process.side = None
+            process.parts.clear()
             return
-        move = topology.move_of(self.shard)
-        self._take_side(process, move, lease.term)
-        if move is None:
-            return
+        moves = topology.moves_of(self.shard)
+        for id_ in process.parts.keys() - {move.id for move in moves}:
+            del process.parts[id_]
+        for move in moves:
+            self._take_part(process, move, lease.term)
+        for move in moves:
+            self._align_slots(process, move)
+
+    def _align_slots(self, process: MovingProcess, move: Move) -> None:
         before = state = state_of(process.head)
         for slot in move.slots:
             if takes_from_shelf(move, self.shard) and state.main[slot] is None:
@@ -162,22 +177,19 @@ class MovingNode(SimNode):
         if state != before:
             self._append(process, state)
             self._stream(process)
-        if takes_from_shelf(move, self.shard) and process.mark is None:
-            process.mark = offset_of(process.head)
+        part = process.parts[move.id]
+        if takes_from_shelf(move, self.shard) and part.mark is None:
+            part.mark = offset_of(process.head)
             self.checks.everything.watch("taken", move)
 
-    def _take_side(self, process: MovingProcess, move: Move | None, term: int) -> None:
-        side = process.side
-        if move is None:
-            process.side = None
-        elif side is None or side.move.id != move.id or side.term != term:
+    def _take_part(self, process: MovingProcess, move: Move, term: int) -> None:
+        part = process.parts.get(move.id)
+        if part is None or part.side.term != term:
             kind = SourceMove if move.source == self.shard else TargetMove
-            process.side = kind(move, term=term, run_id=process.run_id)
-            process.number = process.loaded = 0
-            process.confirmed, process.mark = -1, None
-        elif side.move != move:
-            side.follow(move)
-            process.mark = None
+            process.parts[move.id] = Part(kind(move, term=term, run_id=process.run_id))
+        elif part.side.move != move:
+            part.side.follow(move)
+            part.mark = None
 
     # --- the beat of a move
 
@@ -191,14 +203,14 @@ class MovingNode(SimNode):
             return
         self._sweep(process)
         now = self._report(process)
-        side = process.side
-        if side is not None:
-            self._tick_side(process, now)
-            self._notice_silence(process)
-            if isinstance(side, TargetMove):
-                self._pull(process, side)
-            self._confirm_held(process)
-            self._tell(process)
+        self._tick_sides(process, now)
+        for part in process.parts.values():
+            if self.world.now - part.feed_at > SILENCE:
+                self.break_feed(process, part)
+            if isinstance(part.side, TargetMove):
+                self._pull(process, part, part.side)
+            self._confirm_held(process, part)
+            self._tell(process, part)
         self.checks.serving(self, process)
 
     def _sweep(self, process: MovingProcess) -> None:
@@ -223,24 +235,24 @@ class MovingNode(SimNode):
         assert self.topology is not None
         if place == "main":
             return self.owns(slot)
-        move, side = self.topology.move_of(self.shard), process.side
-        if move is None or slot not in move.slots:
-            return False
+        moves = [move for move in self.topology.moves_of(self.shard) if slot in move.slots]
+        return any(self._keeps_shelf(process, move) for move in moves)
+
+    def _keeps_shelf(self, process: MovingProcess, move: Move) -> bool:
+        part = process.parts.get(move.id)
+        side = None if part is None else part.side
         is_clearing = isinstance(side, TargetMove) and side.state is Target.CLEARING and side.is_mine
         return takes_from_shelf(move, self.shard) or (keeps_hidden(move, self.shard) and not is_clearing)
 
-    def _tick_side(self, process: MovingProcess, now: int) -> None:
-        if isinstance(process.side, SourceMove):
-            process.side.tick(now, holds_lease=process.serves_until() > now)
+    def _tick_sides(self, process: MovingProcess, now: int) -> None:
+        for part in process.parts.values():
+            if isinstance(part.side, SourceMove):
+                part.side.tick(now, holds_lease=process.serves_until() > now)
 
-    def _notice_silence(self, process: MovingProcess) -> None:
-        side = process.side
-        if self.world.now - process.feed_at > SILENCE:
-            self.break_feed(process, side)
-
-    def break_feed(self, process: MovingProcess | None, side: SourceMove | TargetMove | None) -> None:
+    def break_feed(self, process: MovingProcess, part: Part) -> None:
         """What a closed connection tells either side, sooner or later."""
-        if process is None or side is None or process is not self.process or process.side is not side:
+        side = part.side
+        if process is not self.process or process.parts.get(side.move.id) is not part:
             return
         if isinstance(side, TargetMove):
             side.lose_feed()
@@ -249,14 +261,14 @@ class MovingNode(SimNode):
 
     # --- the feed: the target's side
 
-    def _pull(self, process: MovingProcess, side: TargetMove) -> None:
+    def _pull(self, process: MovingProcess, part: Part, side: TargetMove) -> None:
         assert self.topology is not None
         state = state_of(process.head)
         if side.state is Target.CLEARING and self.is_clean(state, side.move) and side.empty():
-            process.feed_at = self.world.now
+            part.feed_at = self.world.now
         if side.state in (Target.LOADING, Target.FOLLOWING, Target.HOLDING_ALL):
-            process.number += 1
-            pull = Pull(side.move.id, side.term, side.run_id, process.loaded, side.offset, process.number)
+            part.number += 1
+            pull = Pull(side.move.id, side.term, side.run_id, part.loaded, side.offset, part.number)
             master = self.topology.shards[side.move.source].master
             source = next(node for node in self.everybody if node.id == master)
             self.world.send(self.index, source.index, source.pulled, None, side.move.source_run, self, process, pull)
@@ -267,24 +279,25 @@ class MovingNode(SimNode):
     def fed(self, process: MovingProcess, piece: Piece) -> None:
         if self._postponed(process, self.fed, process, piece) or not process.is_awake(self.world.now):
             return
-        side = process.side
-        if not isinstance(side, TargetMove) or (side.move.id, process.number) != (piece.move, piece.number):
+        part = process.parts.get(piece.move)
+        if part is None or part.number != piece.number or not isinstance(part.side, TargetMove):
             return
+        side = part.side
         if side.state not in (Target.LOADING, Target.FOLLOWING, Target.HOLDING_ALL) or process.rules.lease is None:
             return
-        process.feed_at = self.world.now
+        part.feed_at = self.world.now
         before = state = state_of(process.head)
         for slot, value in zip(side.move.slots, piece.values, strict=False):
             state = state.shelf_with(slot, loaded_over(state.shelf[slot], value))
         if state != before:
             self._append(process, state)
             self._stream(process)
-        process.mark = offset_of(process.head)
-        process.loaded = len(piece.values)
+        part.mark = offset_of(process.head)
+        part.loaded = len(piece.values)
         side.received(sum(offset_of(value) for value in piece.values))
-        if process.loaded == len(side.move.slots):
+        if part.loaded == len(side.move.slots):
             side.loaded()
-        self._confirm_held(process)
+        self._confirm_held(process, part)
 
     # --- the feed: the source's side
 
@@ -294,9 +307,10 @@ class MovingNode(SimNode):
         process = process or self._moving()
         if process is None or self._postponed(process, self.pulled, process, run_id, target, follower, pull):
             return
-        side = process.side
-        if process.run_id != run_id or not isinstance(side, SourceMove) or side.move.id != pull.move:
+        part = process.parts.get(pull.move)
+        if process.run_id != run_id or part is None or not isinstance(part.side, SourceMove):
             return
+        side = part.side
         if not process.is_awake(self.world.now):
             return
         state = state_of(process.head)
@@ -306,10 +320,10 @@ class MovingNode(SimNode):
                 return
         if side.state not in (Source.FEEDING, Source.HOLDING, Source.RELEASED):
             return
-        process.feed_at = self.world.now
+        part.feed_at = self.world.now
         values = tuple(state.main[slot] for slot in side.move.slots)
         now = self._report(process)
-        self.confirm(process, side, pull.offset if pull.loaded == len(values) else -1, now)
+        self.confirm(process, part, side, pull.offset if pull.loaded == len(values) else -1, now)
         piece = Piece(pull.move, pull.number, values[: pull.loaded + 1])
         self.world.send(self.index, target.index, target.fed, follower, piece)
 
@@ -320,53 +334,54 @@ class MovingNode(SimNode):
         state = state_of(process.head)
         return sum(offset_of(state.main[slot]) for slot in side.move.slots)
 
-    def confirm(self, process: MovingProcess, side: SourceMove, confirmed: int, now: int) -> None:
-        process.confirmed = max(process.confirmed, confirmed)
+    def confirm(self, process: MovingProcess, part: Part, side: SourceMove, confirmed: int, now: int) -> None:
+        part.confirmed = max(part.confirmed, confirmed)
         if side.state is Source.HOLDING:
             end = self.end_of_feed(process, side)
             side.confirm(confirmed, end, now, holds_lease=process.serves_until() > now)
-            self._released(process, side)
+            self._released(process, part, side)
 
     def asked_to_release(self, process: MovingProcess | None, move: int, leader: int) -> None:
         process = process or self._moving()
         if process is None or self._postponed(process, self.asked_to_release, process, move, leader):
             return
-        side = process.side
-        if not isinstance(side, SourceMove) or side.move.id != move or leader < process.rules.voter.leader:
+        part = process.parts.get(move)
+        if part is None or not isinstance(part.side, SourceMove) or leader < process.rules.voter.leader:
             return
+        side = part.side
         if not process.is_awake(self.world.now):
             return
         now = self._report(process)
         end = self.end_of_feed(process, side)
-        side.ask(process.confirmed, end, now, holds_lease=process.serves_until() > now)
-        self._released(process, side)
+        side.ask(part.confirmed, end, now, holds_lease=process.serves_until() > now)
+        self._released(process, part, side)
 
-    def _released(self, process: MovingProcess, side: SourceMove) -> None:
+    def _released(self, process: MovingProcess, part: Part, side: SourceMove) -> None:
         if side.state is Source.RELEASED:
             self.checks.saw("slots released")
             self.checks.everything.watch("released", side.move)
             if self.world.tell:
                 self.world.tell(f"{self.name} releases slots {side.move.slots} at {side.offset}")
-            self._tell(process)
+            self._tell(process, part)
 
     # --- confirmations
 
-    def _confirm_held(self, process: MovingProcess) -> None:
-        side, topology = process.side, self.topology
-        if side is None or topology is None or process.mark is None:
+    def _confirm_held(self, process: MovingProcess, part: Part) -> None:
+        side, topology = part.side, self.topology
+        if topology is None or part.mark is None:
             return
         shard = topology.shards[self.shard]
         have = [process.acked.get(voter.run_id, 0) for voter in topology.voter_runs(shard)]
-        if self.is_held(have, process.mark):
+        if self.is_held(have, part.mark):
             before = side.state
             if isinstance(side, TargetMove):
-                side.held(side.offset, Position(side.term, process.mark))
+                side.held(side.offset, Position(side.term, part.mark))
             else:
                 side.held()
             if side.state != before:
-                self.checks.everything.confirms(self, side, process.mark)
+                self.checks.everything.confirms(self, side, part.mark)
                 self.checks.everything.watch("held", side.move)
-                self._tell(process)
+                self._tell(process, part)
 
     def is_held(self, have: list[int], mark: int) -> bool:
         assert self.topology is not None
@@ -375,22 +390,24 @@ class MovingNode(SimNode):
     def _reply(self, process: Process, now: int) -> None:
         super()._reply(process, now)
         assert isinstance(process, MovingProcess)
-        self._confirm_held(process)
+        for part in process.parts.values():
+            self._confirm_held(process, part)
 
     def _apply(self, process: Process, run_id: str, term: int, head: Entry | None) -> None:
         super()._apply(process, run_id, term, head)
         self.checks.everything.has_had(self.shard, term, process.run_id, offset_of(head))
 
-    def _tell(self, process: MovingProcess) -> None:
-        if process.side is None or process.operator not in OPERATORS:
+    def _tell(self, process: MovingProcess, part: Part) -> None:
+        if process.operator not in OPERATORS:
             return
         operator: Any = self.operators[process.operator]
         told: MovingOperator = operator
-        self.world.send(self.index, told.place, told.told, process.side.confirmation())
+        self.world.send(self.index, told.place, told.told, part.side.confirmation())
 
     def someone_breaks(self, random: Random) -> None:
-        """The feed's connection closes; this side hears of it within a second."""
+        """The connection of a feed closes; this side hears of it within a second."""
         process = self._moving()
-        if process is not None and process.side is not None:
+        if process is not None and process.parts:
+            part = random.choice(list(process.parts.values()))
             delay = int(random.random() * 1_000 * MILLISECOND)
-            self.world.after(delay, self.break_feed, process, process.side)
+            self.world.after(delay, self.break_feed, process, part)

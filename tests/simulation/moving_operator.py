@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ASKS_EVERY = 150 * MILLISECOND
 PATIENCE = 4_000 * MILLISECOND
 """After which a move that has not come to its release is begun again."""
+MOST = 3
+"""Moves at once."""
 
 
 class MovingOperator(SimOperator):
@@ -28,7 +30,8 @@ class MovingOperator(SimOperator):
     def reset(self) -> None:
         self.confirmations: dict[tuple[int, str], Confirmation] = {}
         self.cancels = False
-        self.asked_at = 0
+        self.asked_at: dict[int, int] = {}
+        """By move id."""
         self.known_since: dict[int, int] = {}
         """By move id, when this operator saw it first."""
         if not hasattr(self, "wanted"):
@@ -63,8 +66,6 @@ class MovingOperator(SimOperator):
 
     def _moves(self, known: Topology) -> list[MoveChange]:
         """What is to become of the moves that there are, or a new one."""
-        if not known.moves:
-            return self._begin(known)
         changes: list[MoveChange] = []
         for move in known.moves:
             source, target = (self.confirmations.get((move.id, role)) for role in ("source", "target"))
@@ -75,7 +76,7 @@ class MovingOperator(SimOperator):
                 changes.append(change)
             elif migration.may_ask_release(source, target, move):
                 self._ask_release(known, move)
-        return changes
+        return changes + (self._begin(known) if len(known.moves) < MOST else [])
 
     def settled(
         self, known: Topology, move: Move, source: Confirmation | None, target: Confirmation | None
@@ -88,12 +89,15 @@ class MovingOperator(SimOperator):
         return migration.ended(known, move, source, target)
 
     def _begin(self, known: Topology) -> list[MoveChange]:
-        for target in range(self.shards):
-            slots = tuple(
+        """Some of the slots that are wanted elsewhere and are in no move; the others are for another one."""
+        moving, random = known.moving_slots, self.world.random
+        for target in random.sample(range(self.shards), self.shards):
+            wanted = [
                 slot
                 for slot in range(COUNT)
-                if known.owners[slot] != self.wanted.get(slot, known.owners[slot]) == target
-            )
+                if slot not in moving and known.owners[slot] != self.wanted.get(slot, known.owners[slot]) == target
+            ]
+            slots = tuple(slot for slot in wanted if random.random() < 0.6) or tuple(wanted)
             if slots:
                 source = 1 - target
                 return [BeginMove(basis(known, known.shards[source]), basis(known, known.shards[target]), slots)]
@@ -108,8 +112,8 @@ class MovingOperator(SimOperator):
         return EndMove(move, cause="it was cancelled, or took too long")
 
     def _ask_release(self, known: Topology, move: Move) -> None:
-        if self.now - self.asked_at < ASKS_EVERY:
+        if self.now - self.asked_at.get(move.id, 0) < ASKS_EVERY:
             return
-        self.asked_at = self.now
+        self.asked_at[move.id] = self.now
         source: MovingNode = self.nodes[known.shards[move.source].master]
         self.world.send(self.place, source.index, source.asked_to_release, None, move.id, known.leader)

@@ -91,12 +91,12 @@ Change = Appoint | Settle | SetVoters | NameRun
 
 @dataclass(frozen=True, slots=True)
 class BeginMove:
-    """The target's master is to follow a feed of these slots. One a commit: its epoch is the move's id."""
+    """The target's master is to follow a feed of these slots. One an epoch, which is the move's id."""
 
     source: Basis
     target: Basis
     slots: tuple[int, ...]
-    """Ascending, all of them owned by the source."""
+    """Ascending, all of them owned by the source, and in no move."""
     rate: int = 0
     """The most bytes a second; 0 for no limit."""
 
@@ -235,12 +235,14 @@ def _moved(topology: Topology, change: MoveChange) -> Topology | None:
 def _begin(topology: Topology, change: BeginMove) -> Topology | None:
     for based in (change.source, change.target):
         shard = topology.shard(based.shard)
-        if shard is None or topology.move_of(based.shard) is not None:
+        if shard is None:
             return None
         if shard.master != based.master.id or topology.master_run(shard.index) != (based.term, based.master.run_id):
             return None
     source, target = change.source.shard, change.target.shard
     if not change.slots or source == target or any(topology.owners[slot] != source for slot in change.slots):
+        return None
+    if not topology.moving_slots.isdisjoint(change.slots):
         return None
     move = Move(
         topology.epoch + 1,

@@ -49,8 +49,10 @@ What one of them confirmed stays true while its term and run last. So a late or 
 an operator may commit by those that its predecessor asked for. The target drops nothing that it confirmed while the
 move is in the topology, not even when it fails.
 
-A shard is in one move at a time. Of slots that a shard does not own, and that no move lets it keep, nothing is served;
-they are dropped in the background.
+A slot is in one move at a time, whatever its phase; a shard may be in several, as source of some and target of others.
+Nothing but the terms and runs of their masters ties them: each is released, settled, kept or cancelled by itself, and
+when a master is appointed, each that was settled in its shard is returned or not by what it `held`. Of slots that a
+shard does not own, and that no move lets it keep, nothing is served; they are dropped in the background.
 
 """
 

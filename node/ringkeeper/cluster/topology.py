@@ -101,7 +101,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Some slots on their way from one shard to another (`cluster/migration.py`); a shard is in one move at most."""
+    """Some slots on their way from one shard to another (`cluster/migration.py`); a slot is in one move at most."""
 
     id: int
     """The epoch that began it, so that ids only grow."""
@@ -165,9 +165,14 @@ class Topology:
         runs = {node.id: node.run_id for node in self.nodes if node.shard == shard.index}
         return tuple(VoterRun(id_, runs[id_]) for id_ in shard.voters)
 
-    def move_of(self, shard: int) -> Move | None:
-        """The move that the shard is source or target of."""
-        return next((move for move in self.moves if shard in (move.source, move.target)), None)
+    def moves_of(self, shard: int) -> tuple[Move, ...]:
+        """Those that the shard is source or target of: of other slots each, and otherwise independent."""
+        return tuple(move for move in self.moves if shard in (move.source, move.target))
+
+    @property
+    def moving_slots(self) -> frozenset[int]:
+        """Those that are in a move, of whatever phase."""
+        return frozenset(slot for move in self.moves for slot in move.slots)
 
     def is_alive(self, move: Move) -> bool:
         """Whether `move` may go on: its masters are still those with whom it began, or it needs them no more."""
@@ -290,8 +295,8 @@ def decode(document: object) -> Topology:
 
 
 def _check_moves(moves: tuple[Move, ...], indexes: set[int], owners: tuple[int, ...], epoch: int) -> None:
-    """A shard is in one move at most, and its slots are owned by whom the phase says."""
-    busy: set[int] = set()
+    """A slot is in one move at most, and owned by whom the phase says."""
+    moving: set[int] = set()
     last = 0
     for i, move in enumerate(moves):
         where = f"moves[{i}]"
@@ -301,10 +306,12 @@ def _check_moves(moves: tuple[Move, ...], indexes: set[int], owners: tuple[int, 
         for what, index in (("source", move.source), ("target", move.target)):
             if index not in indexes:
                 raise TopologyError(f"{where}.{what}: shard {index} is not listed")
-            if index in busy:
-                raise TopologyError(f"{where}.{what}: shard {index} is in this or an earlier move already")
-            busy.add(index)
+        if move.source == move.target:
+            raise TopologyError(f"{where}.target: shard {move.target} is the source as well")
         for slot in move.slots:
+            if slot in moving:
+                raise TopologyError(f"{where}.slots: slot {slot} is in an earlier move already")
+            moving.add(slot)
             if owners[slot] != move.owner:
                 raise TopologyError(
                     f"{where}.slots: slot {slot} of a {move.phase} move must be owned by shard {move.owner}, "

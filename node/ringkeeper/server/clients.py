@@ -106,9 +106,9 @@ class ClientRegistry:
         self.paused = False
         """By CLIENT PAUSE, or for a handover: until a time."""
         self.held_slots: frozenset[int] = frozenset()
-        """Commands on these wait until the topology says where they belong."""
-        self.held_reads = False
-        """Those that only read, too."""
+        """Writes of these wait until the topology says where they belong."""
+        self.held_reads: frozenset[int] = frozenset()
+        """Of which of them reads wait too."""
         self.paused_until_ms = 0
         self.pause_writes_only = False
         self.pause_timer: asyncio.TimerHandle | None = None
@@ -244,13 +244,14 @@ class ClientRegistry:
         self.paused = False
         self.go_on()
 
-    def hold_slots(self, slots: frozenset[int], *, reads: bool) -> None:
-        """Let commands on these slots wait, and on no others; without any, let them all go on."""
+    def hold_slots(self, slots: frozenset[int], reads: frozenset[int]) -> None:
+        """Let writes of these slots wait, and reads of those of them that `reads` has; what else waited goes on."""
+        before = (self.held_slots, self.held_reads)
         self.held_slots, self.held_reads = slots, reads
-        if slots:
+        if not (slots <= before[0] and reads <= before[1]):
             self.traffic.paused = True
             self.dispatcher.end_turn()
-        else:
+        if not (before[0] <= slots and before[1] <= reads):
             self.go_on()
 
     def go_on(self) -> None:
@@ -277,13 +278,11 @@ class ClientRegistry:
         queued = session.transaction
         if command.name == "exec" and queued is not None:
             changes = queued.judged is not None and queued.judged.write
-            return (changes or self.held_reads) and queued.slot in self.held_slots
-        if not command.write and not self.held_reads:
-            return False
+            return queued.slot in (self.held_slots if changes else self.held_reads)
         positions = command.key_positions(args)
         if not positions or positions[0] >= len(args):
             return command.write and not command.key_specs
-        return key_slot(args[positions[0]]) in self.held_slots
+        return key_slot(args[positions[0]]) in (self.held_slots if command.write else self.held_reads)
 
 
 def format_address(address: Any) -> str:

@@ -252,10 +252,10 @@ class Moves:
                     waiting.update(leaving.rules.move.slots)
         clients, routes = self.node.clients, self.node.membership.routes
         routes.release(frozenset(released))
-        held = frozenset(waiting | holding)
+        held, unread = frozenset(waiting | holding), frozenset(waiting)
         self.count_held(bool(held))
-        if (held, bool(waiting)) != (clients.held_slots, clients.held_reads):
-            clients.hold_slots(held, reads=bool(waiting))
+        if (held, unread) != (clients.held_slots, clients.held_reads):
+            clients.hold_slots(held, unread)
 
     def count_held(self, holding: bool) -> None:
         if holding and not self.held_since:
@@ -296,7 +296,16 @@ class Moves:
     @property
     def taking(self) -> bool:
         """Whether keys come here whose source says when their time has come."""
-        return any(coming.intake is not None for coming in self.coming.values())
+        return self.intakes > 0
+
+    @property
+    def feeds(self) -> int:
+        """How many feeds tell their keys at present."""
+        return sum(leaving.feed is not None and not leaving.feed.complete for leaving in self.leaving.values())
+
+    @property
+    def intakes(self) -> int:
+        return sum(coming.intake is not None for coming in self.coming.values())
 
     # What is waited for
 

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 SLICE_NS = 1_000_000
 """For which keys are told before clients are served again."""
 PAUSE = 3
-"""Times the length of a slice that others have behind it: a feed takes a quarter of the loop's time at most."""
+"""Times the length of a slice that others have behind it: feeds take a quarter of the loop's time at most, in all."""
 LOADED = encode_command([b"RINGKEEPER.LOADED"])
 ATTEMPTS = 3
 """At telling a large key in parts; then it is told whole, which takes the loop for as long as copying it does."""
@@ -98,7 +98,8 @@ class SlotFeed:
                 more = self.slice(slots, began + SLICE_NS)
             spent = (time.monotonic_ns() - began) / 1e9
             rate = self.move.rate
-            await asyncio.sleep(max(spent * PAUSE, (self.end - before) / rate if rate else 0))
+            pause = (PAUSE + 1) * self.moves.feeds - 1  # the slices of the other feeds come in it
+            await asyncio.sleep(max(spent * pause, (self.end - before) / rate if rate else 0))
             await self.may_write.wait()
         self.slot = -1
         self.tell(LOADED)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TURN_NS = 2_000_000
-"""For which the feed is applied before clients are served again."""
+"""For which feeds are applied, all together, before clients are served again."""
 MOST_WAITING = 16 << 20
 """Bytes that may wait to be applied before no more are read."""
 LONGEST_WORD = 512 << 20
@@ -146,7 +146,7 @@ class SlotIntake(asyncio.Protocol):
         self.node.time.advance(now)
         try:
             with to_the_letter(self.node.databases):
-                more = self.some(now + TURN_NS)
+                more = self.some(now + TURN_NS // self.moves.intakes)
         except (ReplyError, ProtocolError) as error:
             self.refuse(f"what {self.source.name} sent cannot be done: {error}")
             return

@@ -42,7 +42,7 @@ def _has_begun(spec: Spec, topology: Topology) -> bool:
     loads = Counter(topology.owners)
     least = int(BEGUN * SLOTS / len(topology.shards))
     leaving = [shard.index for shard in topology.shards if shard.index >= spec.shards]
-    return any(loads[index] < least or topology.move_of(index) is not None for index in leaving)
+    return any(loads[index] < least or topology.moves_of(index) for index in leaving)
 
 
 def as_it_fits(spec: Spec, observed: Observed) -> Spec:

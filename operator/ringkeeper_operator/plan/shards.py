@@ -113,7 +113,7 @@ def remove_shards(spec: Spec, observed: Observed) -> CommitTopology | None:
 
 
 def _is_empty(spec: Spec, observed: Observed, topology: Topology, shard: Shard) -> bool:
-    if shard.index in topology.owners or topology.move_of(shard.index) is not None:
+    if shard.index in topology.owners or topology.moves_of(shard.index):
         return False
     master = master_of(spec, observed, shard.index)
     return master is not None and master[1].keys == 0
