@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import Any
 
 import click
@@ -160,19 +161,19 @@ def planned(spec: Spec, observed: Observed) -> list[str]:
     if there == spec.shards and not topology.moves and not transfers(spec, topology):
         return [f"shards: {there}, as they are; no slot would move"]
     lines = [f"shards: {there} -> {spec.shards}"]
-    total = 0
+    leaving: Counter[int] = Counter()
     for transfer in transfers(as_it_fits(spec, observed), topology):
         sizes = observed.slot_bytes.get(transfer.source, {})
         size = sum(sizes.get(slot, 0) for slot in transfer.slots)
-        total += size
+        leaving[transfer.source] += size
         lines.append(
             f"  shard {transfer.source} -> shard {transfer.target}: {len(transfer.slots)} slots, {render_bytes(size)}"
         )
     moved = sum(len(transfer.slots) for transfer in transfers(as_it_fits(spec, observed), topology))
-    lines.append(f"{moved} slots with {render_bytes(total)} would move{_time(spec, total)}")
+    lines.append(f"{moved} slots with {render_bytes(leaving.total())} would move{_time(spec, leaving)}")
     return lines
 
 
-def _time(spec: Spec, total: int) -> str:
+def _time(spec: Spec, leaving: Counter[int]) -> str:
     rate = spec.rebalance.max_bytes_per_second
-    return f", in {total / rate:.0f} s at least, by maxBytesPerSecond" if rate else ""
+    return f", in {max(leaving.values()) / rate:.0f} s at least, by maxBytesPerSecond" if rate and leaving else ""

@@ -16,7 +16,7 @@ from moving_nodes import state_of
 from operator_world import Conflict, Operator, World, make_spec
 
 from ringkeeper.cluster.ring import bounds_of, fair_shares, least_moves
-from ringkeeper.cluster.topology import FEEDING, Topology
+from ringkeeper.cluster.topology import FEEDING, SETTLED, Topology
 from ringkeeper_operator import manifest
 from ringkeeper_operator.cli_scale import with_shards
 from ringkeeper_operator.decide import decide
@@ -108,13 +108,64 @@ def test_a_batch_is_bounded_by_what_its_slots_hold() -> None:
     world.sizes = dict.fromkeys(range(SLOTS), 2**20)
     world.spec = replace(world.spec, memory=64 * 2**30, shards=4)
     begun = first_commit(world, operator, "MovesBegun")
-    assert [len(move.slots) for move in begun.moves] == [64]
+    assert [len(move.slots) for move in begun.moves] == [64, 64, 64]
     world.spec = replace(world.spec, memory=128 * 2**20)
     world.committed = replace(begun, moves=(), epoch=begun.epoch + 1)
     seen = replace(world.observe(operator), topology=world.committed)
     action = rebalance.begin(as_it_fits(world.spec, seen), seen, world.committed)
     assert action is not None
-    assert [len(move.slots) for move in action[0].moves] == [16], "an eighth of a node's memory"
+    assert [len(move.slots) for move in action[0].moves] == [5, 5, 5], "together an eighth of a node's memory"
+    target = world.node(3)
+    assert target
+    target.used_memory = 110 * 2**20
+    seen = replace(world.observe(operator), topology=world.committed)
+    action = rebalance.begin(as_it_fits(world.spec, seen), seen, world.committed)
+    assert action is not None
+    assert [len(move.slots) for move in action[0].moves] == [5, 5, 1], "121.6Mi is 95 % of it"
+
+
+def test_what_is_on_its_way_to_a_shard_counts_as_there() -> None:
+    world, operator = running()
+    world.sizes = dict.fromkeys(range(SLOTS), 2**20)
+    world.spec = replace(world.spec, memory=128 * 2**20, shards=4)
+    begun = first_commit(world, operator, "MovesBegun")
+    assert len(begun.moves) == 3
+    alone = replace(begun, moves=begun.moves[:1])
+    for memory, others in [(128, [5, 5]), (64, [2, 1]), (40, [])]:
+        world.spec = replace(world.spec, memory=memory * 2**20)
+        seen = replace(world.observe(operator), topology=alone)
+        action = rebalance.begin(as_it_fits(world.spec, seen), seen, alone)
+        slots = [len(move.slots) for move in action[0].moves[1:]] if action else []
+        assert slots == others
+
+
+def test_a_shard_takes_from_several_at_once_and_from_no_more_than_a_few() -> None:
+    world, operator = running(6)
+    world.spec = replace(world.spec, shards=7)
+    begun = first_commit(world, operator, "MovesBegun")
+    assert len(begun.moves) == rebalance.MOST_FEEDING
+    assert {move.target for move in begun.moves} == {6}
+    assert len({move.source for move in begun.moves}) == len(begun.moves)
+
+
+@pytest.mark.parametrize(("before", "after", "rate"), [(3, 4, 1000), (3, 2, 500), (6, 5, 250)])
+def test_the_moves_that_leave_a_shard_share_its_rate(before: int, after: int, rate: int) -> None:
+    world, operator = running(before)
+    world.spec = replace(world.spec, shards=after, rebalance=RebalanceRules(max_bytes_per_second=1000))
+    assert {move.rate for move in first_commit(world, operator, "MovesBegun").moves} == {rate}
+
+
+def test_the_next_batch_begins_with_the_commit_that_settles_the_last_one() -> None:
+    world, operator = running()
+    world.spec = replace(world.spec, shards=4)
+    begun = first_commit(world, operator, "MovesBegun")
+    settled = first_commit(world, operator, "SlotsMoved")
+    phases = Counter((move.source, move.target, move.phase) for move in settled.moves)
+    gone = {move.source for move in settled.moves if move.phase == SETTLED}
+    assert gone
+    for source in gone:
+        assert phases[source, 3, FEEDING] == 1
+    assert {move.id for move in begun.moves} <= {move.id for move in settled.moves}
 
 
 def first_commit(world: World, operator: Operator, reason: str, rounds: int = 60) -> Topology:

@@ -23,7 +23,7 @@ class Step:
 
 
 def finish_moves(spec: Spec, observed: Observed) -> CommitTopology | None:
-    """All that can be finished, in one commit; where shards become free by that, their next batch with it."""
+    """All that can be finished, in one commit; where shards have done with a feed by that, their next batch with it."""
     topology = observed.topology
     if topology is None or not topology.moves:
         return None
@@ -36,7 +36,7 @@ def finish_moves(spec: Spec, observed: Observed) -> CommitTopology | None:
             failed |= step.failed
     if not told:
         return None
-    if len(changed.moves) < len(topology.moves) and (begun := begin(spec, observed, changed)) is not None:
+    if (begun := begin(spec, observed, changed)) is not None:
         changed = begun[0]
         told += begun[1]
     return CommitTopology(

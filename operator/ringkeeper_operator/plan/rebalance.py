@@ -34,7 +34,10 @@ from ringkeeper_operator.quantity import render_bytes
 BATCH_BYTES = 64 * 1024 * 1024
 BATCH_SLOTS = 2048
 SMALLEST_PART = 8
-"""A batch takes no more than this part of a node's memory: for a moment it is held twice."""
+"""The batches that one target takes are no more than this part of a node's memory: for a moment it is held twice."""
+MOST_FEEDING = 4
+"""Moves of one shard that are fed at once. A new shard takes from so many others while none of them is asked for more
+than a share of its time; with more, batches that share the bound of a target's memory become small."""
 FULL = 0.95
 """Of a target's memory, beyond which nothing more is moved there."""
 SMALL_LAG_BYTES = 1024 * 1024
@@ -129,16 +132,20 @@ def progress(spec: Spec, topology: Topology) -> str:
 
 
 def _unmeasured(spec: Spec, observed: Observed, pending: Sequence[Transfer]) -> tuple[int, ...]:
-    """Sources whose slots nobody has weighed lately, and that could be asked."""
-    wanted = {transfer.source for transfer in pending} - observed.slot_bytes.keys()
+    """Sources whose slots nobody has weighed lately, and that could be asked: what they feed already counts too."""
+    if not pending:
+        return ()
+    assert observed.topology is not None
+    feeding = {move.source for move in observed.topology.moves if move.phase == FEEDING}
+    wanted = ({transfer.source for transfer in pending} | feeding) - observed.slot_bytes.keys()
     return tuple(sorted(shard for shard in wanted if master_of(spec, observed, shard) is not None))
 
 
 def begin(spec: Spec, observed: Observed, topology: Topology) -> tuple[Topology, list[str]] | None:
-    """`topology` with the next batch of every pair of shards that has no part in a move yet, and what to say of it."""
+    """`topology` with the next batch of every pair of shards between which none is fed yet, and what to say of it."""
     changed, told = topology, []
-    for transfer, slots in next_batches(spec, observed, topology):
-        after = _begun(changed, transfer, slots, spec.rebalance.max_bytes_per_second)
+    for transfer, slots, rate in next_batches(spec, observed, topology):
+        after = _begun(changed, transfer, slots, rate)
         if after is not None:
             changed = after
             told.append(f"{told_slots(slots)} of shard {transfer.source} begin to move to shard {transfer.target}")
@@ -152,19 +159,48 @@ def _begun(topology: Topology, transfer: Transfer, slots: tuple[int, ...], rate:
     return carried_out(topology, BeginMove(basis(topology, source), basis(topology, target), slots, rate))
 
 
-def next_batches(spec: Spec, observed: Observed, topology: Topology) -> Iterator[tuple[Transfer, tuple[int, ...]]]:
+def next_batches(spec: Spec, observed: Observed, topology: Topology) -> Iterator[tuple[Transfer, tuple[int, ...], int]]:
+    """One for each pair of shards between which nothing is fed, while the shards are fed and feed little enough, and at
+    how many bytes a second. Moves that are settled keep nobody from the next.
+    """
     if spec.rebalance.paused or spec.rebalance.dry_run:
         return
-    busy = {shard for move in topology.moves for shard in (move.source, move.target)}
-    for transfer in transfers(spec, topology):
+    feeding = [move for move in topology.moves if move.phase == FEEDING]
+    pairs = {(move.source, move.target) for move in feeding}
+    counts = Counter(shard for pair in pairs for shard in pair)
+    coming = Coming(observed, feeding)
+    pending = transfers(spec, topology)
+    wanted = {*pairs, *((each.source, each.target) for each in pending)}
+    gives_to, takes_from = (Counter(pair[end] for pair in wanted) for end in range(2))
+    for transfer in pending:
+        pair = (transfer.source, transfer.target)
         if (
-            transfer.source in busy
-            or transfer.target in busy
+            pair in pairs
+            or max(counts[shard] for shard in pair) >= MOST_FEEDING
+            or transfer.source not in observed.slot_bytes
             or hindrance(spec, observed, topology, transfer) is not None
         ):
             continue
-        busy |= {transfer.source, transfer.target}
-        yield transfer, _batch(spec, observed, transfer)
+        slots = _batch(spec, observed, transfer, coming, min(takes_from[transfer.target], MOST_FEEDING))
+        if slots:
+            counts.update(pair)
+            coming.add(transfer.source, transfer.target, slots)
+            rate = spec.rebalance.max_bytes_per_second // min(gives_to[transfer.source], MOST_FEEDING)
+            yield transfer, slots, rate
+
+
+class Coming:
+    """Bytes that are still to come to each shard, by what slots were found to hold."""
+
+    def __init__(self, observed: Observed, feeding: Iterable[Move]) -> None:
+        self.observed = observed
+        self.bytes: Counter[int] = Counter()
+        for move in feeding:
+            self.add(move.source, move.target, move.slots)
+
+    def add(self, source: int, target: int, slots: Iterable[int]) -> None:
+        sizes = self.observed.slot_bytes.get(source, {})
+        self.bytes[target] += sum(sizes.get(slot, 0) for slot in slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,15 +250,19 @@ def _room(spec: Spec, observed: Observed, shard: int) -> int:
     return int(FULL * spec.memory) - (found[1].used_memory if found is not None else 0)
 
 
-def _batch(spec: Spec, observed: Observed, transfer: Transfer) -> tuple[int, ...]:
-    """The first slots, as many as a batch may have; at least one."""
+def _batch(spec: Spec, observed: Observed, transfer: Transfer, coming: Coming, parts: int) -> tuple[int, ...]:
+    """The first slots, as many as a batch may have whose target has so many `parts` to take at once; at least one if
+    nothing is coming there yet.
+    """
     sizes = observed.slot_bytes.get(transfer.source, {})
-    limit = min(BATCH_BYTES, spec.memory // SMALLEST_PART, _room(spec, observed, transfer.target))
+    there = coming.bytes[transfer.target]
+    most = spec.memory // SMALLEST_PART
+    limit = min(BATCH_BYTES, most // parts, most - there, _room(spec, observed, transfer.target) - there)
     slots: list[int] = []
     total = 0
     for slot in transfer.slots[:BATCH_SLOTS]:
         total += sizes.get(slot, 0)
-        if slots and total > limit:
+        if total > limit and (slots or there):
             break
         slots.append(slot)
     return tuple(slots)
