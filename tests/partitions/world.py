@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 from laptop import eventually
 from partitions.checker import Operation
@@ -24,8 +24,8 @@ from partitions.operate import read_places
 from partitions.schedules import MASTER, OPERATOR, OTHER, REPLICA, Step, Trouble
 from process_faults import DEATH, FAULTS, send, stop
 
-from ringkeeper.cluster.topology import Topology
 from ringkeeper_operator.cli_common import spec_of
+from ringkeeper_operator.model import Observed
 from ringkeeper_operator.runtime.local import LocalRuntime
 from ringkeeper_operator.runtime.local_folder import ClusterFolder
 from ringkeeper_operator.runtime.local_process import PROGRAM, NodeProcess, find_processes
@@ -88,30 +88,31 @@ class Appointments:
         return [self.masters.get(each) for each in range(term, max(self.masters) + 1)]
 
 
-class World:
-    """From `start` to `close`."""
+class Machines:
+    """A cluster whose nodes and operator are on machines of their own. From `with` to its end."""
 
-    def __init__(self, folder: Path, *, min_acks: int, heartbeat: int = 200) -> None:
+    def __init__(self, folder: Path, names: list[str], manifest: str, program: Path, network: Network) -> None:
+        """`program` is the operator's."""
         os.environ["XDG_STATE_HOME"] = str(folder)
         self.folder = ClusterFolder(NAME, folder / "cluster")
-        self.names = [f"{NAME}-0-{ordinal}" for ordinal in range(NODES)]
-        self.network = Network([OPERATOR, *self.names, CLIENTS])
+        self.names = names
+        self.program = program
+        self.network = network
         self.targets = [(self.network.address(name), BASE_PORT + ordinal) for ordinal, name in enumerate(self.names)]
         self.places = folder / "places.json"
         self.places.write_text(
             json.dumps({name: [self.network.address(name), self.network.prefix(name)] for name in self.names})
         )
         with self.folder.supervised():
-            self.folder.enter(BASE_PORT, MANIFEST.format(min_acks=min_acks, heartbeat=heartbeat), PASSWORD)
+            self.folder.enter(BASE_PORT, manifest, PASSWORD)
             self.folder.make_tokens()
         self.spec = spec_of(self.folder)
-        self.appointments = Appointments(self.folder, self.names)
         self.operator: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> Self:
         self.start_operator()
         try:
-            eventually(self.is_whole, "a whole shard at the beginning", WHOLE_SECONDS)
+            eventually(self.is_whole, "a whole cluster at the beginning", WHOLE_SECONDS)
         except BaseException:
             self.close()
             raise
@@ -123,14 +124,13 @@ class World:
     def start_operator(self) -> None:
         with open(self.folder.supervisor_log, "ab") as log:
             self.operator = subprocess.Popen(
-                [*self.network.prefix(OPERATOR), sys.executable, Path(__file__).with_name("operate.py"),
-                 NAME, self.folder.path, self.places],
+                [*self.network.prefix(OPERATOR), sys.executable, self.program, NAME,
+                 self.folder.path, self.places],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
     def close(self) -> None:
         """Leave no process."""
-        self.appointments.ended.set()
         if self.operator is not None:
             send([self.operator.pid], signal.SIGKILL)
             self.operator.wait()
@@ -138,23 +138,45 @@ class World:
 
     # What is there
 
-    def look(self) -> tuple[dict[str, Any], Topology | None]:
-        """The status as its nodes tell it now, whatever the operator knows of it."""
+    def observed(self) -> Observed:
+        """As its nodes tell it now, whatever the operator knows of it."""
 
-        async def observed() -> tuple[dict[str, Any], Topology | None]:
+        async def observed() -> Observed:
             runtime = LocalRuntime(self.folder, places=read_places(self.places).__getitem__)
             try:
-                seen = await runtime.observe(self.spec)
+                return await runtime.observe(self.spec)
             finally:
                 await runtime.close()
-            return build_status(self.spec, seen, None, self.folder.status(), time.time()), seen.topology
 
         return asyncio.run(observed())
 
     def is_whole(self) -> bool:
-        status, _ = self.look()
+        status = build_status(self.spec, self.observed(), None, self.folder.status(), time.time())
         ready = {row["type"]: row["status"] for row in status["conditions"]}
         return ready["Ready"] == "True" and ready["Degraded"] == "False"
+
+    def kill_operator(self, seconds: float) -> None:
+        """It is started again after a while."""
+        assert self.operator is not None
+        self.operator.kill()
+        self.operator.wait()
+        time.sleep(seconds)
+        self.start_operator()
+
+
+class World(Machines):
+    """One shard."""
+
+    def __init__(self, folder: Path, *, min_acks: int, heartbeat: int = 200) -> None:
+        names = [f"{NAME}-0-{ordinal}" for ordinal in range(NODES)]
+        manifest = MANIFEST.format(min_acks=min_acks, heartbeat=heartbeat)
+        program = Path(__file__).with_name("operate.py")
+        super().__init__(folder, names, manifest, program, Network([OPERATOR, *names, CLIENTS]))
+        self.appointments = Appointments(self.folder, self.names)
+
+    def close(self) -> None:
+        self.appointments.ended.set()
+        super().close()
 
     def term(self) -> int:
         topology, _ = self.folder.committed()
@@ -233,20 +255,13 @@ class World:
             return
         time.sleep(trouble.after)
         if trouble.target == OPERATOR:
-            self._trouble_operator(trouble)
+            assert self.operator is not None
+            if trouble.name == DEATH:
+                self.kill_operator(trouble.seconds)
+            else:
+                stop([self.operator.pid], trouble.seconds)
             return
         name = roles[trouble.target]
         pid = NodeProcess(name, self.folder.node(name)).pid()
         if pid is not None:
             FAULTS[trouble.name](pid, trouble.seconds)
-
-    def _trouble_operator(self, trouble: Trouble) -> None:
-        """It is killed, and started again after a while, or stopped."""
-        assert self.operator is not None
-        if trouble.name != DEATH:
-            stop([self.operator.pid], trouble.seconds)
-            return
-        self.operator.kill()
-        self.operator.wait()
-        time.sleep(trouble.seconds)
-        self.start_operator()

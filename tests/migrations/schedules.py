@@ -1,0 +1,116 @@
+"""What goes wrong while slots move, and when: made from a seed before anything happens."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from itertools import combinations
+
+from partitions.network import Link
+from partitions.schedules import both_ways, one_way
+from process_faults import DEATH
+
+OPERATOR, CLIENTS = "operator", "clients"
+SOURCE, TARGET = "source", "target"
+SOURCE_REPLICA, TARGET_REPLICA = "source's replica", "target's replica"
+"""Roles, as they are when something happens to them."""
+NODES = (SOURCE, TARGET, SOURCE_REPLICA, TARGET_REPLICA)
+EVERYBODY = (*NODES, OPERATOR)
+
+BEGUN, SETTLED, ENDED = "begun", "settled", "ended"
+MOMENTS = (BEGUN, SETTLED, ENDED)
+"""When the first batch has begun, has another owner, and when its former copy is not needed any more."""
+STOPS = ("stop", "stop with the lease process")
+CUTS: dict[str, frozenset[Link]] = {
+    **{f"{role} alone": both_ways((role,), EVERYBODY) for role in EVERYBODY},
+    **{f"{one} and {other} do not see each other": both_ways((one,), (other,)) for one, other in
+       combinations(EVERYBODY, 2)},
+    **{f"{one} to {other}": one_way((one,), (other,)) for one, other in
+       ((SOURCE, TARGET), (TARGET, SOURCE), (OPERATOR, SOURCE), (TARGET, OPERATOR))},
+    "shards do not see each other": both_ways((SOURCE, SOURCE_REPLICA), (TARGET, TARGET_REPLICA)),
+    "clients see nobody": both_ways((CLIENTS,), NODES),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that happens once."""
+
+    name: str
+    """`death`, a way to be stopped, or a cut."""
+    target: str
+    """A role; empty for a cut."""
+    moment: str
+    after: float
+    """Seconds since the moment."""
+    seconds: float
+
+    def __str__(self) -> str:
+        of = f" of {self.target}" if self.target else ""
+        return f"{self.name}{of} {self.after:.3f} s after {self.moment}, {self.seconds:.2f} s"
+
+
+SHORT_SECONDS, LONG_SECONDS = 0.9, 2.5
+"""At most, at heartbeats of 200 ms; after 600 ms without one a master is suspected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Of a cluster, which serves for some schedules."""
+
+    name: str
+    min_acks: int
+    persistence: str
+
+
+SETTINGS = (
+    Setting("a replica must have each write", 1, ""),
+    Setting("every node keeps its data", 1, "{size: 1Gi, mode: aof}"),
+    Setting("writes may be lost", 0, ""),
+)
+SAME_SETTING = 10
+"""Schedules by seed, one after another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    seed: int
+    part: float
+    """Of all slots, by which the target's share is to be beyond the source's."""
+    troubles: tuple[Trouble, ...]
+
+    @property
+    def deadly(self) -> bool:
+        """Whether a node is killed: only once, since acknowledged writes survive one failure."""
+        return any(trouble.name == DEATH and trouble.target != OPERATOR for trouble in self.troubles)
+
+    def __str__(self) -> str:
+        return f"{self.seed}: {self.part:.0%} to the target; " + "; ".join(map(str, self.troubles))
+
+
+def setting(seed: int) -> Setting:
+    """Of two schedules in three each write must be on a replica."""
+    return SETTINGS[seed // SAME_SETTING % len(SETTINGS)]
+
+
+def schedule(seed: int, *, short: bool = False) -> Schedule:
+    """`short`: a single trouble, soon over."""
+    generator = random.Random(seed)
+    troubles: list[Trouble] = []
+    for _ in range(1 if short else generator.choice((1, 1, 2, 3))):
+        dead = any(each.name == DEATH and each.target != OPERATOR for each in troubles)
+        troubles.append(_trouble(generator, SHORT_SECONDS if short else LONG_SECONDS, may_kill=not dead))
+    return Schedule(seed, generator.uniform(0.1, 0.3), tuple(sorted(troubles, key=lambda each: each.after)))
+
+
+def _trouble(generator: random.Random, longest: float, *, may_kill: bool) -> Trouble:
+    moment = generator.choices(MOMENTS, (4, 2, 1))[0]
+    after = generator.choice((generator.uniform(0, 0.05), generator.uniform(0, 0.5)))
+    kind = generator.random()
+    if kind < 0.35:
+        return Trouble(generator.choice(sorted(CUTS)), "", moment, after, generator.uniform(0.1, longest))
+    target = generator.choice(EVERYBODY)
+    if kind < 0.75 and (may_kill or target == OPERATOR):
+        return Trouble(DEATH, target, moment, after, generator.uniform(0.0, 0.4 * longest))
+    name = STOPS[0] if target == OPERATOR else generator.choice(STOPS)
+    return Trouble(name, target, moment, after, generator.uniform(0.1, longest))
