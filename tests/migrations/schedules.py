@@ -31,13 +31,18 @@ CUTS: dict[str, frozenset[Link]] = {
     "clients see nobody": both_ways((CLIENTS,), NODES),
 }  # fmt: skip
 
+LOSSY = "lossy link: "
+"""Before the name of a cut: links that drop what is sent, and do not, by turns."""
+DROPPED, SLOW, FULL = "dropped connections", "slow link", "full disk"
+"""All connections of a node end; what it is sent comes at 1 MB/s; its files cannot grow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """Something that happens once."""
 
     name: str
-    """`death`, a way to be stopped, or a cut."""
+    """`death`, a way to be stopped, a cut, or one of the above."""
     target: str
     """A role; empty for a cut."""
     moment: str
@@ -99,18 +104,24 @@ def schedule(seed: int, *, short: bool = False) -> Schedule:
     troubles: list[Trouble] = []
     for _ in range(1 if short else generator.choice((1, 1, 2, 3))):
         dead = any(each.name == DEATH and each.target != OPERATOR for each in troubles)
-        troubles.append(_trouble(generator, SHORT_SECONDS if short else LONG_SECONDS, may_kill=not dead))
+        seconds = SHORT_SECONDS if short else LONG_SECONDS
+        troubles.append(_trouble(generator, seconds, may_kill=not dead, has_files=bool(setting(seed).persistence)))
     return Schedule(seed, generator.uniform(0.1, 0.3), tuple(sorted(troubles, key=lambda each: each.after)))
 
 
-def _trouble(generator: random.Random, longest: float, *, may_kill: bool) -> Trouble:
+def _trouble(generator: random.Random, longest: float, *, may_kill: bool, has_files: bool) -> Trouble:
     moment = generator.choices(MOMENTS, (4, 2, 1))[0]
     after = generator.choice((generator.uniform(0, 0.05), generator.uniform(0, 0.5)))
+    seconds = generator.uniform(0.1, longest)
     kind = generator.random()
-    if kind < 0.35:
-        return Trouble(generator.choice(sorted(CUTS)), "", moment, after, generator.uniform(0.1, longest))
+    if kind < 0.3:
+        lossy = LOSSY if kind < 0.1 else ""
+        return Trouble(lossy + generator.choice(sorted(CUTS)), "", moment, after, seconds)
+    if kind < 0.45:
+        name = generator.choice((DROPPED, SLOW, FULL if has_files else SLOW))
+        return Trouble(name, generator.choice((SOURCE, TARGET, TARGET, TARGET_REPLICA)), moment, after, seconds)
     target = generator.choice(EVERYBODY)
-    if kind < 0.75 and (may_kill or target == OPERATOR):
-        return Trouble(DEATH, target, moment, after, generator.uniform(0.0, 0.4 * longest))
+    if kind < 0.8 and (may_kill or target == OPERATOR):
+        return Trouble(DEATH, target, moment, after, 0.4 * seconds)
     name = STOPS[0] if target == OPERATOR else generator.choice(STOPS)
-    return Trouble(name, target, moment, after, generator.uniform(0.1, longest))
+    return Trouble(name, target, moment, after, seconds)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
+import resource
 import threading
 import time
 from collections import Counter
@@ -19,10 +21,14 @@ from migrations.schedules import (
     BEGUN,
     CLIENTS,
     CUTS,
+    DROPPED,
     ENDED,
+    FULL,
+    LOSSY,
     MOMENTS,
     OPERATOR,
     SETTLED,
+    SLOW,
     SOURCE,
     SOURCE_REPLICA,
     TARGET,
@@ -45,6 +51,11 @@ NAMES = [f"{NAME}-{shard}-{ordinal}" for shard in range(SHARDS) for ordinal in r
 MACHINES = (OPERATOR, *NAMES, CLIENTS)
 MOMENT_SECONDS = 8.0
 """If by then it has not come, things happen all the same."""
+SLOW_BYTES = 1_000_000
+"""A second."""
+LOSSY_SECONDS = 0.02
+ROOM_BYTES = 200_000
+"""By which files may grow on a full disk."""
 BALLAST, BALLAST_BYTES = 400, 2000
 MANIFEST = """
 apiVersion: ringkeeper.dev/v1alpha1
@@ -71,6 +82,9 @@ class World(Machines):
         self.weigh({0: 1.0, 1: 1.0})
         self.ends = (0, 1)
         """The shards that slots leave, and to which they go."""
+        self.keeps = setting.min_acks > 0
+        self.filled: set[str] = set()
+        """Keys that clients leave alone."""
         self.trace: list[str] = []
         self.cuts: list[set[Link]] = []
         self.changing, self.operating = threading.Lock(), threading.Lock()
@@ -139,25 +153,28 @@ class World(Machines):
     def fill(self, slots: set[int]) -> None:
         """With values in the slots that move, so that this takes a moment."""
         keys = [key for number in range(20 * BALLAST) if key_slot((key := f"ballast:{number}").encode()) in slots]
+        self.filled = set(keys[:BALLAST])
         with self.client_of(self.master(self.ends[0])) as client, client.pipeline(transaction=False) as pipeline:
-            for key in keys[:BALLAST]:
-                pipeline.set(key, key * (BALLAST_BYTES // len(key)))
+            for key in self.filled:
+                pipeline.set(key, ballast(key))
             pipeline.execute()
 
     def misplaced(self) -> list[str]:
         """Keys on a node whose shard does not own them, values that are not as they were, copies that are left."""
-        topology, told = self.topology(), []
+        topology, told, missing = self.topology(), list[str](), set(self.filled)
         counts: dict[int, int] = {}
         for shard in range(SHARDS):
             with self.client_of(self.master(shard)) as client:
                 keys = set(client.scan_iter(count=1000))
                 told += [f"{key} is on shard {shard} and not its own" for key in keys
                          if topology.owners[key_slot(key.encode())] != shard]  # fmt: skip
-                ballast = sorted(key for key in keys if key.startswith("ballast:"))
-                values = [client.get(key) for key in ballast]
-                told += [f"{key} has another value" for key, value in zip(ballast, values, strict=True)
-                         if value != key * (BALLAST_BYTES // len(key))]  # fmt: skip
+                written = sorted(key for key in keys if key.startswith("ballast:"))
+                values = [client.get(key) for key in written]
+                told += [f"{key} has another value" for key, value in zip(written, values, strict=True)
+                         if value != ballast(key)]  # fmt: skip
                 counts[shard] = len(keys)
+            missing -= keys
+        told += [f"{len(missing)} keys are not there, {min(missing)} among them"] if missing and self.keeps else []
         return told + self._leftovers(counts)
 
     def _leftovers(self, counts: dict[int, int]) -> list[str]:
@@ -207,14 +224,17 @@ class World(Machines):
         roles = self.roles()
         self.note(f"{trouble.name} of {roles.get(trouble.target, 'links')} for {trouble.seconds:.2f} s")
         if not trouble.target:
-            self._cut({(roles[one], roles[other]) for one, other in CUTS[trouble.name]}, trouble.seconds)
+            cut = CUTS[trouble.name.removeprefix(LOSSY)]
+            links = {(roles[one], roles[other]) for one, other in cut}
+            (self._lose if trouble.name.startswith(LOSSY) else self._cut)(links, trouble.seconds)
         elif trouble.target == OPERATOR:
             self._trouble_operator(trouble)
+        elif trouble.name == SLOW:
+            self.network.slow_down(roles[trouble.target], SLOW_BYTES)
+            time.sleep(trouble.seconds)
+            self.network.speed_up(roles[trouble.target])
         else:
-            name = roles[trouble.target]
-            pid = NodeProcess(name, self.folder.node(name)).pid()
-            if pid is not None:
-                FAULTS[trouble.name](pid, trouble.seconds)
+            self._trouble_node(trouble, roles[trouble.target])
         self.note(f"end of {trouble.name}")
 
     def _cut(self, links: set[Link], seconds: float) -> None:
@@ -226,6 +246,31 @@ class World(Machines):
         with self.changing:
             self.cuts.remove(links)
             self.network.cut(set().union(*self.cuts))
+
+    def _lose(self, links: set[Link], seconds: float) -> None:
+        """About half of what is sent."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._cut(links, LOSSY_SECONDS)
+            time.sleep(LOSSY_SECONDS)
+
+    def _trouble_node(self, trouble: Trouble, name: str) -> None:
+        pid = NodeProcess(name, self.folder.node(name)).pid()
+        if pid is None:
+            return
+        if trouble.name == DROPPED:
+            with contextlib.suppress(redis.RedisError), self.client_of(name) as client:
+                client.execute_command("CLIENT", "KILL", "SKIPME", "yes")
+        elif trouble.name == FULL:
+            files = self.folder.node(name).glob("appendonlydir/*")
+            size = max((file.stat().st_size for file in files), default=0) + ROOM_BYTES
+            _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, most))
+                time.sleep(trouble.seconds)
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
+        else:
+            FAULTS[trouble.name](pid, trouble.seconds)
 
     def _trouble_operator(self, trouble: Trouble) -> None:
         """One thing after another."""
@@ -280,6 +325,11 @@ class Moments:
         if first is not None and first not in phases:
             self.come[ENDED].set()
         return first
+
+
+def ballast(key: str) -> str:
+    """Another value for each key, and none that becomes smaller on its way."""
+    return random.Random(key).randbytes(BALLAST_BYTES // 2).hex()
 
 
 def told(topology: Topology) -> str:

@@ -22,7 +22,7 @@ INSIDE = "RINGKEEPER_IN_NAMESPACE"
 HINT = (
     "partitions are tested in network namespaces, which this system does not give away. Allow user namespaces (sysctl "
     "user.max_user_namespaces, kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0; "
-    "docker run --privileged), or run as root; `unshare` (util-linux) and `ip` (iproute2) must be there"
+    "docker run --privileged), or run as root; `unshare` (util-linux), `ip` and `tc` (iproute2) must be there"
 )
 PROOF_SECONDS = 10.0
 Link = tuple[str, str]
@@ -118,6 +118,18 @@ class Network:
         self.cuts = wanted
         if added or gone:
             ip(*added, *gone)
+
+    def slow_down(self, name: str, rate: int) -> None:
+        """Let a machine be sent no more than so many bytes a second."""
+        self._tc("replace", name, "tbf", "rate", f"{8 * rate}bit", "burst", "32kb", "latency", "400ms")
+
+    def speed_up(self, name: str) -> None:
+        """The end of it."""
+        self._tc("del", name)
+
+    @staticmethod
+    def _tc(verb: str, name: str, *discipline: str) -> None:
+        subprocess.run(["tc", "qdisc", verb, "dev", name, "root", *discipline], check=verb != "del")
 
     def _rule(self, link: Link) -> str:
         source, target = link
