@@ -333,6 +333,7 @@ class World:
             self.measured |= set(action.shards)
         elif isinstance(action, AskRelease):
             moving_nodes.release(self, action.topology, action.moves)
+            moving_nodes.advance(self)  # what is asked for is watched
         elif isinstance(action, LabelRoles):
             for name, role in action.roles.items():
                 self._label(name, role)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ringkeeper.cluster.changes import BeginMove, basis, carried_out
-from ringkeeper.cluster.migration import may_ask_release
+from ringkeeper.cluster.migration import Source, may_ask_release
 from ringkeeper.cluster.ring import place
 from ringkeeper.cluster.topology import FEEDING, Move, Node, Topology
 from ringkeeper_operator.model import (
@@ -290,9 +290,13 @@ def told_of(spec: Spec, observed: Observed, move: Move, role: str) -> MoveReport
 
 
 def _may_release(spec: Spec, observed: Observed, move: Move) -> bool:
-    """Until it has released them: what was asked may not have been heard."""
+    """Until they have another owner: what was asked may not have been heard, and what is released is to be watched."""
     source, target = (told_of(spec, observed, move, role) for role in ("source", "target"))
-    if source is None or target is None or not may_ask_release(source.said, target.said, move):
+    if source is None or target is None:
+        return False
+    if move.phase == FEEDING and source.said.is_of(move) and source.said.state == Source.RELEASED:
+        return True
+    if not may_ask_release(source.said, target.said, move):
         return False
     return source.lag_bytes <= SMALL_LAG_BYTES
 

@@ -20,6 +20,8 @@ FRESH_SECONDS = 15.0
 RELEASE_SECONDS = 0.5
 """How long a release is watched before everything is looked at again."""
 POLL_SECONDS = 0.005
+OTHERS_SECONDS = 0.02
+"""How long clients of slots whose new owner has all of them wait for other slots, to be told of in the same commit."""
 FIRST_PAUSE, LAST_PAUSE = 2.0, 60.0
 """After a move that failed, before another of the same shards."""
 
@@ -83,7 +85,8 @@ class MoveLog:
 
 
 async def release(admin: NodeAdmin, action: AskRelease, observed: Observed, urgent: asyncio.Event) -> Observed:
-    """Ask for it, and watch until source and target are at one, so that clients wait no longer than they must.
+    """Ask for it, and watch until sources and targets are at one, so that clients wait no longer than they must: of one
+    move, and for a moment of all.
 
     Answers what was observed, with what these nodes say now. Breaks off when something is urgent.
     """
@@ -94,8 +97,11 @@ async def release(admin: NodeAdmin, action: AskRelease, observed: Observed, urge
     deadline = time.monotonic() + RELEASE_SECONDS
     while time.monotonic() < deadline and not urgent.is_set():
         watched = {node.name: node for node in await admin.ask_all(watched.values())}
-        if _are_at_one(watched.values(), action.moves):
+        at_one = _at_one(watched.values(), action.moves)
+        if at_one == set(action.moves):
             break
+        if at_one:
+            deadline = min(deadline, time.monotonic() + OTHERS_SECONDS)
         await asyncio.sleep(POLL_SECONDS)
     nodes = tuple(watched.get(node.name, node) for node in observed.nodes)
     return replace(observed, nodes=nodes)
@@ -106,14 +112,14 @@ def _ends(observed: Observed, topology: Topology, move: Move) -> list[ObservedNo
     return [node for node in observed.nodes if node.name in names]
 
 
-def _are_at_one(nodes: Iterable[ObservedNode], moves: tuple[int, ...]) -> bool:
-    """Whether of every move the source has released and the target holds the same."""
+def _at_one(nodes: Iterable[ObservedNode], moves: tuple[int, ...]) -> set[int]:
+    """The moves of which the source has released and the target holds the same."""
     offsets: dict[int, dict[str, int]] = {id_: {} for id_ in moves}
     for node in nodes:
         for told in node.report.moves if node.report is not None else ():
             if told.said.move in offsets and told.said.state in (Source.RELEASED, Target.HOLDING_ALL):
                 offsets[told.said.move][told.said.role] = told.said.offset
-    return all(len(ends) == 2 and len(set(ends.values())) == 1 for ends in offsets.values())
+    return {id_ for id_, ends in offsets.items() if len(ends) == 2 and len(set(ends.values())) == 1}
 
 
 def master_in(topology: Topology, index: int) -> tuple[ObservedNode, str]:

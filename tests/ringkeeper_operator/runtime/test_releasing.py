@@ -1,0 +1,80 @@
+"""How long clients wait for slots that are released: until their new owner has them, and for no other's long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+from moving_nodes import release as released
+from operator_world import Operator, World, make_spec
+
+from ringkeeper.cluster.topology import SETTLED
+from ringkeeper_operator.decide import decide
+from ringkeeper_operator.model import AskRelease, CommitTopology, ObservedNode, Refuse, Wait
+from ringkeeper_operator.runtime import moving
+from ringkeeper_operator.runtime.moving import release
+from ringkeeper_operator.runtime.node_admin import NodeAdmin
+
+
+class Admin(NodeAdmin):
+    """The targets of the moves in `behind` never come to the end of what was fed."""
+
+    def __init__(self, world: World, operator: Operator, action: AskRelease, behind: tuple[int, ...]) -> None:
+        super().__init__()
+        self.world, self.operator, self.action, self.behind = world, operator, action, behind
+
+    async def ask_release(self, node: ObservedNode, move: int, leader: int) -> None:  # noqa: ARG002
+        released(self.world, self.action.topology, (move,))
+
+    async def ask_all(self, nodes: Iterable[ObservedNode]) -> list[ObservedNode]:
+        self.world.settle()
+        target = self.world.node(3)
+        assert target is not None
+        target.moving |= dict.fromkeys(self.behind, "following")
+        names = {node.name for node in nodes}
+        return [node for node in self.world.observe(self.operator).nodes if node.name in names]
+
+
+def asked() -> tuple[World, Operator, AskRelease]:
+    """Three shards are about to be asked for the slots that a fourth is to have."""
+    world, operator = World(make_spec(shards=3, replicas_per_shard=0)), Operator("one")
+    world.work(operator)
+    world.spec = replace(world.spec, shards=4)
+    for _ in range(60):
+        action = decide(world.spec, world.observe(operator), 0.0)
+        if isinstance(action, AskRelease):
+            return world, operator, action
+        assert action is not None
+        if isinstance(action, Wait | Refuse):
+            world.settle()
+        else:
+            world.apply(operator, action)
+    raise AssertionError("nothing is asked for")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moving, "RELEASE_SECONDS", 3600.0)
+
+
+@pytest.mark.parametrize("behind", [0, 1, 2])
+async def test_a_move_that_is_at_one_does_not_wait_for_those_that_are_not(behind: int) -> None:
+    world, operator, action = asked()
+    assert len(action.moves) == 3
+    late = action.moves[:behind]
+    seen = world.observe(operator)
+    async with asyncio.timeout(60):
+        found = await release(Admin(world, operator, action, late), action, seen, asyncio.Event())
+    commit = decide(world.spec, found, 0.0)
+    assert isinstance(commit, CommitTopology)
+    assert {move.id for move in commit.topology.moves if move.phase == SETTLED} == {*action.moves} - {*late}
+
+
+async def test_what_was_released_is_watched_until_it_has_another_owner() -> None:
+    world, operator, action = asked()
+    released(world, action.topology, action.moves)
+    again = decide(world.spec, world.observe(operator), 0.0)
+    assert isinstance(again, AskRelease)
+    assert again.moves == action.moves
