@@ -1,9 +1,10 @@
 """The slots of a move as their source tells them: key by key, and behind that what becomes of the keys told.
 
-Nothing is forked: a slot's keys are listed, and told one after the other in short slices between which clients are
-served. What a command does to a key is told behind it, if the key was told already; if not, the key is told later as it
-is then. A command that touches keys of both kinds is not told: all its keys are told anew. So at any moment what was
-told is what the source has, as far as it has got.
+Nothing is forked: a slot's keys are listed, some at a time, and then told one after the other, in short slices between
+which clients are served. What is changed while they are listed is listed as well. What a command does to a key is told
+behind it, if the key was told already; if not, the key is told later as it is then. A command that touches keys of both
+kinds is not told: all its keys are told anew. So at any moment what was told is what the source has, as far as it has
+got.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ SLICE_NS = 1_000_000
 """For which keys are told before clients are served again."""
 PAUSE = 3
 """Times the length of a slice that others have behind it: feeds take a quarter of the loop's time at most, in all."""
+LISTED_AT_ONCE = 256
+"""Keys of a slot, about: it may have millions."""
 LOADED = encode_command([b"RINGKEEPER.LOADED"])
 ATTEMPTS = 3
 """At telling a large key in parts; then it is told whole, which takes the loop for as long as copying it does."""
@@ -51,6 +54,10 @@ class SlotFeed:
         self.slot = -1
         self.left: dict[bytes, None] = {}
         """The keys of `slot` that have still to be told. Values are None."""
+        self.listing = False
+        """Whether `left` has not all of them yet; so none is told."""
+        self.cursor = 0
+        """How far they are listed."""
         self.large: bytes | None = None
         """The key that is told in parts."""
         self.parts: Iterator[bytes] = iter(())
@@ -109,17 +116,28 @@ class SlotFeed:
     def slice(self, slots: Iterator[int], end: int) -> bool:
         """Tell keys until the monotonic clock says `end`, or the transport has enough; whether there are more."""
         while time.monotonic_ns() < end and self.may_write.is_set():
-            if self.large is not None:
-                self.tell_part()
-            elif self.left:
-                self.tell_key(self.left.popitem()[0])
-            else:
-                self.slot = next(slots, -1)
-                if self.slot < 0:
-                    return False
-                self.unbegun.discard(self.slot)
-                self.left = dict.fromkeys(self.node.databases[0].slot_keys(self.slot))
+            if not self.step(slots):
+                return False
         return True
+
+    def step(self, slots: Iterator[int]) -> bool:
+        """Tell one key or part, or list some keys; whether there are more."""
+        if self.large is not None:
+            self.tell_part()
+        elif self.listing:
+            self.list_some()
+        elif self.left:
+            self.tell_key(self.left.popitem()[0])
+        else:
+            self.slot = next(slots, -1)
+            self.listing = self.slot >= 0
+            self.unbegun.discard(self.slot)
+        return self.slot >= 0
+
+    def list_some(self) -> None:
+        self.cursor, found = self.node.databases[0].scan_slot(self.slot, self.cursor, LISTED_AT_ONCE)
+        self.left.update(dict.fromkeys(found))
+        self.listing = self.cursor != 0
 
     def tell_key(self, key: bytes) -> None:
         """As it is now; DEL if it has gone since it was listed. A large one is told in parts, unless it was changed
@@ -152,7 +170,7 @@ class SlotFeed:
                 self.attempts[self.large] = self.attempts.get(self.large, 0) + 1
                 self.left[self.large] = None
                 self.large = None
-            if any(key in self.left for key in keys):
+            if self.listing or any(key in self.left for key in keys):
                 self.left.update(dict.fromkeys(keys))
                 return
         self.tell(encode_command(args))

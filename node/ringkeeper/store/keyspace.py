@@ -29,6 +29,7 @@ import cython
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.store import policies
 from ringkeeper.store.namespaces import NO_NAMESPACES, Namespace
+from ringkeeper.store.slot import SLOTS
 from ringkeeper.types.collection import Collection
 from ringkeeper.types.hash import Hash
 from ringkeeper.types.memory import text_memory
@@ -712,6 +713,16 @@ class Keyspace:
         limit = count if limit is None else min(count, limit)
         found: list[bytes] = self.table.gather(slot, limit, EVERY_KEY, 0)[1] if limit else []
         return found[:limit]
+
+    def scan_slot(self, slot: int, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """As `scan`, of one slot, hidden or not: about `count` of its keys at a time, however many it has."""
+        count = min(count, self.slot_count(slot))
+        if count == 0:
+            return 0, []
+        following, found = self.table.gather(cursor or slot, count, EVERY_KEY, 0)
+        if following != 0 and following & (SLOTS - 1) == slot:
+            return following, found
+        return 0, [key for key in found if key_slot(key) == slot]
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """The next keys behind a cursor, and the cursor behind them; both ends are 0.
