@@ -90,6 +90,7 @@ class FakeNode:
     """Moves (ids) that this run takes part in, and how far it is."""
     why: str = ""
     """Why a move failed here."""
+    persistence_error: str = ""
 
     def standing(self) -> member.Standing:
         return member.standing(self.held, id_=self.id, run_id=self.run_id)
@@ -113,6 +114,7 @@ class FakeNode:
             position=self.position,
             link="connected" if standing.role == "replica" else "none",
             moves=moving_nodes.reports(self),
+            persistence_error=self.persistence_error,
         )
 
     def observed(self) -> ObservedNode:

@@ -253,7 +253,8 @@ def test_a_move_whose_master_ends_is_taken_back_and_another_follows(end: str) ->
     assert world.is_served()
 
 
-def test_slots_that_were_released_are_served_by_their_source_again_if_the_target_is_gone() -> None:
+@pytest.mark.parametrize("end", ["gone", "disk"])
+def test_slots_that_were_released_are_served_by_their_source_again_if_the_target_cannot_take_them(end: str) -> None:
     world, operator = running()
     world.spec = replace(world.spec, shards=4)
     move = first_commit(world, operator, "MovesBegun").moves[0]
@@ -267,12 +268,36 @@ def test_slots_that_were_released_are_served_by_their_source_again_if_the_target
     assert state_of(world, move, "source") == "released"
     node = world.node(move.target)
     assert node
-    node.reachable = False
+    node.reachable = end != "gone"
+    node.persistence_error = "no space left" if end == "disk" else ""
     taken_back = decide(world.spec, world.observe(operator), 0.0)
     assert isinstance(taken_back, CommitTopology)
     assert not taken_back.topology.moves
     assert taken_back.warning
     assert taken_back.at_once
+
+
+def test_no_slot_is_released_or_begins_to_move_to_a_shard_whose_disk_is_full() -> None:
+    world, operator = running()
+    world.spec = replace(world.spec, shards=4)
+    first_commit(world, operator, "MovesBegun")
+    node = world.node(3)
+    assert node
+    node.persistence_error = "no space left"
+    for _ in range(20):
+        action = decide(world.spec, world.observe(operator), 0.0)
+        assert not isinstance(action, AskRelease)
+        if action is not None:
+            world.apply(operator, action)
+        world.settle()
+    topology = topology_of(world)
+    assert {move.target for move in topology.moves} == {3}
+    assert 3 not in topology.owners
+    why = reasons(world, world.spec, world.observe(operator))
+    assert why == {"shard 3 cannot keep its data: no space left"}
+    node.persistence_error = ""
+    world.work(operator, rounds=300)
+    assert is_balanced(topology_of(world).owners, 4)
 
 
 def test_a_move_that_failed_is_taken_back_told_and_tried_again_later() -> None:

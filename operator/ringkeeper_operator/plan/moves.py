@@ -74,13 +74,18 @@ def _said(spec: Spec, observed: Observed, move: Move, role: str) -> Confirmation
 
 
 def _waits_in_vain(spec: Spec, observed: Observed, move: Move) -> EndMove | None:
-    """A source that has released slots is to serve them again where nobody knows whether their target lives."""
+    """A source that has released slots is to serve them again where nobody knows whether their target lives, or where
+    its disk does not take them.
+    """
     source = _said(spec, observed, move, "source")
     if move.phase != FEEDING or source is None or source.state != Source.RELEASED:
         return None
-    if master_of(spec, observed, move.target) is not None:
-        return None
-    return EndMove(move, cause=f"the master of shard {move.target} does not answer, and clients wait")
+    found = master_of(spec, observed, move.target)
+    if found is None:
+        return EndMove(move, cause=f"the master of shard {move.target} does not answer, and clients wait")
+    if why := found[1].persistence_error:
+        return EndMove(move, cause=f"shard {move.target} cannot keep its data, and clients wait: {why}")
+    return None
 
 
 def _is_unwanted(spec: Spec, topology: Topology, move: Move) -> bool:

@@ -222,6 +222,8 @@ def hindrance(spec: Spec, observed: Observed, topology: Topology, transfer: Tran
     for index in concerned:
         if master_of(spec, observed, index) is None:
             return Hindrance(f"the master of shard {index} does not serve")
+    if (found := master_of(spec, observed, target.index)) is not None and (why := found[1].persistence_error):
+        return Hindrance(f"shard {target.index} cannot keep its data: {why}", passes=False)
     replicas = spec.lasting_nodes - 1
     if len(target.voters) < replicas:
         return Hindrance(f"{len(target.voters)} of {replicas} replicas of shard {target.index} have caught up")
@@ -290,13 +292,18 @@ def told_of(spec: Spec, observed: Observed, move: Move, role: str) -> MoveReport
 
 
 def _may_release(spec: Spec, observed: Observed, move: Move) -> bool:
-    """Until they have another owner: what was asked may not have been heard, and what is released is to be watched."""
+    """Until they have another owner: what was asked may not have been heard, and what is released is to be watched. A
+    target whose disk takes nothing would have clients wait.
+    """
     source, target = (told_of(spec, observed, move, role) for role in ("source", "target"))
     if source is None or target is None:
         return False
     if move.phase == FEEDING and source.said.is_of(move) and source.said.state == Source.RELEASED:
         return True
     if not may_ask_release(source.said, target.said, move):
+        return False
+    found = master_of(spec, observed, move.target)
+    if found is None or found[1].persistence_error:
         return False
     return source.lag_bytes <= SMALL_LAG_BYTES
 
