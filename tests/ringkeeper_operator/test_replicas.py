@@ -12,6 +12,7 @@ from operator_world import Operator, World, make_spec
 
 from ringkeeper.cluster.position import NOTHING, Position
 from ringkeeper.cluster.settings import Settings, digest_of
+from ringkeeper.cluster.topology import FEEDING, SETTLED, Move, Topology
 from ringkeeper.server.config import read_arguments
 from ringkeeper_operator import manifest
 from ringkeeper_operator.decide import decide
@@ -32,7 +33,9 @@ from ringkeeper_operator.model import (
     Wait,
 )
 from ringkeeper_operator.plan.failover import fail_over
+from ringkeeper_operator.plan.room import as_it_fits
 from ringkeeper_operator.plan.size import leaving
+from ringkeeper_operator.plan.surplus import drop_surplus, vacate
 from ringkeeper_operator.resources import build_all
 from ringkeeper_operator.resources.stateful_set import build_statefulset
 from ringkeeper_operator.runtime.failover_log import UNSEEN, FailoverLog
@@ -210,7 +213,7 @@ def test_a_node_starts_with_what_the_manifest_says(tmp_path: Path) -> None:
 
 
 def running(replicas: int = 1, **changes: object) -> tuple[World, Operator]:
-    world = World(make_spec(shards=2, replicas_per_shard=replicas, **changes))
+    world = World(make_spec(**{"shards": 2, "replicas_per_shard": replicas} | changes))
     operator = Operator("only")
     world.work(operator)
     return world, operator
@@ -380,6 +383,63 @@ def test_a_master_that_is_one_too_many_hands_over_first() -> None:
     told = "shard 0: ring-0-1 is asked to make room for ring-0-0: replicasPerShard is 0, and ring-0-1 one too many"
     assert action.message == told
     assert action.target == world.nodes["ring-0-0"].id
+
+
+def with_move(topology: Topology | None, source: int, target: int, phase: str) -> Topology:
+    """As if one slot of `source` were on its way, or had come to `target` a moment ago."""
+    assert topology
+    slot = topology.owners.index(source)
+    ends = [topology.shards[index] for index in (source, target)]
+    runs = [topology.master_of(shard).run_id for shard in ends]
+    move = Move(topology.epoch, source, target, (slot,), ends[0].term, runs[0], ends[1].term, runs[1], phase)
+    owners = (*topology.owners[:slot], move.owner, *topology.owners[slot + 1 :])
+    return replace(topology, owners=owners, moves=(move,))
+
+
+def running_with_one_too_many() -> tuple[World, Operator]:
+    """Of three shards, each with a replica that votes no more."""
+    world, operator = lowering(2, 1, shards=3)
+    without_votes(world)
+    return world, operator
+
+
+@pytest.mark.parametrize("phase", [FEEDING, SETTLED])
+@pytest.mark.parametrize(("source", "target", "goes"), [(0, 1, 2), (2, 0, 1)])
+def test_a_replica_stays_while_slots_move_to_or_from_its_shard(source: int, target: int, goes: int, phase: str) -> None:
+    world, operator = running_with_one_too_many()
+    world.committed = with_move(world.committed, source, target, phase)
+    seen = world.observe(operator)
+    action = drop_surplus(as_it_fits(world.spec, seen), seen)
+    assert action is not None
+    assert {node.name for node in world.committed.nodes} - {node.name for node in action.topology.nodes} == {
+        f"ring-{goes}-2"
+    }
+
+
+@pytest.mark.parametrize("phase", [FEEDING, SETTLED])
+@pytest.mark.parametrize(("source", "target"), [(0, 1), (1, 0), (1, 2)])
+def test_a_master_that_is_one_too_many_stays_while_slots_move_to_or_from_its_shard(
+    source: int, target: int, phase: str
+) -> None:
+    world, operator = running(1, shards=3)
+    world.write(0)
+    world.restart(0, 0)
+    world.work(operator)
+    assert roles(world)["ring-0-1"] == "master"
+    world.spec = replace(world.spec, replicas_per_shard=0)
+    world.committed = with_move(world.committed, source, target, phase)
+    seen = world.observe(operator)
+    action = vacate(as_it_fits(world.spec, seen), seen)
+    assert (action is None) == (0 in (source, target))
+
+
+def test_replicas_that_are_one_too_many_go_when_the_slots_have_moved() -> None:
+    world, operator = running_with_one_too_many()
+    world.committed = with_move(world.committed, 0, 1, FEEDING)
+    world.work(operator, rounds=100)
+    assert not world.committed.moves
+    assert len(world.nodes) == 6
+    assert world.is_served()
 
 
 def test_nobody_votes_less_before_who_stays_has_caught_up() -> None:

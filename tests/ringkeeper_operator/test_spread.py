@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from operator_world import Operator, World, make_spec
 
 from ringkeeper.cluster.arbiter import Verdict
-from ringkeeper.cluster.changes import Appoint, SetVoters, basis, carried_out
+from ringkeeper.cluster.changes import Appoint, BeginMove, SetVoters, basis, carried_out
 from ringkeeper.cluster.position import Position
 from ringkeeper.cluster.topology import VoterRun
 from ringkeeper_operator.decide import decide
@@ -87,6 +87,14 @@ def pending(observed: Observed) -> Observed:
     return judged(observed, Verdict("healthy", "", change))
 
 
+def moving(observed: Observed) -> Observed:
+    assert observed.topology
+    source, target = (basis(observed.topology, shard) for shard in observed.topology.shards)
+    after = carried_out(observed.topology, BeginMove(source, target, (observed.topology.owners.index(0),), 0))
+    assert after
+    return replace(observed, topology=replace(after, epoch=observed.topology.epoch))
+
+
 @pytest.mark.parametrize(
     "unfit",
     [
@@ -96,6 +104,7 @@ def pending(observed: Observed) -> Observed:
         lambda seen: replace(seen, verdicts={}),
         lambda seen: judged(seen, Verdict("suspected", "")),
         pending,
+        moving,
         lambda seen: changed(seen, "ring-1-1", link="sync"),
         lambda seen: changed(seen, "ring-1-1", lag_bytes=CALM_BYTES),
         lambda seen: changed(seen, "ring-1-1", candidate=False),
@@ -106,7 +115,7 @@ def pending(observed: Observed) -> Observed:
     ],
     ids=[
         "a failover just now", "a handover elsewhere", "a node is away", "nothing is heard", "a suspected master",
-        "voters change", "a replica syncs", "a replica lags", "a replica has no data",
+        "voters change", "slots move", "a replica syncs", "a replica lags", "a replica has no data",
         "a replica is about to end", "a node is behind",
         "a master is fenced", "a node has restarted",
     ],

@@ -5,10 +5,11 @@ are possible, the one after which zones, then hosts, have masters most evenly (t
 with each, so that there is an end). Where several handovers were needed to make it better, none is made: no shard has
 another master for another shard's sake.
 
-It can wait, so it waits for calm: every shard is healthy, every replica has caught up, and no master has changed for a
-minute. A pod that goes is noticed, made anew and has its data again within that time in most cases, and Kubernetes
-notices a host that fell silent (40 to 50 s); so masters are not moved to where they are about to go from, nor back and
-forth by a host that comes and goes more often. It bounds the pauses too: at most one a minute.
+It can wait, so it waits for calm: every shard is healthy, every replica has caught up, no slot is on its way (another
+master would take its move back), and no master has changed for a minute. A pod that goes is noticed, made anew and has
+its data again within that time in most cases, and Kubernetes notices a host that fell silent (40 to 50 s); so masters
+are not moved to where they are about to go from, nor back and forth by a host that comes and goes more often. It
+bounds the pauses too: at most one a minute.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class Move:
 def spread_masters(spec: Spec, observed: Observed) -> AskHandover | None:
     topology = observed.topology
     if topology is None or observed.calm_seconds < CALM_SECONDS or observed.handovers or spec.handovers:
+        return None
+    if topology.moves:
         return None
     places = _places(spec, observed, topology)
     if places is None:

@@ -9,7 +9,9 @@ One step after the other, each of which rests on the committed topology alone:
 4. Their processes or pods end, since nothing asks for them any more (`pieces.py`); volumes go or stay as the manifest
    says.
 
-While it cannot go on, nobody is let go.
+While it cannot go on, nobody is let go. While slots move to or from a shard, its master hands over to nobody, which
+would take back what is under way, and none of its replicas goes: it may be one of those by whose copies a move was
+settled.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ def vacate(spec: Spec, observed: Observed) -> AskHandover | None:
         master = topology.master_of(shard)
         verdict = observed.verdicts.get(shard.index)
         if not is_surplus(master, spec.lasting_nodes) or verdict is None or verdict.state != "healthy":
+            continue
+        if topology.moves_of(shard.index):
             continue
         heir = _heir(spec, observed, topology, shard)
         if heir is not None:
@@ -69,7 +73,7 @@ def drop_surplus(spec: Spec, observed: Observed) -> CommitTopology | None:
     able = {
         shard.index
         for shard in topology.shards
-        if shard.former is None and can_shed(topology, shard, spec.lasting_nodes)
+        if shard.former is None and can_shed(topology, shard, spec.lasting_nodes) and not topology.moves_of(shard.index)
     }
     gone = [
         node
