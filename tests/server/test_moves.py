@@ -62,6 +62,7 @@ def test_slots_move_with_all_that_is_in_them(pair: TwoShards) -> None:
     assert list(target.scan_iter()) == []
     assert target.randomkey() is None
     assert "keys" not in str(target.info("keyspace"))
+    assert 'ringkeeper_keys{database="0"} 0.0' in http(pair.members.servers[1], "/metrics")[1]
     assert source.get("s1") == b"v1", "it serves until it releases"
     pair.settle(move, pair.release(move))
     assert content(target, gone) == before

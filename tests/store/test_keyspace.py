@@ -182,6 +182,18 @@ def test_a_slots_keys_are_counted_listed_and_dropped_alone() -> None:
     keyspace.check()
 
 
+@pytest.mark.parametrize("others", [1, 200])
+def test_figures_leave_out_what_is_hidden(others: int) -> None:
+    keyspace = Keyspace(Clock(1))
+    for i in range(100):
+        keyspace.set(b"{a}%d" % i, b"v", 1_000_001)
+        keyspace.set(b"{b}%d" % (i % others), b"v", 5_001)
+    keyspace.hidden = frozenset({key_slot(b"a")})
+    shown = min(others, 100)
+    assert (keyspace.shown, keyspace.shown_volatile, keyspace.average_ttl(150)) == (shown, shown, 5_000)
+    assert len(keyspace) == keyspace.volatile == 100 + shown
+
+
 @pytest.mark.parametrize(
     ("key", "hashed"),
     [

@@ -389,7 +389,7 @@ def keyspace(node: Node) -> Fields:
         if database.shown:
             yield (
                 f"db{index}",
-                f"keys={database.shown},expires={database.volatile},avg_ttl={database.average_ttl(TTL_SAMPLES)}",
+                f"keys={database.shown},expires={database.shown_volatile},avg_ttl={database.average_ttl(TTL_SAMPLES)}",
             )
 
 

@@ -248,9 +248,9 @@ class NodeCollector:
         keys = GaugeMetricFamily("ringkeeper_keys", "Keys by database.", labels=["database"])
         volatile = GaugeMetricFamily("ringkeeper_keys_volatile", "Keys with an expiry.", labels=["database"])
         for index, keyspace in enumerate(node.databases):
-            if index == 0 or len(keyspace):
-                keys.add_metric([str(index)], len(keyspace))
-                volatile.add_metric([str(index)], keyspace.volatile)
+            if index == 0 or keyspace.shown:
+                keys.add_metric([str(index)], keyspace.shown)
+                volatile.add_metric([str(index)], keyspace.shown_volatile)
         yield keys
         yield volatile
         about = GaugeMetricFamily(

@@ -196,6 +196,11 @@ class Keyspace:
         return len(self) - sum(map(self.slot_count, self.hidden))
 
     @property
+    def shown_volatile(self) -> int:
+        """As `volatile`, without keys of hidden slots. O(hidden slots)."""
+        return self.volatile - sum(self.table.slot_figures(slot)[1] for slot in self.hidden)
+
+    @property
     def volatile(self) -> int:
         """Keys that have an expiry."""
         return int(self.table.volatile)
@@ -758,17 +763,21 @@ class Keyspace:
 
     def average_ttl(self, samples: int) -> int:
         """Milliseconds, by so many keys with an expiry chosen at random, or all of a small database; 0 if there are
-        none."""
+        none. Hidden ones do not count."""
         now = self.clock.now_ms
         left: list[int] = []
         if len(self) <= samples:
-            left = [at - now for _, _, at, _ in self.entries() if at != NO_EXPIRY]
+            left = [at - now for key, _, at, _ in self.entries() if at != NO_EXPIRY and not self.hides(key)]
         else:
             for _ in range(samples):
                 record: Found = self.table.sample(True)
-                if record:
+                if record and not self.hides(self.table.key(record)):
                     left.append(max(0, self.table.expiry(record) - now))
         return sum(left) // len(left) if left else 0
+
+    def hides(self, key: bytes) -> bool:
+        """Whether a key, if it is here, is of a hidden slot."""
+        return len(self.hidden) > 0 and key_slot(key) in self.hidden
 
     def sweep_fields(self, limit: int) -> int:
         """Remove expired fields of the next hashes that have such, `limit` hashes at most; how many it looked at."""
