@@ -5,6 +5,7 @@ import errno
 import os
 import shutil
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,28 @@ async def test_no_command_is_executed_without_a_look_at_a_disk_that_has_fallen_b
     assert not node.effects.journal.held
     client.send("SET key 2")
     await until(lambda: node.effects.journal.held)
+    disk.ready.set()
+    assert await client.line() == b"+OK\r\n"
+    await node.stop()
+
+
+async def test_no_reply_is_sent_without_a_look_at_a_disk_that_has_fallen_behind(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a command and its reply the processor may be somebody else's for long: here for ten seconds."""
+    node = await start(tmp_path, disk, monkeypatch, "everysec")
+    log, journal = node.append_only, node.effects.journal
+    client = await connect(node)
+    disk.ready.clear()
+
+    def schedule() -> None:
+        log.marks.append((journal.offset, time.monotonic() - 10))
+        log.expect_disk()
+
+    journal.schedule = schedule
+    client.send("SET key 1")
+    await until(lambda: journal.held)
+    log.hand_over()
     disk.ready.set()
     assert await client.line() == b"+OK\r\n"
     await node.stop()

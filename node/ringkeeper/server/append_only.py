@@ -30,7 +30,6 @@ from ringkeeper.server.appender import Appender, State
 from ringkeeper.server.child import Child
 from ringkeeper.server.config import ConfigError
 from ringkeeper.server.snapshots import saving
-from ringkeeper.server.traffic import NEVER
 
 if TYPE_CHECKING:
     from ringkeeper.server.node import Node
@@ -296,7 +295,7 @@ class AppendOnly:
 
     def expect_disk(self) -> None:
         """See to it that no command is executed without a look at a disk that has fallen behind."""
-        due = NEVER
+        due = 0
         if self.marks and self.policy == "everysec" and not self.journal.disk_waits:
             due = math.ceil((self.marks[0][1] + BEHIND_SECONDS) * 1e9) + 1
         self.node.clients.traffic.expect(due, self.overdue)

@@ -276,6 +276,12 @@ class Session(Sender):
         if self.reading_paused or self.reader.size() > 0:
             self.go_on()
 
+    @cython.ccall
+    def depend(self) -> None:
+        """Nobody is told of what the disk lacks, in time, of all that was changed so far."""
+        if self.journal.waits:
+            self.awaited = self.journal.offset
+
     def finish(self) -> None:
         """Close the connection when what was answered has left, which may have to wait for the disk."""
         self.flush()

@@ -12,6 +12,7 @@ cdef extern from "sys/socket.h":
 
 cdef class Sender:
     cpdef object send(self)
+    cpdef object depend(self)
 
 
 cdef class Traffic:

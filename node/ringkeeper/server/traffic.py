@@ -23,8 +23,6 @@ else:
     from cython.cimports.ringkeeper.server.node_time import NodeTime  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.server.traffic import MSG_DONTWAIT, MSG_NOSIGNAL, send
 
-NEVER = 1 << 62
-"""Nanoseconds."""
 TURN = cython.declare(cython.longlong, 5_000_000)
 """Nanoseconds: a session that has executed for longer lets the others run before it goes on."""
 
@@ -50,6 +48,9 @@ class Sender:
         """Write it."""
         raise NotImplementedError
 
+    def depend(self) -> None:
+        """Let what is to be written wait, where replies wait, for all that anybody changed so far."""
+
 
 @cython.final
 @cython.cclass
@@ -71,7 +72,7 @@ class Traffic:
         self.paused = False
         """CLIENT PAUSE."""
         self.query_buffer_limit = 1 << 30
-        self.expect(NEVER, lambda: None)
+        self.expect(0, lambda: None)
         self.reset_statistics()
 
     def reset_statistics(self) -> None:
@@ -81,8 +82,8 @@ class Traffic:
         self.writes = 0
 
     def expect(self, deadline: cython.longlong, missed: Callable[[], object]) -> None:
-        """No command is to be executed from then on (nanoseconds of the monotonic clock) before this was called. It
-        may expect something else; if it does not, it will not be called again.
+        """No command is to be executed, and nothing to be sent, from then on (nanoseconds of the monotonic clock; 0 for
+        nothing of the kind) before this was called. It may expect something else; else it is not called again.
         """
         self.deadline = deadline
         self.missed = missed
@@ -94,8 +95,8 @@ class Traffic:
         if not self.in_round:
             self.begin_round()
         self.time.advance(now)
-        if now >= self.deadline:
-            self.deadline = NEVER
+        if self.deadline != 0 and now >= self.deadline:
+            self.deadline = 0
             self.missed()
         if self.lease.shared:
             self.lease.begin_turn(now)
@@ -117,5 +118,11 @@ class Traffic:
         unsent = self.unsent
         self.unsent = []
         self.in_round = False
+        if self.deadline != 0 and nanoseconds() >= self.deadline:
+            # The processor was somebody else's for long, between what was executed in this round and now.
+            self.deadline = 0
+            self.missed()
+            for sender in unsent:
+                sender.depend()
         for sender in unsent:
             sender.send()
