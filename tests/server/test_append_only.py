@@ -233,14 +233,15 @@ async def test_no_command_is_executed_without_a_look_at_a_disk_that_has_fallen_b
 ) -> None:
     """Whatever else the node is late with: here it does nothing of what it should do now and then."""
     node = await start(tmp_path, disk, monkeypatch, "everysec")
-    monkeypatch.setattr(node.append_only, "round", lambda: None)
     client = await connect(node)
     disk.ready.clear()
-    assert await client.ask("SET key 1") == b"+OK\r\n"
-    await until(lambda: node.append_only.behind_s > append_only.BEHIND_SECONDS)
-    assert not node.effects.journal.held
-    client.send("SET key 2")
-    await until(lambda: node.effects.journal.held)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(node.append_only, "round", lambda: None)
+        assert await client.ask("SET key 1") == b"+OK\r\n"
+        await until(lambda: node.append_only.behind_s > append_only.BEHIND_SECONDS)
+        assert not node.effects.journal.held
+        client.send("SET key 2")
+        await until(lambda: node.effects.journal.held)
     disk.ready.set()
     assert await client.line() == b"+OK\r\n"
     await node.stop()
