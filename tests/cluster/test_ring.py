@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import math
 import os
+import sys
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -275,3 +276,28 @@ def test_a_thousand_shards_can_be_planned() -> None:
 def test_impossible_rings_are_refused_in_words(arguments: tuple, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         place(*arguments)
+
+
+def lines_run(start: int, to: int) -> int:
+    """To plan a change of the number of shards: a measure of its cost that is the same on every machine."""
+    owners = place(start, VNODES)
+    count = 0
+
+    def trace(_frame: object, event: str, _argument: object) -> object:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)  # type: ignore[arg-type]
+    try:
+        place(to, VNODES, None, owners)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_a_change_of_a_thousand_shards_costs_little_more_to_plan_than_one_of_ten() -> None:
+    few = lines_run(10, 11)
+    assert few > SLOTS
+    assert lines_run(999, 1000) < 3 * few
