@@ -12,7 +12,7 @@ from ringkeeper.cluster.changes import EndMove, MoveChange, carried_out
 from ringkeeper.cluster.migration import Confirmation, Source, ended, settled
 from ringkeeper.cluster.topology import FEEDING, Move, Topology
 from ringkeeper_operator.model import CommitTopology, Observed, Spec
-from ringkeeper_operator.plan.rebalance import begin, master_of, masters_of, told_of, told_slots, transfers
+from ringkeeper_operator.plan.rebalance import begin, master_of, masters_of, may_release, told_of, told_slots, transfers
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Step:
     change: MoveChange
     message: str
     failed: bool = False
+    can_wait: bool = False
+    """Nobody is served by it."""
 
 
 def finish_moves(spec: Spec, observed: Observed) -> CommitTopology | None:
@@ -28,7 +30,10 @@ def finish_moves(spec: Spec, observed: Observed) -> CommitTopology | None:
     if topology is None or not topology.moves:
         return None
     changed, told, failed = topology, [], False
-    for step in _steps(spec, observed, topology):
+    steps = list(_steps(spec, observed, topology))
+    if all(step.can_wait for step in steps) and any(may_release(spec, observed, move) for move in topology.moves):
+        return None  # the commit that settles what can be released takes these with it
+    for step in steps:
         after = carried_out(changed, step.change)
         if after is not None:
             changed = after
@@ -60,7 +65,7 @@ def _steps(spec: Spec, observed: Observed, topology: Topology) -> Iterator[Step]
                 told = f"{what} stay there and do not move to shard {move.target}: {end.cause}"
                 yield Step(end, told, failed=True)
             else:
-                yield Step(end, f"the copy of {what} that nobody serves is not needed any more")
+                yield Step(end, f"the copy of {what} that nobody serves is not needed any more", can_wait=True)
         elif move.phase == FEEDING and _is_unwanted(spec, topology, move):
             told = f"{what} stay there: they are no longer to move to shard {move.target}"
             yield Step(EndMove(move, cause="no longer wanted"), told)

@@ -113,7 +113,7 @@ def rebalance(spec: Spec, observed: Observed) -> Action | None:
             at_once=True,
             moving=masters_of(changed.moves, changed),
         )
-    ready = tuple(move.id for move in topology.moves if _may_release(spec, observed, move))
+    ready = tuple(move.id for move in topology.moves if may_release(spec, observed, move))
     if ready:
         return AskRelease(
             reason="Rebalancing", message=progress(spec, topology), quiet=True, topology=topology, moves=ready
@@ -291,7 +291,7 @@ def told_of(spec: Spec, observed: Observed, move: Move, role: str) -> MoveReport
     return next((told for told in found[1].moves if (told.said.move, told.said.role) == (move.id, role)), None)
 
 
-def _may_release(spec: Spec, observed: Observed, move: Move) -> bool:
+def may_release(spec: Spec, observed: Observed, move: Move) -> bool:
     """Until they have another owner: what was asked may not have been heard, and what is released is to be watched. A
     target whose disk takes nothing would have clients wait.
     """

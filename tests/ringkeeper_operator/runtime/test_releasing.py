@@ -78,3 +78,25 @@ async def test_what_was_released_is_watched_until_it_has_another_owner() -> None
     again = decide(world.spec, world.observe(operator), 0.0)
     assert isinstance(again, AskRelease)
     assert again.moves == action.moves
+
+
+async def test_a_copy_that_is_not_needed_any_more_keeps_no_release_waiting() -> None:
+    world, operator, action = asked()
+    late = action.moves[1:]
+    found = await release(Admin(world, operator, action, late), action, world.observe(operator), asyncio.Event())
+    commit = decide(world.spec, found, 0.0)
+    assert isinstance(commit, CommitTopology)
+    world.apply(operator, commit)
+    target = world.node(3)
+    assert target is not None
+    for _ in range(3):
+        world.settle()
+        target.moving |= dict.fromkeys(late, "following")
+    assert target.moving[action.moves[0]] == "kept"
+    following = decide(world.spec, world.observe(operator), 0.0)
+    assert isinstance(following, AskRelease)
+    assert set(late) <= set(following.moves)
+    world.apply(operator, following)
+    settled = decide(world.spec, world.observe(operator), 0.0)
+    assert isinstance(settled, CommitTopology)
+    assert action.moves[0] not in {move.id for move in settled.topology.moves}
