@@ -364,6 +364,7 @@ class AppendOnly:
                 self.journal.on_disk = self.kept(self.state)
             if behind != self.journal.disk_waits:
                 self.make_wait(behind)
+                self.node.clients.traffic.depend()
                 self.expect_disk()
 
     def look_at_growth(self) -> None:

@@ -115,14 +115,18 @@ class Traffic:
 
     def end(self) -> None:
         sender: Sender
-        unsent = self.unsent
-        self.unsent = []
-        self.in_round = False
         if self.deadline != 0 and nanoseconds() >= self.deadline:
             # The processor was somebody else's for long, between what was executed in this round and now.
             self.deadline = 0
             self.missed()
-            for sender in unsent:
-                sender.depend()
+        unsent = self.unsent
+        self.unsent = []
+        self.in_round = False
         for sender in unsent:
             sender.send()
+
+    def depend(self) -> None:
+        """Replies wait from now on: those that were given in this round, too."""
+        sender: Sender
+        for sender in self.unsent:
+            sender.depend()
