@@ -65,6 +65,7 @@ TRANSITIONS = {
     ("fenced", "serving"): "the operator or a majority of its voters granted",
     ("fenced", "released"): "asked to give up its term, whose voters grant it nothing more",
     ("fenced", "granting"): "an epoch appoints another",
+    ("fenced", "promised"): "an epoch appoints another, and it has promised a term after that one already",
     ("fenced", "mute"): "an epoch appoints another, and its lease process had lost its state",
     ("serving", "fenced"): "no grant is in force any more, or it is appointed anew",
     ("serving", "released"): "asked to hand over, and the target has confirmed its offset",
