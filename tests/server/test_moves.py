@@ -200,6 +200,16 @@ def test_a_source_that_is_flushed_feeds_no_more(pair: TwoShards) -> None:
     until(lambda: pair.state(0) == "failed")
 
 
+def test_a_targets_own_keys_go_on_expiring_while_it_takes_slots(pair: TwoShards) -> None:
+    key = key_in(moving=False)
+    pair.change(owners=tuple(int(slot == key_slot(key.encode())) for slot in range(SLOTS)))
+    pair.begin()
+    target = pair.client(1)
+    target.set(key, "v", px=1)
+    until(lambda: target.dbsize() == 0)
+    assert pair.state(1) == "holding all"
+
+
 def test_only_the_present_leader_may_have_slots_released(pair: TwoShards) -> None:
     path = "/control/moves/7/release"
     assert http(pair.members.servers[0], path, token="token", body={"leader": 1}, method="POST")[0] == 404

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from ringkeeper.store.keyspace import NO_EXPIRY, Clock, Keyspace
 from ringkeeper.store.slot import key_slot
 from ringkeeper.types.collection import Limits
+from ringkeeper.types.hash import Hash
 from ringkeeper.types.set import Set
 
 KEYS = st.sampled_from([b"", b"a", b"b", b"{t}1", b"{t}2", b"{}x", b"\x00\xff", b"k" * 300])
@@ -192,6 +193,32 @@ def test_figures_leave_out_what_is_hidden(others: int) -> None:
     shown = min(others, 100)
     assert (keyspace.shown, keyspace.shown_volatile, keyspace.average_ttl(150)) == (shown, shown, 5_000)
     assert len(keyspace) == keyspace.volatile == 100 + shown
+
+
+def test_what_is_hidden_goes_when_its_owner_says_so_and_not_by_itself() -> None:
+    clock = Clock(1)
+    keyspace = Keyspace(clock)
+    for tag in (b"a", b"b"):
+        for i in range(1_000):
+            keyspace.set(b"{%s}%d" % (tag, i), b"v", 5)
+        value = Hash(Limits())
+        value.set(b"field", b"v")
+        value.set(b"other", b"v")
+        value.expire(b"field", 5)
+        keyspace.set(b"{%s}hash" % tag, value)
+    keyspace.hidden = frozenset({key_slot(b"a")})
+    clock.now_ms = 10
+    for _ in range(100):
+        keyspace.sweep(50)
+        keyspace.sweep_fields(1)
+        keyspace.random_key()
+    assert (keyspace.slot_count(key_slot(b"a")), keyspace.slot_count(key_slot(b"b"))) == (1_001, 1)
+    lengths = [len(keyspace.look(key) or b"") for key in (b"{a}hash", b"{b}hash")]
+    assert lengths == [2, 1]
+    keyspace.hidden = frozenset()
+    keyspace.sweep(10_000)
+    assert len(keyspace) == 2
+    keyspace.check()
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class Expiry:
     @property
     def may_run(self) -> bool:
         following = self.node.effects.journal.following
-        held = self.node.clients.traffic.paused or self.node.cron.paused or self.node.moves.taking
+        held = self.node.clients.traffic.paused or self.node.cron.paused
         return self.active and not following and not held
 
     def begin(self) -> None:

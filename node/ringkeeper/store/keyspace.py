@@ -746,15 +746,18 @@ class Keyspace:
             if not record:
                 return None
             key: bytes = self.table.key(record)
-            if self.look(key) is not None and not (self.hidden and key_slot(key) in self.hidden):
+            if not self.hides(key) and self.look(key) is not None:
                 return key
         return next(self.keys(), None)
 
     def sweep(self, limit: int) -> int:
-        """Remove expired keys of the next slots, looking at about `limit` keys at most; how many it looked at."""
+        """Remove expired keys of the next slots, looking at about `limit` keys at most; how many it looked at.
+
+        Those of hidden slots stay: who serves the slot says when they go.
+        """
         removed: list[bytes] | None = None if self.changes is None else []
         before = self.table.swept
-        looked = self.table.sweep(limit, self.clock.now_ms, removed)
+        looked = self.table.sweep(limit, self.clock.now_ms, removed, self.hidden)
         self.expired += self.table.swept - before
         self._settle()
         for key in removed or ():
@@ -785,6 +788,9 @@ class Keyspace:
         for key in list(islice(self.expiring, limit)):
             looked += 1
             del self.expiring[key]
+            if self.hides(key):
+                self.expiring[key] = None
+                continue
             value = self.look(key)
             if isinstance(value, Hash) and value.expiries:
                 self.purge(key, value)

@@ -235,7 +235,7 @@ cdef class Table:
     cdef long long memory(self, Record record) noexcept
     cdef bytes key(self, Record record)
     cdef object remove(self, Record record, Py_ssize_t slot)
-    cdef long long sweep(self, Py_ssize_t limit, long long now_ms, object removed)
+    cdef long long sweep(self, Py_ssize_t limit, long long now_ms, object removed, object hidden)
     cdef Record sample(self, bint volatile) noexcept
     cdef Py_ssize_t draw(self, bint volatile, Py_ssize_t most) noexcept
     cdef uint64_t _aim(self, bint volatile) noexcept

@@ -1245,12 +1245,13 @@ class Table:
     # Expiry
 
     @cython.cfunc
-    def sweep(self, limit: cython.Py_ssize_t, now_ms: cython.longlong, removed: Any) -> cython.longlong:
+    def sweep(self, limit: cython.Py_ssize_t, now_ms: cython.longlong, removed: Any, hidden: Any) -> cython.longlong:
         """Remove records whose time has come, beginning where the last sweep ended, until about `limit` records with
         an expiry were looked at or every slot was; how many were looked at.
 
         The keys are put into `removed` unless that is None, objects into `trash`; `swept` counts the records. Slots
-        in which nothing can be due are passed over by a look at one number. O(limit) + O(SLOTS).
+        in which nothing can be due are passed over by a look at one number, `hidden` ones as well.
+        O(limit) + O(SLOTS).
         """
         looked: cython.longlong = 0
         now: uint32_t = seconds_of(now_ms)
@@ -1261,6 +1262,8 @@ class Table:
             while home.volatile_count > 0 and (self.sweep_part > 0 or home.next_due <= now):
                 if looked >= limit:
                     return looked
+                if hidden and self.sweep_slot in hidden:
+                    break
                 if self.sweep_part == 0:
                     self.sweep_due = NEVER
                 part = home.parts[self.sweep_part] if home.depth > 0 else cython.address(home.whole)

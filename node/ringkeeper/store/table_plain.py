@@ -326,8 +326,9 @@ class Table:
         members = self.spaces[space + 1].members
         return self.random.choice(members) if members else None
 
-    def sweep(self, limit: int, now_ms: int, removed: list[bytes] | None) -> int:
-        """Remove records whose time has come, of the next slots; how many with an expiry it looked at."""
+    def sweep(self, limit: int, now_ms: int, removed: list[bytes] | None, hidden: frozenset[int]) -> int:
+        """Remove records whose time has come, of the next slots that are not hidden; how many with an expiry it
+        looked at."""
         looked = 0
         for _ in range(SLOTS):
             if looked >= limit or not self.volatile:
@@ -335,7 +336,7 @@ class Table:
             slot = self.sweep_slot
             self.sweep_slot = (slot + 1) & (SLOTS - 1)
             keys, table = self.volatile_keys[slot], self.slots[slot]
-            if keys and table is not None:
+            if keys and table is not None and slot not in hidden:
                 looked += len(keys)
                 for record in [table[key] for key in keys if table[key].at <= now_ms]:
                     if removed is not None:
