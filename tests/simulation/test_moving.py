@@ -6,7 +6,7 @@ from simulation.moving_mutations import BEGIN, MUTATIONS
 from simulation.run import Tally
 from simulation.shrink import shrink, trace
 
-HISTORIES = 1_000
+HISTORIES = 500
 MOST = 1_500
 """Histories in which the simulator must have found that a rule is left out."""
 
