@@ -132,15 +132,15 @@ def await_successor(namespace: str, shard: int, former: str) -> None:
     until(40, f"another node than {former} is master", lambda: masters(namespace)[shard] != former)
 
 
-def leaders_host() -> str:
-    """Where the operator's leader runs."""
+def leader() -> dict[str, Any]:
+    """The pod of the operator that leads."""
     holder = get("lease", "ringkeeper-leader", namespace=SYSTEM_NAMESPACE)["spec"]["holderIdentity"]
-    (host,) = {
-        str(pod["spec"]["nodeName"])
-        for pod in get("pods", namespace=SYSTEM_NAMESPACE)["items"]
-        if holder.startswith(pod["metadata"]["name"])
-    }
-    return host
+    pods: list[dict[str, Any]] = get("pods", namespace=SYSTEM_NAMESPACE)["items"]
+    return next(pod for pod in pods if holder.startswith(pod["metadata"]["name"]))
+
+
+def leaders_host() -> str:
+    return str(leader()["spec"]["nodeName"])
 
 
 def hand_over(namespace: str, shard: int, to: str) -> None:
