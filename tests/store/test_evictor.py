@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from ringkeeper import _compiled
 from ringkeeper.resp.values import ReplyError
 from ringkeeper.server.namespaces import put_into_force
 from ringkeeper.store.evictor import Evictor
@@ -16,6 +17,7 @@ from ringkeeper.store.policies import POLICIES, QUEUED_POLICIES
 from ringkeeper.store.slot import key_slot
 
 HOUR = 3_600_000
+COMPILED = _compiled.form("ringkeeper.store.evictor") == "compiled"
 
 
 class World:
@@ -142,7 +144,7 @@ def test_candidates_may_go_and_move_before_their_turn(policy: str, form: bytes) 
     """Whatever else happens, what goes is a key that is there, and of one database with the other's keys."""
     world = World(policy, databases=2)
     random = Random(4)
-    for step in range(6000):
+    for step in range(6000 if COMPILED else 1500):
         keyspace = random.choice(world.databases)
         key = form % random.randrange(1500)
         at = world.clock.now_ms + random.randrange(1, HOUR) if random.random() < 0.7 else NO_EXPIRY
