@@ -29,7 +29,7 @@ from migrations.ledger import KINDS
 from migrations.schedules import CLIENTS, SAME_SETTING, Schedule, Setting, schedule, setting
 from migrations.world import MACHINES, World
 from partitions import network
-from partitions.world import PASSWORD, WHOLE_SECONDS
+from partitions.world import PASSWORD, WHOLE_SECONDS, told_of
 
 from ringkeeper.store.slot import key_slot
 
@@ -37,8 +37,6 @@ CALM = 0.1
 KEYS = 6 * len(KINDS)
 STAYING = len(KINDS)
 """Keys in slots that do not move, besides."""
-REPORT_SECONDS = 15.0
-"""Within these the operator tells of what was lost."""
 
 
 class Run:
@@ -54,7 +52,7 @@ class Run:
         world.trace.clear()
         eventually(world.is_settled, "a cluster at rest", WHOLE_SECONDS)
         world.empty()
-        reported = world.lost_writes()
+        before = world.lost_writes()
         terms = world.terms()
         weights, slots = world.intend(planned)
         world.fill(slots)
@@ -81,7 +79,7 @@ class Run:
             found.append(f"{lost} acknowledged writes are lost")
         elif lost:
             # A node that was killed cannot tell of what it had.
-            reported = self.told_of(0 if planned.deadly else lost, reported)
+            reported = told_of(lambda: world.lost_writes() - before, 0 if planned.deadly else lost)
             losses = f"{lost} lost, {reported} reported, "
             if not planned.deadly and reported < lost:
                 found.append(losses)
@@ -104,15 +102,6 @@ class Run:
                     if self.setting.min_acks:
                         told.append(f"{ledger}: {lost} are lost: {found[-9:]} of {ledger.acknowledged[-9:]}")
         return total, told
-
-    def told_of(self, lost: int, before: int) -> int:
-        """How many lost writes the status tells of, beyond those before; waited for, if they are fewer than these."""
-        end = time.monotonic() + REPORT_SECONDS
-        while True:
-            told = self.world.lost_writes() - before
-            if told >= lost or time.monotonic() > end:
-                return told
-            time.sleep(0.05)
 
 
 def keys_for(seed: int, slots: set[int]) -> list[str]:

@@ -29,12 +29,10 @@ from partitions import checker, network
 from partitions.checker import NEVER, Operation
 from partitions.clients import Clients
 from partitions.schedules import Schedule, schedule
-from partitions.world import CLIENTS, PASSWORD, WHOLE_SECONDS, World
+from partitions.world import CLIENTS, PASSWORD, WHOLE_SECONDS, World, told_of
 
 CALM = 0.2
 """Seconds in which clients go on after the shard is whole again."""
-REPORT_SECONDS = 15.0
-"""Within these the operator tells of what was lost."""
 
 
 class Run:
@@ -96,13 +94,12 @@ class Run:
 
     def told_of(self, lost: int, term: int) -> int:
         """How many lost writes the status tells of since a term; waited for, if they are fewer than these."""
-        end = time.monotonic() + REPORT_SECONDS
-        while True:
+
+        def look() -> int:
             failovers = self.world.folder.status().get("failovers", [])
-            told = sum(row.get("lostWrites", 0) for row in failovers if row["term"] > term)
-            if told >= lost or time.monotonic() > end:
-                return told
-            time.sleep(0.05)
+            return sum(row.get("lostWrites", 0) for row in failovers if row["term"] > term)
+
+        return told_of(look, lost)
 
 
 def main() -> None:

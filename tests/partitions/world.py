@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Self
 
@@ -39,6 +39,8 @@ PASSWORD = "secret"
 """Without one, a node serves the loopback interface alone."""
 LOOK_SECONDS = 0.002
 PATIENCE_SECONDS = 10.0
+REPORT_SECONDS = 15.0
+"""Within these the operator tells of what was lost."""
 WHOLE_SECONDS = 90.0
 """Longer than a shard waits for nodes that were all down (`recoveryTimeout`)."""
 MANIFEST = """
@@ -52,6 +54,16 @@ spec:
   replication: {{minAcks: {min_acks}}}
   failover: {{heartbeatInterval: {heartbeat}ms}}
 """
+
+
+def told_of(look: Callable[[], int], least: int) -> int:
+    """What the operator tells of lost writes; waited for, if it is fewer than these."""
+    end = time.monotonic() + REPORT_SECONDS
+    while True:
+        told = look()
+        if told >= least or time.monotonic() > end:
+            return told
+        time.sleep(0.05)
 
 
 class Appointments:
