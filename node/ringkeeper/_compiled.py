@@ -91,6 +91,7 @@ MODULES = (
     "ringkeeper.server.pump",
     "ringkeeper.server.node_time",
     "ringkeeper.server.session",
+    "ringkeeper.server.slot_counts",
     "ringkeeper.server.traffic",
 )
 """Every compiled module, for the build, for the tests that run both forms and for `ringkeeper-server --version`."""

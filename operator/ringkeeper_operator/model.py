@@ -337,8 +337,21 @@ class Observed:
     """Pieces of this cluster, `Kind/name`, that are asked for no more and stand in the way."""
     slot_bytes: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
     """Shard -> slot -> bytes: of those shards whose masters were asked lately; a slot without keys may be left out."""
+    slot_operations: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
+    """Shard -> slot -> commands a second, over the last half to whole minute, from the same answers; a slot on which
+    none ran is left out, and an older node tells of none."""
     failed_moves: Mapping[tuple[int, int], str] = field(default_factory=dict)
     """Source and target of moves that failed a moment ago, and why: not to be tried again yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFigures:
+    """What a master tells of its shard's slots. One left out has nothing."""
+
+    sizes: Mapping[int, int] = field(default_factory=dict)
+    """Slot -> bytes."""
+    operations: Mapping[int, float] = field(default_factory=dict)
+    """Slot -> commands a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -426,7 +439,7 @@ class AskHandover(Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureSlots(Action):
-    """Ask the masters of these shards what each of their slots holds."""
+    """Ask the masters of these shards what each of their slots holds, and how much is asked of it."""
 
     topology: Topology
     shards: tuple[int, ...]

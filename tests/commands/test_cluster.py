@@ -41,6 +41,12 @@ class Cluster:
     def links(self) -> list[Any]:
         return []
 
+    def own_slots(self) -> list[int]:
+        return [1, 2, 5]
+
+    def operations(self, slot: int) -> int:
+        return slot % 5
+
     def replicas(self, node_id: str) -> list[bytes]:
         raise ReplyError(f"ERR Unknown node {node_id}")
 
@@ -110,6 +116,26 @@ def test_keys_in_a_slot_are_counted_and_listed() -> None:
     assert run(here, "CLUSTER", "COUNTKEYSINSLOT", "0") == 0
 
 
+def statistics(here: Any, words: str) -> list[tuple[int, int]]:
+    return [(slot, told[b"operations"]) for slot, told in run(here, "CLUSTER", "SLOT-STATS", *words.split())]
+
+
+def test_statistics_are_told_of_slots_of_this_shard_alone() -> None:
+    here = context()
+    assert statistics(here, "SLOTSRANGE 2 16383") == [(2, 2), (5, 0)]
+    assert statistics(here, "slotsrange 0 1") == [(1, 1)]
+    assert run(here, "CLUSTER", "SLOT-STATS", "SLOTSRANGE", "1", "1") == [
+        [1, {b"key-count": 0, b"memory-bytes": 0, b"operations": 1}]
+    ]
+
+
+def test_slots_are_ordered_by_a_metric_the_most_first() -> None:
+    here = context()
+    assert statistics(here, "ORDERBY operations") == [(2, 2), (1, 1), (5, 0)]
+    assert statistics(here, "orderby Operations asc limit 2") == [(5, 0), (1, 1)]
+    assert [slot for slot, _ in statistics(here, "ORDERBY KEY-COUNT")] == [1, 2, 5]
+
+
 NOT_AN_INTEGER = "ERR value is not an integer or out of range"
 
 
@@ -142,7 +168,7 @@ def test_what_changes_a_topology_by_hand_is_the_operators(word: str) -> None:
 @pytest.mark.parametrize(
     "words",
     ["SLOTS", "SHARDS", "NODES", "INFO", "MYID", "MYSHARDID", "LINKS", "KEYSLOT k", "COUNTKEYSINSLOT 1",
-     "GETKEYSINSLOT 1 1", "REPLICAS x", "SLAVES x", "HELP"],
+     "GETKEYSINSLOT 1 1", "REPLICAS x", "SLAVES x", "SLOT-STATS SLOTSRANGE 0 1", "HELP"],
 )  # fmt: skip
 def test_a_node_that_runs_alone_has_no_cluster(words: str) -> None:
     alone = context(SimpleNamespace(enabled=False))

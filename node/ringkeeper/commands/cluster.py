@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ringkeeper.commands.context import ClusterServices, Context
 from ringkeeper.commands.help import help_reply
-from ringkeeper.commands.numbers import integer
+from ringkeeper.commands.numbers import SYNTAX, integer
 from ringkeeper.commands.table import Arguments, Reply, command
 from ringkeeper.resp.values import OK, Raw, ReplyError, Verbatim
 from ringkeeper.store.slot import SLOTS, key_slot
@@ -224,6 +226,83 @@ def get_keys_in_slot(context: Context, args: Arguments) -> Reply:
     return context.keyspace.slot_keys(slot, count)
 
 
+METRICS: dict[bytes, Callable[[Context, int], int]] = {
+    b"key-count": lambda context, slot: context.keyspace.slot_count(slot),
+    b"memory-bytes": lambda context, slot: context.keyspace.slot_bytes(slot),
+    b"operations": lambda context, slot: context.cluster.operations(slot),
+}
+"""What CLUSTER SLOT-STATS tells of a slot. The last one is our own: how many commands this node ran on its keys."""
+
+
+@command(
+    "CLUSTER|SLOT-STATS",
+    arity=-4,
+    flags="loading stale",
+    group="cluster",
+    since="8.0.0",
+    complexity="O(N) where N is the total number of slots based on arguments. O(N*log(N)) with ORDERBY subcommand.",
+    tips="nondeterministic_output request_policy:all_shards",
+    summary="Return an array of slot usage statistics for slots assigned to the current node.",
+)
+def slot_stats(context: Context, args: Arguments) -> Reply:
+    own = enabled(context).own_slots()
+    how = args[2].lower()
+    if how == b"slotsrange" and len(args) == 5:
+        first, last = slot_in_range(args[3]), slot_in_range(args[4])
+        if first > last:
+            raise ReplyError(f"ERR Start slot number {first} is greater than end slot number {last}")
+        return _statistics(context, [slot for slot in own if first <= slot <= last])
+    if how == b"orderby":
+        metric = METRICS.get(args[3].lower())
+        if metric is None:
+            raise ReplyError("ERR Unrecognized sort metric for ORDERBY.")
+        limit, descending = order(args[4:])
+        own.sort(key=lambda slot: metric(context, slot), reverse=descending)
+        return _statistics(context, own[:limit])
+    name = args[1].decode("utf-8", "surrogateescape")
+    raise ReplyError(f"ERR unknown subcommand or wrong number of arguments for '{name}'. Try CLUSTER HELP.")
+
+
+def _statistics(context: Context, slots: list[int]) -> Reply:
+    return [[slot, {name: metric(context, slot) for name, metric in METRICS.items()}] for slot in slots]
+
+
+def slot_in_range(word: bytes) -> int:
+    """As `slot_number`, in the words of the younger subcommands."""
+    try:
+        return slot_number(word)
+    except ReplyError:
+        raise ReplyError("ERR Invalid or out of range slot") from None
+
+
+def order(words: Arguments) -> tuple[int, bool]:
+    """How many slots are asked for, and whether those with most."""
+    limits: list[int] = []
+    directions: list[bool] = []
+    while words:
+        word = words.pop(0).lower()
+        if word == b"limit" and words:
+            limits.append(slot_limit(words.pop(0)))
+        elif word in (b"asc", b"desc"):
+            directions.append(word == b"desc")
+        else:
+            raise ReplyError(SYNTAX)
+        if len(limits) > 1 or len(directions) > 1:
+            raise ReplyError("ERR Multiple filters of the same type are disallowed.")
+    return (limits or [SLOTS])[0], (directions or [True])[0]
+
+
+def slot_limit(word: bytes) -> int:
+    refusal = ReplyError("ERR Limit has to lie in between 1 and 16384 (maximum number of slots).")
+    try:
+        limit = integer(word)
+    except ReplyError:
+        raise refusal from None
+    if not 1 <= limit <= SLOTS:
+        raise refusal
+    return limit
+
+
 def _operators(context: Context, args: Arguments) -> Reply:
     enabled(context)
     raise ReplyError(
@@ -278,6 +357,8 @@ REPLICAS <node-id>
     Return <node-id> replicas.
 SHARDS
     Return information about slot range mappings and the nodes associated with them.
+SLOT-STATS
+    Return an array of slot usage statistics for slots assigned to the current node.
 SLOTS
     Return information about slots range mappings.
 """,

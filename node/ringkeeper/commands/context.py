@@ -253,6 +253,12 @@ class ClusterServices(Protocol):
 
     def links(self) -> list[Any]: ...
 
+    def own_slots(self) -> list[int]:
+        """Those of this node's shard, in their order."""
+
+    def operations(self, slot: int) -> int:
+        """How many commands this node ran on keys of a slot."""
+
     def welcome(self, client: Client, token: bytes, id_: str, name: str) -> None:
         """Take the client's connection for the link of another node; raises `ReplyError` if it does not know how."""
 

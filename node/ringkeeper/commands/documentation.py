@@ -87,6 +87,8 @@ cluster|set-config-epoch config-epoch:integer
 cluster|setslot slot:integer subcommand(IMPORTING=importing~node-id|MIGRATING=migrating~node-id|NODE=node~node-id|
     STABLE)
 cluster|slaves node-id
+cluster|slot-stats filter(SLOTSRANGE=slotsrange{start-slot:integer end-slot:integer}|
+    ORDERBY=orderby{metric LIMIT=limit:integer? order?(ASC|DESC)})
 command|docs command-name?+
 command|getkeys command arg?+
 command|getkeysandflags command arg?+

@@ -9,7 +9,7 @@
 | `GET /control/topology`     | the topology it holds; 404 none, 304 epoch not above `If-None-Match` |
 | `PUT /control/topology`     | 200 taken (on disk) or held already; 409 refused; 400 not one; 413 long |
 | `PUT /control/settings`     | 200 in force; 409 of a leader that was succeeded, or refused; 400 not one; 413 long |
-| `GET /control/slots`        | keys and bytes of each owned slot that has keys, by slot |
+| `GET /control/slots`        | keys and bytes of each owned slot that has keys; commands a second where any ran |
 | `POST /control/moves/N/release` | 200 what the source says of the move; 404 not its source; 409 of an earlier leader |
 
 `/control/` needs `Authorization: Bearer TOKEN`, the token being the content of `admin-token-file`.
@@ -134,7 +134,10 @@ class AdminApi:
         return web.json_response(document)
 
     async def slots(self, request: web.Request) -> web.Response:  # noqa: ARG002
-        return web.json_response({"epoch": self.membership.epoch, "slots": self.node.moves.slots()})
+        moves = self.node.moves
+        return web.json_response(
+            {"epoch": self.membership.epoch, "slots": moves.slots(), "operationsPerSecond": moves.operations()}
+        )
 
     async def release(self, request: web.Request) -> web.Response:
         """The body is `{"leader": N}`: a leader that was succeeded decides nothing any more."""

@@ -65,6 +65,12 @@ class ClusterReplies:
     def links(self) -> list[Any]:
         return self.membership.node.peers.describe()
 
+    def own_slots(self) -> list[int]:
+        return self.membership.routes.own_slots()
+
+    def operations(self, slot: int) -> int:
+        return int(self.membership.node.dispatcher.slot_counts.words[slot])
+
     def welcome(self, client: Client, token: bytes, id_: str, name: str) -> None:
         self.membership.node.peers.welcome(client, token, id_, name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from ringkeeper.server.rates import Rates
@@ -49,4 +50,5 @@ class Cron:
         self.node.survey.round(self.node.config.number("hz"))
         if loop.time() - self.rates.sampled_at >= 1:
             self.rates.sample(loop.time(), self.node.totals())
+            self.node.slot_rates.sample(time.monotonic())
             self.node.trimming.round(self.node.used_bytes)

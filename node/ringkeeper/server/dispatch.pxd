@@ -1,6 +1,7 @@
 # The fields, and what sessions call without going through Python.
 from ringkeeper.commands.context cimport Context
 from ringkeeper.server.journal cimport Journal
+from ringkeeper.server.slot_counts cimport SlotCounts
 
 
 cdef class Dispatcher:
@@ -16,6 +17,7 @@ cdef class Dispatcher:
     cdef readonly object last
     cdef public list changes
     cdef public Journal journal
+    cdef readonly SlotCounts slot_counts
     cdef public object effects
     cdef public object waiting
     cdef public object transactions

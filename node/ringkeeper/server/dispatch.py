@@ -25,6 +25,7 @@ if not cython.compiled:
     from ringkeeper.resp.reader import remember
     from ringkeeper.resp.writer import write
     from ringkeeper.server.journal import Journal
+    from ringkeeper.server.slot_counts import SlotCounts
 else:
     from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
     from cython.cimports.cpython.ref import Py_DECREF
@@ -33,6 +34,7 @@ else:
     from cython.cimports.ringkeeper.resp.reader import remember  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.resp.writer import Py_SET_SIZE, write  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.server.journal import Journal  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.server.slot_counts import SlotCounts  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
     from ringkeeper.server.session import Session
@@ -212,6 +214,7 @@ class Dispatcher:
         self.changes: list[Change] = []
         """What the keyspaces recorded: `Effects.changes`."""
         self.journal = Journal([], [])
+        self.slot_counts = SlotCounts()
         self.effects: Any = None
         self.waiting: Any = None
         """The `WaitingRoom`."""
@@ -321,7 +324,11 @@ class Dispatcher:
             entry = self.find(args)
         except ReplyError as error:
             return error
-        refusal: ReplyError | None = objection(session, entry, args, session.restricted)
+        self.slot_counts.step = 0
+        try:
+            refusal: ReplyError | None = objection(session, entry, args, session.restricted)
+        finally:
+            self.slot_counts.step = 1
         if refusal is None and "no_multi" in entry.command.flags:
             return ReplyError("ERR Command not allowed inside a transaction")
         return refusal

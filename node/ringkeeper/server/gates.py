@@ -22,8 +22,10 @@ from ringkeeper.resp.values import ReplyError
 from ringkeeper.store.evictor import Evictor
 
 if not cython.compiled:
+    from ringkeeper.server.slot_counts import SlotCounts
     from ringkeeper.store.slot import key_slot
 else:
+    from cython.cimports.ringkeeper.server.slot_counts import SlotCounts  # type: ignore[no-redef]
     from cython.cimports.ringkeeper.store.slot import key_slot  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
@@ -98,8 +100,9 @@ def no_replicas(session: Session, command: Command, args: Arguments) -> ReplyErr
 class Gatehouse:
     """Chooses gates. Its attributes are set from the configuration; `Dispatcher.choose_gates` puts them into force."""
 
-    def __init__(self, evictor: Evictor, permission: Gate) -> None:
+    def __init__(self, evictor: Evictor, permission: Gate, counts: SlotCounts) -> None:
         self.evictor = evictor
+        self.counts = counts
         self.permission = permission
         """What the user of a session may do: `AccessControl.permission`."""
         self.password_needed = False
@@ -148,9 +151,9 @@ class Gatehouse:
             return [loading]
         if self.routes is not None:
             if command.keys == (1, 1, 1) and len(command.key_specs) == 1:
-                gates.append(one_key_gate(self.routes))
+                gates.append(one_key_gate(self.routes, self.counts))
             elif command.key_specs or command.find_keys:
-                gates.append(slot_gate(self.routes))
+                gates.append(slot_gate(self.routes, self.counts))
             elif command.write or "readonly" in command.flags:
                 gates.append(lease_gate(self.routes))
             elif command.name == "exec":
@@ -199,19 +202,22 @@ class Gatehouse:
         return None
 
 
-def one_key_gate(routes: Routes) -> Gate:
-    """The slot gate of the many commands whose only key is their first argument."""
+def one_key_gate(routes: Routes, counts: SlotCounts) -> Gate:
+    """The slot gate of the many commands whose only key is their first argument. Counts those that pass."""
 
     def one_key(session: Session, command: Command, args: Arguments) -> ReplyError | None:
         slot: cython.int = key_slot(args[1])
         served: bytes = routes.served
-        return None if served[slot] else routes.redirect(slot, session, command)
+        if not served[slot] and (refusal := routes.redirect(slot, session, command)) is not None:
+            return refusal
+        counts.places[slot] += counts.step
+        return None
 
     return one_key
 
 
-def slot_gate(routes: Routes) -> Gate:
-    """All keys in one slot, and that slot served here."""
+def slot_gate(routes: Routes, counts: SlotCounts) -> Gate:
+    """All keys in one slot, and that slot served here. Counts commands that pass, once each."""
 
     def slots(session: Session, command: Command, args: Arguments) -> ReplyError | None:
         positions = command.key_positions(args)
@@ -222,7 +228,10 @@ def slot_gate(routes: Routes) -> Gate:
         for position in positions:
             if key_slot(args[position]) != slot:
                 return CROSS_SLOT
-        return None if served[slot] else routes.redirect(slot, session, command)
+        if not served[slot] and (refusal := routes.redirect(slot, session, command)) is not None:
+            return refusal
+        counts.places[slot] += counts.step
+        return None
 
     return slots
 

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import secrets
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,6 +170,7 @@ class Membership:
         before = self.standing
         self.standing = member.standing(topology, id_=self.id, run_id=self.node.run_id)
         self.lost = lost_slots(former, topology, before.shard)
+        self.count_anew(before, lost_slots(topology, former, self.standing.shard))
         self.routes.update(topology, self.standing)
         if self.standing != before:
             log.info(
@@ -181,6 +183,13 @@ class Membership:
         if self.sweeper is not None:
             self.sweeper.cancel()
         self.sweeper = asyncio.create_task(self.drop_lost_slots())
+
+    def count_anew(self, before: member.Standing, gained: frozenset[int]) -> None:
+        """How many commands run on each slot, from when this node serves it."""
+        rates, now = self.node.slot_rates, time.monotonic()
+        if self.standing.serves and not before.serves:
+            rates.restart(now)
+        rates.follow(self.lost, gained, now)
 
     async def drop_lost_slots(self) -> None:
         """Remove the keys of slots that another shard owns; a node without a role keeps what it has."""
@@ -267,9 +276,9 @@ class Membership:
                 task.cancel()
 
 
-def lost_slots(former: Topology | None, topology: Topology, shard: int | None) -> frozenset[int]:
-    """What a shard owned, and does not any more."""
-    if former is None or shard is None or former.owners == topology.owners:
+def lost_slots(former: Topology | None, topology: Topology | None, shard: int | None) -> frozenset[int]:
+    """What a shard owned, and does not any more. With the two exchanged, what it has gained."""
+    if former is None or topology is None or shard is None or former.owners == topology.owners:
         return frozenset()
     both = zip(former.owners, topology.owners, strict=True)
     return frozenset(slot for slot, (before, now) in enumerate(both) if before == shard != now)

@@ -388,11 +388,14 @@ class Moves:
 
     def slots(self) -> dict[str, list[int]]:
         """Keys and bytes of every slot of this shard that has keys."""
-        keyspace, membership = self.node.databases[0], self.node.membership
-        topology, shard = membership.topology, membership.standing.shard
-        owners = topology.owners if topology is not None else ()
+        keyspace = self.node.databases[0]
         return {
             str(slot): [keys, keyspace.slot_bytes(slot)]
-            for slot, owner in enumerate(owners)
-            if owner == shard and (keys := keyspace.slot_count(slot))
+            for slot in self.node.membership.routes.own_slots()
+            if (keys := keyspace.slot_count(slot))
         }
+
+    def operations(self) -> dict[str, float]:
+        """Commands a second on every slot of this shard on which any ran lately."""
+        rates = self.node.slot_rates.per_second(self.node.membership.routes.own_slots(), time.monotonic())
+        return {str(slot): round(rate, 3) for slot, rate in rates.items()}

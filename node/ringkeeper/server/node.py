@@ -59,6 +59,7 @@ from ringkeeper.server.pubsub import PubSub
 from ringkeeper.server.recovery import Recovery
 from ringkeeper.server.replication import Replication
 from ringkeeper.server.session import Session
+from ringkeeper.server.slot_counts import SlotRates
 from ringkeeper.server.slowlog import SlowCommand, SlowLog
 from ringkeeper.server.snapshots import Snapshots
 from ringkeeper.server.survey import Survey
@@ -124,8 +125,9 @@ class Node:
         self.latency = LatencyMonitor()
         self.commands = table = commands.load()
         self.access = AccessControl(config, COMMANDS, self.clock)
-        self.gatehouse = Gatehouse(self.evictor, self.access.permission)
         self.dispatcher = Dispatcher(table)
+        self.gatehouse = Gatehouse(self.evictor, self.access.permission, self.dispatcher.slot_counts)
+        self.slot_rates = SlotRates(self.dispatcher.slot_counts, self.started)
         self.dispatcher.on_slow = self.took_long
         self.dispatcher.permission = self.access.permission
         self.clients = ClientRegistry(
@@ -577,6 +579,7 @@ class Node:
 
     def reset_statistics(self) -> None:
         self.dispatcher.reset_statistics()
+        self.slot_rates.reset(time.monotonic())
         clients = self.clients
         clients.connections_received = clients.rejected_connections = clients.output_limit_disconnections = 0
         clients.traffic.reset_statistics()

@@ -45,6 +45,13 @@ class Routes:
         """Whether the slot is of this node's shard, be it its master or a replica."""
         return self.topology is not None and self.assigned and self.topology.owners[slot] == self.standing.shard
 
+    def own_slots(self) -> list[int]:
+        """Those that are of this node's shard, in their order; O(slots)."""
+        if self.topology is None or not self.assigned:
+            return []
+        shard = self.standing.shard
+        return [slot for slot, owner in enumerate(self.topology.owners) if owner == shard]
+
     def update(self, topology: Topology, standing: Standing) -> None:
         """Take a new topology; O(slots + nodes)."""
         self.topology = topology

@@ -130,6 +130,7 @@ class LocalRuntime:
             calm_seconds=self.failovers.calm_seconds,
             handovers=self.watch.handovers if self.watch is not None else {},
             slot_bytes=self.moves.slot_bytes(topology, now),
+            slot_operations=self.moves.slot_operations(topology, now),
             failed_moves=self.moves.recent_failures(now),
             obsolete=tuple(f"{PIECE}/{node.name}" for node in beyond if node.name not in self.ending),
         )

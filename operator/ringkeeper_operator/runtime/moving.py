@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ringkeeper.cluster.migration import Source, Target
 from ringkeeper.cluster.topology import Move, Topology
-from ringkeeper_operator.model import AskRelease, MeasureSlots, Observed, ObservedNode, position_of
+from ringkeeper_operator.model import AskRelease, MeasureSlots, Observed, ObservedNode, SlotFigures, position_of
 from ringkeeper_operator.runtime.node_admin import NodeAdmin
 
 log = logging.getLogger(__name__)
@@ -40,8 +40,8 @@ class Failure:
 class MoveLog:
     """Of one cluster. Times are of the monotonic clock."""
 
-    measured: dict[int, tuple[float, str, Mapping[int, int]]] = field(default_factory=dict)
-    """Shard -> when, by which run, and slot -> bytes."""
+    measured: dict[int, tuple[float, str, SlotFigures]] = field(default_factory=dict)
+    """Shard -> when, by which run, and what."""
     failures: dict[tuple[int, int], Failure] = field(default_factory=dict)
 
     def hear(self, topology: Topology | None, nodes: Iterable[ObservedNode], now: float) -> None:
@@ -65,22 +65,26 @@ class MoveLog:
         return {pair: failure.why for pair, failure in self.failures.items() if now < failure.until}
 
     def slot_bytes(self, topology: Topology | None, now: float) -> dict[int, Mapping[int, int]]:
+        return {shard: figures.sizes for shard, figures in self.fresh(topology, now)}
+
+    def slot_operations(self, topology: Topology | None, now: float) -> dict[int, Mapping[int, float]]:
+        return {shard: figures.operations for shard, figures in self.fresh(topology, now)}
+
+    def fresh(self, topology: Topology | None, now: float) -> Iterator[tuple[int, SlotFigures]]:
         """Of shards that were asked lately and have the same master since."""
         if topology is None or not self.measured:
-            return {}
+            return
         runs = {node.id: node.run_id for node in topology.nodes}
         masters = {shard.index: runs[shard.master] for shard in topology.shards}
-        return {
-            shard: sizes
-            for shard, (when, run, sizes) in self.measured.items()
-            if now < when + FRESH_SECONDS and masters.get(shard) == run
-        }
+        for shard, (when, run, figures) in self.measured.items():
+            if now < when + FRESH_SECONDS and masters.get(shard) == run:
+                yield shard, figures
 
     async def measure(self, admin: NodeAdmin, action: MeasureSlots) -> None:
         """One that does not answer counts as holding nothing, for a while."""
         masters = {shard: master_in(action.topology, shard) for shard in action.shards}
-        sizes = await asyncio.gather(*(admin.slots_of(node) for node, _ in masters.values()))
-        for (shard, (_, run)), found in zip(masters.items(), sizes, strict=True):
+        figures = await asyncio.gather(*(admin.slots_of(node) for node, _ in masters.values()))
+        for (shard, (_, run)), found in zip(masters.items(), figures, strict=True):
             self.measured[shard] = (time.monotonic(), run, found)
 
 

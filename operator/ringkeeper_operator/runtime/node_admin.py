@@ -16,7 +16,7 @@ from ringkeeper.cluster.position import Position
 from ringkeeper.cluster.settings import Settings
 from ringkeeper.cluster.settings import encode as encode_settings
 from ringkeeper.cluster.topology import Topology, TopologyError, decode, encode
-from ringkeeper_operator.model import Lost, MoveReport, NodeReport, ObservedNode
+from ringkeeper_operator.model import Lost, MoveReport, NodeReport, ObservedNode, SlotFigures
 from ringkeeper_operator.runtime.base import PushError
 
 log = logging.getLogger(__name__)
@@ -117,14 +117,16 @@ class NodeAdmin:
             log.info("%s: its topology could not be read: %s", node.name, error)
             return None
 
-    async def slots_of(self, node: ObservedNode) -> dict[int, int]:
-        """What each slot of a master holds, in bytes; a slot without keys is left out. Empty if it does not answer."""
+    async def slots_of(self, node: ObservedNode) -> SlotFigures:
+        """What each slot of a master holds, and how many commands a second run on it. Empty if it does not answer."""
         try:
-            document = await self._call("GET", node, "slots", PUSH_SECONDS)
-            return {int(slot): int(size) for slot, (_, size) in ((document or {}).get("slots") or {}).items()}
+            document = await self._call("GET", node, "slots", PUSH_SECONDS) or {}
+            sizes = {int(slot): int(size) for slot, (_, size) in (document.get("slots") or {}).items()}
+            rates = document.get("operationsPerSecond") or {}
+            return SlotFigures(sizes, {int(slot): float(rate) for slot, rate in rates.items()})
         except (OSError, TypeError, ValueError, AttributeError) as error:
             log.info("%s: what its slots hold could not be read: %s", node.name, error)
-            return {}
+            return SlotFigures()
 
     async def ask_release(self, node: ObservedNode, move: int, leader: int) -> None:
         """Ask the source of a move for its slots. Whether it gives them is told with its state."""
