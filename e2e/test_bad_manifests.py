@@ -32,6 +32,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"persistence": {"size": "lots"}}, "spec.persistence.size"),
     ({"persistence": {"size": "63Mi"}}, "persistence.size"),
     ({"persistence": {"size": "1Gi", "sav": "60 1"}}, "spec.persistence.sav"),
+    ({"weights": [{"shard": 0, "weight": 0}]}, "spec.weights[0].weight"),
+    ({"weights": [{"shard": 0, "weight": 2}, {"shard": 0, "weight": 3}]}, "spec.weights[1]"),
+    ({"weights": [{"shard": 999, "weight": 2}]}, "spec.weights"),
     ({"memory": "1Mi", "namespaces": [{"prefix": "a", "maxMemory": "2Mi"}]}, "maxMemory"),
 ]
 

@@ -34,6 +34,7 @@ def but_for_live(spec: Spec) -> Spec:
         replicas_per_shard=0,
         shards=1,
         rebalance=RebalanceRules(),
+        weights={},
     )
 
 
@@ -52,7 +53,7 @@ def change_running(loaded: Manifest, name: str, text: str, data: str | None) -> 
         return False
     check_new_ports(folder, before, after)
     write_durably(folder.path / "manifest.yaml", text.encode())
-    if after.shards != before.shards:
+    if (after.shards, after.weights) != (before.shards, before.weights):
         await_shards(folder, after)
     await_change(folder, after)
     click.echo(f"{name} is changed: {described(after.settings)}")

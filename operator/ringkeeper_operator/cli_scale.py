@@ -11,11 +11,12 @@ import click
 
 from ringkeeper_operator import manifest
 from ringkeeper_operator.bars import bars
-from ringkeeper_operator.cli_common import data_option, fail, find_cluster, name_option, named, spec_of
+from ringkeeper_operator.cli_common import BAD_INPUT, data_option, fail, find_cluster, name_option, named, spec_of
 from ringkeeper_operator.cli_preflight import why_unusable
+from ringkeeper_operator.manifest import ManifestError
 from ringkeeper_operator.model import ADMIN_PORT_OFFSET, MeasureSlots, Observed, Spec, node_name
 from ringkeeper_operator.plan.rebalance import transfers
-from ringkeeper_operator.plan.room import as_it_fits, lacks_room
+from ringkeeper_operator.plan.room import as_it_fits, lacks_room, told_weights
 from ringkeeper_operator.quantity import render_bytes
 from ringkeeper_operator.rebalance_status import told
 from ringkeeper_operator.runtime.local_folder import ClusterFolder, registered, write_durably
@@ -42,7 +43,11 @@ def scale(shards: int, name: str | None, data: str | None) -> None:
         fail("no supervisor is at work, so nobody moves slots; `ringkeeper up` takes over")
     if before.shards != shards:
         text = with_shards(folder.manifest, shards)
-        after = manifest.spec_of(named(manifest.load(text, "the manifest").cluster, folder.name), uid=folder.uid)
+        try:
+            loaded = manifest.load(text, "the manifest")
+        except ManifestError as error:
+            fail("\n".join(error.problems), BAD_INPUT)
+        after = manifest.spec_of(named(loaded.cluster, folder.name), uid=folder.uid)
         check_new_ports(folder, before, after)
         write_durably(folder.path / "manifest.yaml", text.encode())
     await_shards(folder, spec_of(folder))
@@ -94,7 +99,8 @@ def await_shards(folder: ClusterFolder, spec: Spec) -> None:
                 time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         fail(f"{folder.name} goes on moving slots; `ringkeeper status` shows how far it is", 130)
-    click.echo(f"{folder.name} has {'1 shard' if spec.shards == 1 else f'{spec.shards} shards'} now")
+    shares = ", with shares by their weights" if spec.weights else ""
+    click.echo(f"{folder.name} has {'1 shard' if spec.shards == 1 else f'{spec.shards} shards'} now{shares}")
 
 
 def is_settled(folder: ClusterFolder, spec: Spec) -> bool:
@@ -105,9 +111,11 @@ def is_settled(folder: ClusterFolder, spec: Spec) -> bool:
 
 
 def refused(status: dict[str, Any], spec: Spec) -> str:
-    """What the supervisor says against so few shards."""
+    """What the supervisor says against so few shards, or against these weights."""
+    subjects = {"TooFewShards": f"spec.shards: {spec.shards} ", "TooHeavy": f"spec.weights: {told_weights(spec)} "}
     for entry in status.get("conditions") or ():
-        if entry.get("reason") == "TooFewShards" and f"spec.shards: {spec.shards} " in entry.get("message", ""):
+        subject = subjects.get(entry.get("reason", ""))
+        if subject is not None and subject in entry.get("message", ""):
             return str(entry["message"])
     return ""
 
@@ -157,19 +165,24 @@ def planned(spec: Spec, observed: Observed) -> list[str]:
         return ["nothing is committed yet: the cluster is starting"]
     if lack := lacks_room(spec, observed):
         return [f"spec.shards: {spec.shards} would be refused: {lack}"]
+    fitting = as_it_fits(spec, observed)
+    if fitting.overweight:
+        return [f"spec.weights: {told_weights(spec)} would be refused: {fitting.overweight}"]
     there = len(topology.shards)
     if there == spec.shards and not topology.moves and not transfers(spec, topology):
         return [f"shards: {there}, as they are; no slot would move"]
-    lines = [f"shards: {there} -> {spec.shards}"]
+    lines = [f"shards: {there} -> {spec.shards}" if there != spec.shards else f"shards: {there}"]
+    if spec.weights:
+        lines.append(f"weights: {told_weights(spec)}; the others' is 1")
     leaving: Counter[int] = Counter()
-    for transfer in transfers(as_it_fits(spec, observed), topology):
+    for transfer in transfers(fitting, topology):
         sizes = observed.slot_bytes.get(transfer.source, {})
         size = sum(sizes.get(slot, 0) for slot in transfer.slots)
         leaving[transfer.source] += size
         lines.append(
             f"  shard {transfer.source} -> shard {transfer.target}: {len(transfer.slots)} slots, {render_bytes(size)}"
         )
-    moved = sum(len(transfer.slots) for transfer in transfers(as_it_fits(spec, observed), topology))
+    moved = sum(len(transfer.slots) for transfer in transfers(fitting, topology))
     lines.append(f"{moved} slots with {render_bytes(leaving.total())} would move{_time(spec, leaving)}")
     return lines
 

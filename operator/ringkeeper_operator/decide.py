@@ -25,7 +25,7 @@ from ringkeeper_operator.plan.readiness import await_nodes
 from ringkeeper_operator.plan.rebalance import rebalance
 from ringkeeper_operator.plan.recover import rebuild_lost_topology, refuse_foreign_topology
 from ringkeeper_operator.plan.roles import label_roles
-from ringkeeper_operator.plan.room import as_it_fits, refuse_fewer_shards
+from ringkeeper_operator.plan.room import as_it_fits, refuse_fewer_shards, refuse_weights
 from ringkeeper_operator.plan.settings import push_settings
 from ringkeeper_operator.plan.shards import add_shards, remove_shards
 from ringkeeper_operator.plan.spread import spread_masters
@@ -71,9 +71,10 @@ def decide(spec: Spec, observed: Observed, now: float) -> Action | None:  # noqa
     """
     if spec.deleting:
         return None
-    action = _first_wish(as_it_fits(spec, observed), observed)
+    fitting = as_it_fits(spec, observed)
+    action = _first_wish(fitting, observed)
     if action is None or isinstance(action, Wait):
-        return refuse_fewer_shards(spec, observed) or action
+        return refuse_fewer_shards(spec, observed) or refuse_weights(fitting) or action
     return action
 
 

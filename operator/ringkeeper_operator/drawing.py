@@ -35,10 +35,11 @@ ROWS, WIDTH = 11, 25
 """Of the ring, in characters; about a circle, since a character is twice as high as wide."""
 BAR = 32
 BESIDE_BAR = 49
-"""Columns that the other figures of a shard take."""
+"""Columns that the other figures of a shard take, but for its weight."""
+WEIGHT = 8
 WHOLE = 80
 """Columns that a node's row takes."""
-NUMBERS = ("slots", "keys", "term", "replicas", "pid", "memory")
+NUMBERS = ("weight", "slots", "keys", "term", "replicas", "pid", "memory")
 SIDE_BY_SIDE = 110
 """Columns from which the tables stand beside the ring."""
 
@@ -67,7 +68,8 @@ def draw(look: Look, screen: Console) -> RenderableType:
         head.append(f"\n{told(section)}", style="yellow" if section["phase"] == "Blocked" else "cyan")
     if look.supervisor is None:
         head.append("  no supervisor: nobody restarts nodes; run `ringkeeper up` again", style="yellow")
-    bar = max(4, min(BAR, screen.width - BESIDE_BAR))
+    beside = BESIDE_BAR + (WEIGHT if look.spec.weights else 0)
+    bar = max(4, min(BAR, screen.width - beside))
     tables = Group(_shards(look, plain, bar), Text(), _nodes(look, plain, screen.width))
     if screen.width < SIDE_BY_SIDE:
         return Group(head, _ring(look, plain), tables)
@@ -116,7 +118,10 @@ def _table(headings: tuple[str, ...], plain: bool) -> Table:
 
 def _shards(look: Look, plain: bool, width: int) -> RenderableType:
     replicated = any(shard.replicas for shard in look.summary.shards)
-    headings = ("shard", "slots", "", "keys", "term", *(("replicas",) if replicated else ()), "state")
+    weights = look.spec.weights
+    weighed = ("weight",) if weights else ()
+    following = ("replicas",) if replicated else ()
+    headings = ("shard", *weighed, "slots", "", "keys", "term", *following, "state")
     table = _table(headings, plain)
     largest = max((shard.slots for shard in look.summary.shards), default=1) or 1
     for shard in look.summary.shards:
@@ -125,6 +130,7 @@ def _shards(look: Look, plain: bool, width: int) -> RenderableType:
         style = "green" if shard.state == "online" else "red"
         table.add_row(
             Text(str(shard.index), style=colour(shard.index)),
+            *((f"{weights.get(shard.index, 1.0):g}",) if weights else ()),
             str(shard.slots),
             bar,
             f"{shard.keys:,}",

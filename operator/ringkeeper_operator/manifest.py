@@ -124,6 +124,7 @@ def spec_of(
         min_acks=_min_acks(spec),
         failover=_failover(spec),
         rebalance=_rebalance(spec),
+        weights=_weights(spec),
         settings=_settings(spec),
         volume=_volume(spec),
         image_pull_policy=spec.get("imagePullPolicy"),
@@ -206,6 +207,11 @@ def _rebalance(spec: Mapping[str, Any]) -> RebalanceRules:
         paused=bool(given.get("paused")),
         max_bytes_per_second=parse_quantity(rate) if rate is not None else 0,
     )
+
+
+def _weights(spec: Mapping[str, Any]) -> dict[int, float]:
+    given = {row["shard"]: float(row["weight"]) for row in spec.get("weights") or ()}
+    return {shard: weight for shard, weight in given.items() if weight != 1}
 
 
 def _volume(spec: Mapping[str, Any]) -> Volume | None:

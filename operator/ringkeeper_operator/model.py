@@ -107,6 +107,8 @@ class Spec:
     """How many replicas must have a write before it is answered."""
     failover: FailoverRules = FailoverRules()
     rebalance: RebalanceRules = RebalanceRules()
+    weights: Mapping[int, float] = field(default_factory=dict)
+    """Shard -> its share of the slots, against the 1 of those that are not named."""
     settings: Settings = field(default_factory=Settings)
     """What nodes take while they run."""
     volume: Volume | None = None
@@ -126,6 +128,8 @@ class Spec:
     """How many of the shards are to stay, if not all: those above are emptied, then removed."""
     staying_replicas: int | None = None
     """How many replicas of a shard are to stay, if not all: those above it are let go."""
+    overweight: str = ""
+    """Why a shard would have no room for its share, for people: no slot begins to move. Empty while all have."""
 
     @property
     def lasting_shards(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ringkeeper.cluster.topology import Topology
 from ringkeeper_operator.model import Action, Observed, Spec
-from ringkeeper_operator.plan.rebalance import Transfer, hindrance, transfers
+from ringkeeper_operator.plan.rebalance import Transfer, goal, hindrance, transfers
 from ringkeeper_operator.plan.room import as_it_fits
 from ringkeeper_operator.quantity import render_bytes
 from ringkeeper_operator.timestamps import seconds_of, timestamp
@@ -38,6 +38,7 @@ def section_of(spec: Spec, observed: Observed, before: Section, now: float) -> d
     section = _counted(before, len(slots), _bytes_of(observed, slots))
     phase, blocked = _phase(spec, observed, topology)
     section |= {"phase": phase} | ({"blocked": blocked} if blocked else {})
+    section |= {"weighted": True} if spec.weights else {}
     if phase == "Moving" and "startedAt" not in section:
         section["startedAt"] = timestamp(now)
     return section | _speed(section, before, now) | {"transfers": _largest(pending)}
@@ -48,7 +49,7 @@ def _goes_on(section: Section) -> bool:
 
 
 def _done(before: Section, now: float) -> dict[str, Any]:
-    kept = {name: before[name] for name in ("from", "to", "slots", "bytes", "startedAt") if name in before}
+    kept = {name: before[name] for name in ("from", "to", "weighted", "slots", "bytes", "startedAt") if name in before}
     section = kept | {"phase": "Done", "slotsMoved": kept.get("slots", 0), "endedAt": timestamp(now)}
     return section | ({"bytesMoved": kept["bytes"]} if "bytes" in kept else {})
 
@@ -122,10 +123,11 @@ def told(section: Section) -> str:
     """One line for people."""
     phase, slots = section["phase"], section["slots"]
     size = f" ({render_bytes(section['bytes'])})" if section.get("bytes") else ""
-    goal = f"so that {_shards(section['to'])} have even shares" if section["to"] > 1 else "to the one shard that stays"
+    weighted = section.get("weighted", False)
     if phase == "Done":
-        return f"{slots} slots{size} have moved; {_shards(section['to'])} own all slots"
-    text = f"{section['slotsMoved']} of {slots} slots{size} have moved, {goal}"
+        by = " by their weights" if weighted else ""
+        return f"{slots} slots{size} have moved; {_shards(section['to'])} own all slots{by}"
+    text = f"{section['slotsMoved']} of {slots} slots{size} have moved, {goal(section['to'], weighted=weighted)}"
     if phase == "Moving" and "secondsLeft" in section:
         return f"{text}; {render_bytes(section['bytesPerSecond'])}/s, {section['secondsLeft']} s left"
     if phase == "Blocked":

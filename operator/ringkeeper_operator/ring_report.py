@@ -21,6 +21,10 @@ class RingReport:
     vnodes_per_shard: int
     points_per_shard: int
     """Points in use: min(vnodesPerShard, 4096 / shards)."""
+    weights: Mapping[int, float]
+    """Of the shards that have another weight than 1."""
+    weighted_slots: Mapping[int, int]
+    """What these own."""
     peak_over_mean: float
     """The fullest shard over its fair share (by weight)."""
     emptiest_over_mean: float
@@ -29,7 +33,7 @@ class RingReport:
     """The fewest moves that bring every shard within its bounds."""
     moved_over_least: float
     ideal_moves: int
-    """The fewest moves to perfectly even shares: each the fair share, rounded down or up."""
+    """The fewest moves to exact shares: each the fair one, rounded down or up."""
     moved_over_ideal: float
     moves_to_own_arcs_share: float
     """Of the moves, those to the slot's plain ring successor."""
@@ -39,14 +43,23 @@ class RingReport:
     cluster_slots_reply_bytes: int
 
 
-def report(start: int | None, to: int, *, vnodes: int = 1000, weights: Mapping[int, float] | None = None) -> RingReport:
-    """Plan the ring; raises `ValueError` for numbers that no ring can have."""
-    before = place(start, vnodes, _of(weights, start)) if start is not None else None
+def report(
+    start: int | None,
+    to: int,
+    *,
+    vnodes: int = 1000,
+    weights: Mapping[int, float] | None = None,
+    weights_before: Mapping[int, float] | None = None,
+) -> RingReport:
+    """Plan the ring; raises `ValueError` for numbers that no ring can have. Without `weights_before` weights stay."""
+    former = weights if weights_before is None else weights_before
+    before = place(start, vnodes, _of(former, start)) if start is not None else None
     after = place(to, vnodes, weights, before)
     members = range(to)
     ring = Ring(members, vnodes, weights)
     fairs = fair_shares(members, weights)
     loads = Counter(after)
+    named = {shard: weight for shard, weight in sorted(_of(weights, to).items()) if weight != 1}
     moved = [slot for slot in range(SLOTS) if before is not None and before[slot] != after[slot]]
     bounds = {member: bounds_of(fair) for member, fair in fairs.items()}
     least = least_moves(before, bounds) if before is not None else 0
@@ -59,6 +72,8 @@ def report(start: int | None, to: int, *, vnodes: int = 1000, weights: Mapping[i
         to=to,
         vnodes_per_shard=vnodes,
         points_per_shard=max(1, len(ring.positions) // to),
+        weights=named,
+        weighted_slots={shard: loads[shard] for shard in named},
         peak_over_mean=max(loads[member] / fair for member, fair in fairs.items()),
         emptiest_over_mean=min(loads[member] / fair for member, fair in fairs.items()),
         slots_moved=len(moved),

@@ -12,7 +12,18 @@ from ringkeeper.cluster.settings import SYNCS
 from ringkeeper.store.namespaces import LONGEST_PREFIX, MOST_NAMESPACES
 from ringkeeper.store.policies import NAMESPACE_DEFAULT, NODE_DEFAULT, POLICIES
 from ringkeeper.store.units import DURATION, LONGEST_TEXT
-from ringkeeper_operator.schema_parts import Schema, anything, boolean, fields, integer, items, mapping, quantity, text
+from ringkeeper_operator.schema_parts import (
+    Schema,
+    anything,
+    boolean,
+    fields,
+    integer,
+    items,
+    mapping,
+    number,
+    quantity,
+    text,
+)
 from ringkeeper_operator.schema_status import STATUS
 
 GROUP = "ringkeeper.dev"
@@ -40,6 +51,9 @@ DEFAULT_REPLICAS = 1
 MOST_REPLICAS = 5
 SMALLEST_BACKLOG, LARGEST_BACKLOG, DEFAULT_BACKLOG = "16Ki", "64Gi", "16Mi"
 SLOWEST_RATE, FASTEST_RATE = "64Ki", "64Gi"
+DEFAULT_SHARDS, MOST_SHARDS = 3, 1000
+LIGHTEST, HEAVIEST = 0.01, 100
+"""Weights of a shard."""
 SHORTEST_INTERVAL, LONGEST_INTERVAL, DEFAULT_INTERVAL = "50ms", "10s", "500ms"
 SHORTEST_RECOVERY, LONGEST_RECOVERY, DEFAULT_RECOVERY = "1s", "24h", "60s"
 RECOVERY_POLICIES = ("waitForAll", "mostRecent", "startEmpty")
@@ -168,6 +182,12 @@ RATE_RULE = {
     f"quantity(self).compareTo(quantity('{FASTEST_RATE}')) <= 0",
     "message": f"must be {_RATE_RANGE}",
     "messageExpression": f"string(self) + ' is not allowed; must be {_RATE_RANGE}'",
+}
+WEIGHTS_RULE = {
+    "rule": "!has(self.weights) || "
+    f"self.weights.all(each, each.shard < (has(self.shards) ? self.shards : {DEFAULT_SHARDS}))",
+    "message": "weights must name shards that there are, 0 to shards - 1; leave out the others, or raise shards",
+    "fieldPath": ".weights",
 }
 _SAVE_FORM = (
     "pairs of SECONDS CHANGES such as 300 1 or 3600 1 60 10000, each number from 1 to 999999999, with one space between"
@@ -352,7 +372,7 @@ FAILOVER = fields(
 )  # fmt: skip
 
 REBALANCE_RULES = fields(
-    "How slots move when `shards` was changed. Takes effect at once.",
+    "How slots move when `shards` or `weights` was changed. Takes effect at once.",
     {
         "dryRun": boolean("Whether the plan is only shown, in `status.rebalance`. What has moved stays where it is.",
                           default=False),
@@ -362,12 +382,25 @@ REBALANCE_RULES = fields(
     },
 )  # fmt: skip
 
+WEIGHT = fields(
+    "A shard that is to have a larger or a smaller share.",
+    {
+        "shard": integer("Its number, from 0.", 0, MOST_SHARDS - 1, format="int32"),
+        "weight": number("Its share, against the 1 of a shard that is not named: with 2 it owns twice as many slots.",
+                         LIGHTEST, HEAVIEST),
+    },
+    required=["shard", "weight"],
+)  # fmt: skip
+
 SPEC = fields(
     "What is wanted. Every field has a default; `spec: {}` is a cluster of three shards.",
     {
         "shards": integer("Number of shards, each a master with its part of the slots. A change moves slots while the "
-                          "cluster serves them; fewer must have room for the data.", 1, 1000, default=3,
-                          format="int32"),
+                          "cluster serves them; fewer must have room for the data.", 1, MOST_SHARDS,
+                          default=DEFAULT_SHARDS, format="int32"),
+        "weights": items("Shards that are to own more slots than others, or fewer. A change moves slots while the "
+                         "cluster serves them; each shard must have room for its share.", WEIGHT, MOST_SHARDS)
+        | {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["shard"]},
         "rebalance": REBALANCE_RULES,
         "replicasPerShard": integer("Replicas of each master, one of which takes its place when it fails. Each needs "
                                     "as much memory as a master. May be raised and lowered while a cluster runs.", 0,
@@ -421,7 +454,7 @@ SPEC = fields(
         "priorityClassName": text("The pods' priority class.", pattern=DNS_NAME),
     },
     default={},
-    **{"x-kubernetes-validations": [LIMIT_RULE, NAMESPACES_RULE, VOLUMES_RULE, ROOM_RULE, ACKS_RULE]},
+    **{"x-kubernetes-validations": [LIMIT_RULE, NAMESPACES_RULE, VOLUMES_RULE, ROOM_RULE, ACKS_RULE, WEIGHTS_RULE]},
 )  # fmt: skip
 
 ROOT = {

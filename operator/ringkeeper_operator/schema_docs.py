@@ -51,6 +51,7 @@ from ringkeeper_operator.schema import (
     TTLS_RULE,
     VOLUME_RULE,
     VOLUMES_RULE,
+    WEIGHTS_RULE,
 )
 from ringkeeper_operator.schema_parts import Schema
 from ringkeeper_operator.schema_status import STATUS
@@ -138,7 +139,8 @@ spec:
     maxBytesPerSecond: 50M
 ```
 
-[scaling.md](scaling.md) tells how slots move, how to see the plan first, and what can hold it up.
+[scaling.md](scaling.md) tells how slots move, how to see the plan first, and what can hold it up. `weights` give
+single shards a larger or a smaller share.
 
 ## What applies when
 
@@ -146,9 +148,9 @@ Pods are never restarted because a manifest changed. `eviction`, `namespaces`, `
 `persistence`, `staleReads` and `backlog` of `replication` are handed to the nodes while they run (an Event
 `SettingsPushed` says to which), and a node that starts later begins with them. `minAcks`, `heartbeatInterval` and
 `misses` go to them with the topology. A larger `size` grows the volumes; more `replicasPerShard` are added; another
-number of `shards` moves slots. `image`, `memory`, `resources`, pod labels and scheduling take effect when a pod is made
-anew, for instance by `kubectl delete pod`. Deleting a pod empties its node unless there is `persistence`; a replica
-takes its place and fills it again.
+number of `shards` moves slots, and so do other `weights`. `image`, `memory`, `resources`, pod labels and scheduling
+take effect when a pod is made anew, for instance by `kubectl delete pod`. Deleting a pod empties its node unless there
+is `persistence`; a replica takes its place and fills it again.
 
 On a laptop, `ringkeeper up -f FILE` changes the same of a cluster that is up; `replicasPerShard` to no more than it was
 when the cluster was started.
@@ -174,7 +176,7 @@ def render() -> str:
         NAME_RULE, NAME_FORM_RULE, PORT_RULE, MEMORY_RULE, LIMIT_RULE, REQUEST_RULE, PREFIX_RULE,
         NAMESPACE_MEMORY_RULE, NAMESPACES_RULE, TTL_RULE, TTLS_RULE, SIZE_RULE, VOLUME_RULE, ROOM_RULE, VOLUMES_RULE,
         SHRINK_RULE, CLASS_RULE, SAVE_RULE, RULES_RULE, FSYNC_RULE, ACKS_RULE, BACKLOG_RULE,
-        INTERVAL_RULE, RECOVERY_RULE, RATE_RULE,
+        WEIGHTS_RULE, INTERVAL_RULE, RECOVERY_RULE, RATE_RULE,
     )  # fmt: skip
     pods_only = ", ".join(f"`{name}`" for name in FOR_PODS_ONLY)
     parts = [
@@ -223,7 +225,7 @@ def _type(field: Schema) -> str:
 def _allowed(field: Schema, name: str, parent: Schema) -> str:
     if "enum" in field:
         text = ", ".join(f"`{value}`" for value in field["enum"])
-    elif field.get("type") == "integer":
+    elif field.get("type") in ("integer", "number"):
         text = f"{field['minimum']} to {field['maximum']}"
     elif "pattern" in field:
         text = PATTERN_MEANINGS[field["pattern"]]

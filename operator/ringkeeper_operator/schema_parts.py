@@ -31,6 +31,10 @@ def quantity(description: str, **more: Any) -> Schema:
     }
 
 
+def number(description: str, minimum: float, maximum: float, **more: Any) -> Schema:
+    return {"type": "number", "description": description, "minimum": minimum, "maximum": maximum, **more}
+
+
 def boolean(description: str, **more: Any) -> Schema:
     return {"type": "boolean", "description": description, **more}
 

@@ -53,6 +53,7 @@ class ManifestFile:
                     failover=read.failover,
                     replicas_per_shard=self._replicas(read),
                     shards=read.shards,
+                    weights=read.weights,
                     rebalance=read.rebalance,
                 )
             except FolderError as error:

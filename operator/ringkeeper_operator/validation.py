@@ -20,6 +20,7 @@ from ringkeeper_operator.schema import (
     DEFAULT_MEMORY,
     DEFAULT_MODE,
     DEFAULT_REPLICAS,
+    DEFAULT_SHARDS,
     DNS_LABEL,
     FASTEST_RATE,
     FSYNC_RULE,
@@ -59,6 +60,7 @@ from ringkeeper_operator.schema import (
     TTL_RULE,
     TTLS_RULE,
     VOLUME_RULE,
+    WEIGHTS_RULE,
 )
 from ringkeeper_operator.schema_parts import Schema
 
@@ -109,6 +111,24 @@ def _told_acks(spec: Mapping[str, Any], path: str) -> str:
     return (
         f"{path}.replication.minAcks: {spec['replication']['minAcks']} is not allowed; must not exceed "
         f"{path}.replicasPerShard, which is {_replicas(spec)}, or no write would ever be answered"
+    )
+
+
+def _strange_weight(spec: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The index and the number of the first shard that has a weight and is none of the cluster."""
+    rows = enumerate(spec.get("weights") or ())
+    return next(((index, row["shard"]) for index, row in rows if row["shard"] >= _shards(spec)), None)
+
+
+def _shards(spec: Mapping[str, Any]) -> int:
+    return DEFAULT_SHARDS if spec.get("shards") is None else int(spec["shards"])
+
+
+def _told_strange_weight(spec: Mapping[str, Any], path: str) -> str:
+    index, shard = _strange_weight(spec) or (0, 0)
+    return (
+        f"{path}.weights[{index}].shard: {shard} is not allowed; must be below {path}.shards, which is "
+        f"{_shards(spec)}: leave it out, or raise {path}.shards"
     )
 
 
@@ -215,6 +235,7 @@ TWINS: dict[str, Callable[[Any], bool]] = {
     FSYNC_RULE["rule"]: lambda given: given.get("fsync") is None or _mode(given) in ("aof", "hybrid"),
     RULES_RULE["rule"]: lambda given: given.get("save") is None or _mode(given) in ("snapshot", "hybrid"),
     ROOM_RULE["rule"]: _has_room,
+    WEIGHTS_RULE["rule"]: lambda spec: _strange_weight(spec) is None,
 }
 """Every rule but those that compare with the former value: here is no former value."""
 
@@ -226,6 +247,7 @@ TOLD: dict[str, Callable[[Any, str], str]] = {
     RULES_RULE["rule"]: _told_foreign("save", "snapshot or hybrid", "takes no snapshots"),
     ROOM_RULE["rule"]: _told_room,
     ACKS_RULE["rule"]: _told_acks,
+    WEIGHTS_RULE["rule"]: _told_strange_weight,
 }
 """For rules about several fields: the whole line, from the value and its path."""
 
@@ -281,7 +303,7 @@ def _own_problems(value: Any, schema: Schema, path: str) -> Iterator[str]:
         yield f"{path or 'document'}: {_shown(value)} is not allowed; must be {_wanted(schema)}{quote}"
     elif "enum" in schema and value not in schema["enum"]:
         yield f"{path}: {_shown(value)} is not allowed; must be {_wanted(schema)}{_nearest(value, schema['enum'])}"
-    elif isinstance(value, int) and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
+    elif isinstance(value, int | float) and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
         yield f"{path}: {_shown(value)} is not allowed; must be {_wanted(schema)}"
     elif isinstance(value, str):
         yield from _problems_of_text(value, schema, path)
@@ -340,8 +362,9 @@ def _problems_of_keys(value: list[Any], schema: Schema, path: str) -> Iterator[s
 
 
 def _has_type(value: Any, kind: str | None) -> bool:
-    if kind == "integer":
-        return isinstance(value, int) and not isinstance(value, bool)
+    if kind in ("integer", "number"):
+        numbers = int if kind == "integer" else int | float
+        return isinstance(value, numbers) and not isinstance(value, bool)
     types: dict[str | None, type] = {"string": str, "object": dict, "array": list, "boolean": bool}
     return isinstance(value, types.get(kind, object))
 
@@ -352,7 +375,7 @@ def _wanted(schema: Schema) -> str:
         return f"{', '.join(first)} or {last}" if first else str(last)
     if "pattern" in schema:
         return PATTERN_MEANINGS[schema["pattern"]]
-    if schema.get("type") == "integer":
+    if schema.get("type") in ("integer", "number"):
         return f"{schema['minimum']} to {schema['maximum']}"
     return TYPES.get(schema.get("type", ""), "a number or a text")
 

@@ -109,3 +109,31 @@ def test_a_plan_is_shown_and_nothing_moves_while_it_is_only_to_be_shown(cli: Cli
     assert owned(cli)[0] == 16384
     cli("up", "-f", "-", "--base-port", str(port), "-d", text=dry.replace("true", "false"))
     eventually(lambda: min(owned(cli)) >= 0.95 * 8192 - 1, "about half of the slots each")
+
+
+def test_slots_follow_weights_while_clients_write(cli: Cli) -> None:
+    port = free_base_port()
+    even = MANIFEST.replace("replicasPerShard: 1", "replicasPerShard: 0")
+    heavy = even.replace("shards: 3", "shards: 3, weights: [{shard: 0, weight: 2}]")
+    cli("up", "-f", "-", "--base-port", str(port), "-d", text=even)
+    with writing(port) as writers:
+        eventually(lambda: all(writer.operations > 50 for writer in writers), "writers at work")
+        assert "weights: 0=2; the others' is 1" in cli("plan", "-f", "-", text=heavy).stdout
+        told = cli("up", "-f", "-", "--base-port", str(port), "-d", text=heavy).stdout
+        assert "c has 3 shards now, with shares by their weights" in told
+        shares = [slots / 16384 for slots in owned(cli)]
+        assert 0.95 * 0.5 <= shares[0] <= 1.02 * 0.5
+        assert all(0.95 * 0.25 <= share <= 1.02 * 0.25 for share in shares[1:])
+        before = [writer.operations for writer in writers]
+        eventually(lambda: all(w.operations > n + 50 for w, n in zip(writers, before, strict=True)), "they go on")
+    assert [writer.errors for writer in writers] == [[], []]
+
+
+def test_fewer_shards_than_have_weights_are_refused_in_words(cli: Cli) -> None:
+    port = free_base_port()
+    heavy = MANIFEST.replace("shards: 3, replicasPerShard: 1", "shards: 2, replicasPerShard: 0")
+    heavy = heavy.replace("shards: 2", "shards: 2, weights: [{shard: 1, weight: 2}]")
+    cli("up", "-f", "-", "--base-port", str(port), "-d", text=heavy)
+    assert owned(cli)[1] > 10000
+    refused = cli("scale", "--shards", "1", code=2)
+    assert "spec.weights[0].shard: 1 is not allowed; must be below spec.shards, which is 1" in refused.stderr

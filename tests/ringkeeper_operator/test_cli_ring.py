@@ -62,6 +62,16 @@ def test_people_are_told_the_same_in_words() -> None:
     assert "slots moved" not in run("--to", "4")
 
 
+def test_other_weights_move_what_they_must() -> None:
+    told = json.loads(run("--from", "3", "--from-weights", "0=1", "--to", "3", "--weights", "0=2", "-o", "json"))
+    assert told["weights"] == {"0": 2.0}
+    assert abs(told["weighted_slots"]["0"] - 8192) <= 0.02 * 8192
+    assert told["ideal_moves"] == pytest.approx(16384 / 2 - 16384 / 3, abs=2)
+    assert told["slots_moved"] <= 1.05 * told["ideal_moves"]
+    text = run("--from", "3", "--from-weights", "0=1", "--to", "3", "--weights", "0=2")
+    assert f"shard 0                {told['weighted_slots']['0']}   slots, with weight 2" in text
+
+
 def test_a_shard_that_goes_away_may_have_a_weight() -> None:
     assert "from 4 to 3" in run("--from", "4", "--to", "3", "--weights", "3=2")
 
@@ -83,6 +93,8 @@ def test_the_smallest_and_the_largest_cluster_can_be_planned(shards: int) -> Non
         ("--to 3 --vnodes 0", "0 is not in the range 1<=x<=4096"),
         ("--to 3 --output xml", "'xml' is not one of"),
         ("--from 3 --to 4 --weights 9=1", "shard 9 is not among the 4 of this plan (0 to 3)"),
+        ("--to 3 --from-weights 0=2", "a new cluster had no weights before"),
+        ("--from 2 --to 3 --from-weights 2=2", "shard 2 is not among the 2 of this plan (0 to 1)"),
         ("--to 3 --weights 0=nan", "a weight must be 0.01 to 100"),
         ("--to 3 --weights 0=0", "a weight must be 0.01 to 100"),
         ("--to 3 --weights 0=1e9", "a weight must be 0.01 to 100"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -63,8 +63,8 @@ def loads(world: World) -> Counter[int]:
     return Counter(topology_of(world).owners)
 
 
-def is_balanced(owners: tuple[int, ...], shards: int) -> bool:
-    bounds = {shard: bounds_of(fair) for shard, fair in fair_shares(range(shards)).items()}
+def is_balanced(owners: tuple[int, ...], shards: int, weights: Mapping[int, float] | None = None) -> bool:
+    bounds = {shard: bounds_of(fair) for shard, fair in fair_shares(range(shards), weights).items()}
     return least_moves(owners, bounds) == 0
 
 
@@ -354,7 +354,7 @@ def test_fewer_shards_than_have_room_are_refused_with_the_numbers_and_nothing_mo
 
 MISHAPS = st.one_of(
     st.tuples(st.sampled_from(["restart", "vanish", "break", "mend", "fail"]), st.integers(0, 4)),
-    st.tuples(st.sampled_from(["scale"]), st.integers(2, 5)),
+    st.tuples(st.sampled_from(["scale", "weigh"]), st.integers(2, 5)),
     st.tuples(st.sampled_from(["pause", "resume", "time", "time", "time"]), st.just(0)),
     st.tuples(st.sampled_from(["look", "act", "act", "act", "act_uncertain", "replace"]), st.integers(0, 1)),
 )
@@ -372,6 +372,8 @@ def happen(world: World, operators: list[Operator], what: str, which: int) -> No
             node.moving = dict.fromkeys(node.moving, "failed")
     elif what == "scale":
         world.spec = replace(world.spec, shards=which)
+    elif what == "weigh":
+        world.spec = replace(world.spec, weights={which - 2: 3.0})
     elif what in ("pause", "resume"):
         world.spec = replace(world.spec, rebalance=RebalanceRules(paused=what == "pause"))
     elif what == "time":
@@ -409,7 +411,7 @@ def test_after_any_mishaps_slots_are_where_they_should_be(mishaps: list[tuple[st
     world.work(Operator("last"), rounds=600)
     topology = topology_of(world)
     assert world.is_served()
-    assert is_balanced(topology.owners, world.spec.shards)
+    assert is_balanced(topology.owners, world.spec.shards, world.spec.weights)
     assert not [move for move in topology.moves if move.phase == FEEDING]
     assert len(topology.shards) == len(world.nodes) == world.spec.shards
 

@@ -50,7 +50,7 @@ def first_topology(spec: Spec, nodes: list[tuple[ObservedNode, NodeReport]]) -> 
         vnodes_per_shard=spec.vnodes_per_shard,
         nodes=tuple(node for _, listed in made for node in listed),
         shards=tuple(shard for shard, _ in made),
-        owners=place(spec.shards, spec.vnodes_per_shard),
+        owners=place(spec.shards, spec.vnodes_per_shard, spec.weights or None),
         heartbeat_ms=spec.failover.heartbeat_ms,
         misses=spec.failover.misses,
     )

@@ -60,19 +60,24 @@ class Transfer:
 def transfers(spec: Spec, topology: Topology, owners: tuple[int, ...] | None = None) -> tuple[Transfer, ...]:
     """What has not begun yet; first what makes for a large batch, then from the fullest shard to the emptiest."""
     owners = prospective_owners(topology) if owners is None else owners
-    return _transfers(owners, spec.lasting_shards, spec.vnodes_per_shard, BATCH_SLOTS)
+    weights = tuple(sorted(spec.weights.items()))
+    return _transfers(owners, spec.lasting_shards, spec.vnodes_per_shard, weights, BATCH_SLOTS)
 
 
 @lru_cache(maxsize=64)
-def _transfers(owners: tuple[int, ...], shards: int, vnodes: int, most: int) -> tuple[Transfer, ...]:
+def _transfers(
+    owners: tuple[int, ...], shards: int, vnodes: int, weights: tuple[tuple[int, float], ...], most: int
+) -> tuple[Transfer, ...]:
     """Asked for in every round, and the same until a batch has moved."""
+    weight = dict(weights)
     by_pair: dict[tuple[int, int], list[int]] = {}
-    for slot, (owner, to) in enumerate(zip(owners, place(shards, vnodes, None, owners), strict=True)):
+    for slot, (owner, to) in enumerate(zip(owners, place(shards, vnodes, weight or None, owners), strict=True)):
         if owner != to:
             by_pair.setdefault((owner, to), []).append(slot)
-    loads = Counter(owners)
+    counts = Counter(owners)
+    loads = {shard: counts[shard] / weight.get(shard, 1.0) for pair in by_pair for shard in pair}
 
-    def urgency(pair: tuple[int, int]) -> tuple[int, int, tuple[int, int]]:
+    def urgency(pair: tuple[int, int]) -> tuple[float, float, tuple[int, int]]:
         difference = loads[pair[0]] - loads[pair[1]]
         return -min(len(by_pair[pair]), most, difference), -difference, pair
 
@@ -98,7 +103,7 @@ def rebalance(spec: Spec, observed: Observed) -> Action | None:
     pending = transfers(spec, topology)
     if not pending and not topology.moves:
         return None
-    if unmeasured := _unmeasured(spec, observed, pending):
+    if not spec.overweight and (unmeasured := _unmeasured(spec, observed, pending)):
         return MeasureSlots(reason="Rebalancing", message=progress(spec, topology), quiet=True, topology=topology,
                             shards=unmeasured)  # fmt: skip
     begun = begin(spec, observed, topology)
@@ -128,7 +133,14 @@ def progress(spec: Spec, topology: Topology) -> str:
     left = sum(len(transfer.slots) for transfer in transfers(spec, topology, topology.owners))
     if not left:
         return "the last slots have moved; their former copies go"
-    return f"{left} slots are to move, so that {spec.lasting_shards} shards have even shares"
+    return f"{left} slots are to move, {goal(spec.lasting_shards, weighted=bool(spec.weights))}"
+
+
+def goal(shards: int, *, weighted: bool) -> str:
+    """What slots move for, for people."""
+    if shards == 1:
+        return "to the one shard that stays"
+    return f"so that {shards} shards have {'shares by their weights' if weighted else 'even shares'}"
 
 
 def _unmeasured(spec: Spec, observed: Observed, pending: Sequence[Transfer]) -> tuple[int, ...]:
@@ -216,8 +228,10 @@ def hindrance(spec: Spec, observed: Observed, topology: Topology, transfer: Tran
     target = topology.shard(transfer.target)
     if target is None:
         return Hindrance(f"shard {transfer.target} is not there yet")
+    if spec.overweight:
+        return Hindrance(spec.overweight, passes=False)
     concerned = [transfer.source, transfer.target]
-    if spec.staying is not None:  # whether there is room for all is known only if all are heard
+    if spec.staying is not None or spec.weights:  # whether there is room for all is known only if all are heard
         concerned += [shard.index for shard in topology.shards]
     for index in concerned:
         if master_of(spec, observed, index) is None:

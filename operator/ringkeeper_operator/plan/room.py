@@ -1,14 +1,16 @@
-"""Whether the data has room in fewer shards."""
+"""Whether the data has room in fewer shards, and in shards with these weights."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 
 from ringkeeper.cluster.topology import Topology
 from ringkeeper.store.slot import SLOTS
 from ringkeeper_operator.model import Observed, Refuse, Spec
-from ringkeeper_operator.plan.nodes import answering
+from ringkeeper_operator.plan.nodes import answering, names
+from ringkeeper_operator.plan.rebalance import transfers
 from ringkeeper_operator.plan.size import kept_up, running_topology
 from ringkeeper_operator.quantity import render_bytes
 
@@ -16,6 +18,8 @@ ROOM = 0.9
 """Of the memory that is left: what fits into it does not fill it."""
 BEGUN = 0.9
 """A shard with less of its fair share has begun to give it away."""
+STEPS = 20
+"""Parts of a memory in which it is told how full it would be, so that a busy cluster does not tell it all the time."""
 
 
 def lacks_room(spec: Spec, observed: Observed) -> str:
@@ -45,10 +49,44 @@ def _has_begun(spec: Spec, topology: Topology) -> bool:
     return any(loads[index] < least or topology.moves_of(index) for index in leaving)
 
 
+def too_heavy(spec: Spec, observed: Observed) -> str:
+    """Why a shard would have no room for the share that the weights give it, for people; empty while all have.
+
+    Reckoned from what slots of each shard hold on the average; not asked once slots move: their copies count twice.
+    """
+    topology = running_topology(spec, observed)
+    if not spec.weights or topology is None or topology.moves or not (pending := transfers(spec, topology)):
+        return ""
+    masters = {shard.master: shard.index for shard in topology.shards}
+    heard = answering(spec, observed).values()
+    used = {masters[report.id]: report.used_memory for _, report in heard if report.id in masters}
+    if len(used) < len(masters):
+        return ""
+    owned, after, expected = Counter(topology.owners), Counter(topology.owners), dict[int, float](used)
+    for transfer in pending:
+        count, size = len(transfer.slots), used[transfer.source] / owned[transfer.source]
+        for shard, sign in ((transfer.source, -1), (transfer.target, 1)):
+            after[shard] += sign * count
+            expected[shard] = expected.get(shard, 0.0) + sign * count * size
+    fullest = max({transfer.target for transfer in pending}, key=lambda shard: (expected[shard], -shard))
+    full = expected[fullest] / spec.memory
+    if full <= ROOM:
+        return ""
+    return (
+        f"shard {fullest} with weight {spec.weights.get(fullest, 1.0):g} would own {after[fullest] / SLOTS:.0%} of the "
+        f"slots, which would fill {math.ceil(full * STEPS) / STEPS:.0%} of its {render_bytes(spec.memory)}; at most "
+        f"{ROOM:.0%} may be"
+    )
+
+
 def as_it_fits(spec: Spec, observed: Observed) -> Spec:
-    """The spec with all that is there; what the manifest wants gone stays where there would be no room without it."""
+    """The spec with all that is there; what the manifest wants gone stays where there would be no room without it. A
+    share that is too large is noted.
+    """
     kept = kept_up(spec, running_topology(spec, observed))
-    return replace(kept, staying=None) if lacks_room(spec, observed) else kept
+    kept = replace(kept, staying=None) if lacks_room(spec, observed) else kept
+    lack = too_heavy(kept, observed)
+    return replace(kept, overweight=lack) if lack else kept
 
 
 def refuse_fewer_shards(spec: Spec, observed: Observed) -> Refuse | None:
@@ -63,3 +101,20 @@ def refuse_fewer_shards(spec: Spec, observed: Observed) -> Refuse | None:
         "let there be less data first",
         warning=True,
     )
+
+
+def refuse_weights(fitting: Spec) -> Refuse | None:
+    """`fitting` is what `as_it_fits` made of the spec."""
+    if not fitting.overweight:
+        return None
+    return Refuse(
+        reason="TooHeavy",
+        message=f"spec.weights: {told_weights(fitting)} is not possible, no slot moves: {fitting.overweight}. Lower "
+        "its weight, add shards, or let there be less data first",
+        warning=True,
+    )
+
+
+def told_weights(spec: Spec) -> str:
+    """The first of those that are not 1, in the form that `ringkeeper ring --weights` takes."""
+    return names(f"{shard}={weight:g}" for shard, weight in sorted(spec.weights.items()))
