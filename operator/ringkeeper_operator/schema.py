@@ -183,6 +183,11 @@ RATE_RULE = {
     "message": f"must be {_RATE_RANGE}",
     "messageExpression": f"string(self) + ' is not allowed; must be {_RATE_RANGE}'",
 }
+WEIGHT_RULE = {
+    "rule": f"self >= {float(LIGHTEST)} && self <= {float(HEAVIEST)}",
+    "message": f"must be {LIGHTEST} to {HEAVIEST}",
+}
+"""Of a whole number an API server compares whole numbers only: 0 were not less than 0.01."""
 WEIGHTS_RULE = {
     "rule": "!has(self.weights) || "
     f"self.weights.all(each, each.shard < (has(self.shards) ? self.shards : {DEFAULT_SHARDS}))",
@@ -387,7 +392,7 @@ WEIGHT = fields(
     {
         "shard": integer("Its number, from 0.", 0, MOST_SHARDS - 1, format="int32"),
         "weight": number("Its share, against the 1 of a shard that is not named: with 2 it owns twice as many slots.",
-                         LIGHTEST, HEAVIEST),
+                         LIGHTEST, HEAVIEST) | _ruled(WEIGHT_RULE),
     },
     required=["shard", "weight"],
 )  # fmt: skip

@@ -24,8 +24,10 @@ from ringkeeper_operator.schema import (
     DNS_LABEL,
     FASTEST_RATE,
     FSYNC_RULE,
+    HEAVIEST,
     INTERVAL_RULE,
     LARGEST_BACKLOG,
+    LIGHTEST,
     LIMIT_RULE,
     LONGEST_INTERVAL,
     LONGEST_RECOVERY,
@@ -60,6 +62,7 @@ from ringkeeper_operator.schema import (
     TTL_RULE,
     TTLS_RULE,
     VOLUME_RULE,
+    WEIGHT_RULE,
     WEIGHTS_RULE,
 )
 from ringkeeper_operator.schema_parts import Schema
@@ -235,6 +238,7 @@ TWINS: dict[str, Callable[[Any], bool]] = {
     FSYNC_RULE["rule"]: lambda given: given.get("fsync") is None or _mode(given) in ("aof", "hybrid"),
     RULES_RULE["rule"]: lambda given: given.get("save") is None or _mode(given) in ("snapshot", "hybrid"),
     ROOM_RULE["rule"]: _has_room,
+    WEIGHT_RULE["rule"]: lambda weight: LIGHTEST <= weight <= HEAVIEST,
     WEIGHTS_RULE["rule"]: lambda spec: _strange_weight(spec) is None,
 }
 """Every rule but those that compare with the former value: here is no former value."""

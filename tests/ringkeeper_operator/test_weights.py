@@ -22,6 +22,7 @@ from ringkeeper_operator.manifest import ManifestError
 from ringkeeper_operator.model import Refuse, Spec
 from ringkeeper_operator.plan import rebalance
 from ringkeeper_operator.plan.rebalance import transfers
+from ringkeeper_operator.plan.room import as_it_fits
 from ringkeeper_operator.rebalance_status import told
 from ringkeeper_operator.status import build_status
 
@@ -149,6 +150,13 @@ def test_batch_by_batch_no_more_slots_move_than_must_and_no_share_gets_worse(
     assert moved <= 1.05 * ideal + to
 
 
+def test_the_shard_that_is_fullest_by_its_weight_gives_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebalance, "BATCH_SLOTS", 100)
+    owners = (0,) * 9900 + (1,) * 2340 + (2,) * 3000 + (3,) * 1144
+    found = transfers(make_spec(shards=4, weights={0: 4.0}), Topology("ring", UID, 1, 1, 16, (), (), owners))
+    assert [(each.source, each.target) for each in found[:2]] == [(2, 3), (0, 3)]
+
+
 def off_bounds(owners: tuple[int, ...], spec: Spec) -> tuple[int, int]:
     """By how many slots a shard is at most above its ceiling, and below its floor."""
     loads = Counter(owners)
@@ -187,6 +195,20 @@ def test_a_share_without_room_is_refused_with_the_numbers_and_nothing_moves() ->
         node.used_memory = 20 * 2**20
     world.work(operator, rounds=600)
     assert is_balanced(owners_in(world), world.spec)
+
+
+def test_once_slots_move_room_is_not_reckoned_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebalance, "BATCH_SLOTS", 512)
+    world, operator = heavy(20, weights={0: 2.0})
+    while not (world.committed and world.committed.moves):
+        action = decide(world.spec, world.observe(operator), 0.0)
+        assert action is not None
+        world.apply(operator, action)
+    for node in world.nodes.values():
+        node.used_memory = 50 * 2**20
+    seen = world.observe(operator)
+    assert not as_it_fits(world.spec, seen).overweight, "copies that are under way count twice"
+    assert as_it_fits(world.spec, replace(seen, topology=replace(world.committed, moves=()))).overweight
 
 
 def test_a_heavy_shard_that_is_full_may_give_slots_to_a_new_one() -> None:
