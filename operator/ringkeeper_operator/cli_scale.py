@@ -17,6 +17,7 @@ from ringkeeper_operator.manifest import ManifestError
 from ringkeeper_operator.model import ADMIN_PORT_OFFSET, MeasureSlots, Observed, Spec, node_name
 from ringkeeper_operator.plan.rebalance import transfers
 from ringkeeper_operator.plan.room import as_it_fits, lacks_room, told_weights
+from ringkeeper_operator.plan.window import by_the_clock, told_opening
 from ringkeeper_operator.quantity import render_bytes
 from ringkeeper_operator.rebalance_status import told
 from ringkeeper_operator.runtime.local_folder import ClusterFolder, registered, write_durably
@@ -89,7 +90,7 @@ def await_shards(folder: ClusterFolder, spec: Spec) -> None:
                 if refusal := refused(status, spec):
                     bar.stop()
                     fail(refusal)
-                if section.get("phase") in ("Paused", "DryRun") and section.get("to") == spec.shards:
+                if section.get("phase") in ("Paused", "DryRun", "Waiting") and section.get("to") == spec.shards:
                     bar.stop()
                     click.echo(told(section))
                     return
@@ -137,7 +138,7 @@ def plan_command(file: str, name: str | None) -> None:
         click.echo(f"{cluster_name} is not there: {spec.shards} shards, {nodes} nodes would be started")
         return
     spec = manifest.spec_of(cluster, uid=folder.uid)
-    for line in planned(spec, asyncio.run(measured(folder, spec))):
+    for line in planned(spec, asyncio.run(measured(folder, spec)), time.time()):
         click.echo(line)
 
 
@@ -158,8 +159,8 @@ async def measured(folder: ClusterFolder, spec: Spec) -> Observed:
         await runtime.close()
 
 
-def planned(spec: Spec, observed: Observed) -> list[str]:
-    """What would change about the shards, a line each."""
+def planned(spec: Spec, observed: Observed, now: float) -> list[str]:
+    """What would change about the shards, a line each. `now` is seconds since the epoch."""
     topology = observed.topology
     if topology is None:
         return ["nothing is committed yet: the cluster is starting"]
@@ -184,6 +185,8 @@ def planned(spec: Spec, observed: Observed) -> list[str]:
         )
     moved = sum(len(transfer.slots) for transfer in transfers(fitting, topology))
     lines.append(f"{moved} slots with {render_bytes(leaving.total())} would move{_time(spec, leaving)}")
+    if opening := told_opening(by_the_clock(spec, now).rebalance):
+        lines.append(f"they would wait: {opening}")
     return lines
 
 

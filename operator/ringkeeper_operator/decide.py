@@ -32,6 +32,7 @@ from ringkeeper_operator.plan.spread import spread_masters
 from ringkeeper_operator.plan.surplus import await_surplus, drop_surplus, vacate
 from ringkeeper_operator.plan.volumes import grow_volumes
 from ringkeeper_operator.plan.voters import change_rules
+from ringkeeper_operator.plan.window import by_the_clock
 
 Planner = Callable[[Spec, Observed], Action | None]
 
@@ -64,14 +65,15 @@ PLANNERS: tuple[Planner, ...] = (
 )
 
 
-def decide(spec: Spec, observed: Observed, now: float) -> Action | None:  # noqa: ARG001 - deadlines will need it
+def decide(spec: Spec, observed: Observed, now: float) -> Action | None:
     """The next action, or None when there is nothing to do. `now` is seconds since the epoch.
 
-    What is to go is kept up until it may; while fewer shards are refused, the cluster is kept up as it runs.
+    What is to go is kept up until it may; while fewer shards are refused, the cluster is kept up as it runs. What waits
+    for a time of day needs no alarm: whoever has nothing to do looks again after two seconds.
     """
     if spec.deleting:
         return None
-    fitting = as_it_fits(spec, observed)
+    fitting = by_the_clock(as_it_fits(spec, observed), now)
     action = _first_wish(fitting, observed)
     if action is None or isinstance(action, Wait):
         return refuse_fewer_shards(spec, observed) or refuse_weights(fitting) or action

@@ -15,7 +15,7 @@ from typing import Any
 from ringkeeper.cluster.settings import Settings
 from ringkeeper.store.namespaces import Namespace
 from ringkeeper.store.units import parse_duration
-from ringkeeper_operator.model import FailoverRules, Handover, RebalanceRules, Scheduling, Spec, Volume
+from ringkeeper_operator.model import FailoverRules, Handover, RebalanceRules, Scheduling, Spec, Volume, Window
 from ringkeeper_operator.node_conf import rendered
 from ringkeeper_operator.quantity import parse_quantity
 from ringkeeper_operator.schema import (
@@ -30,6 +30,7 @@ from ringkeeper_operator.schema import (
     PATTERN_MEANINGS,
     ROOT,
 )
+from ringkeeper_operator.schema_window import DAYS
 from ringkeeper_operator.validation import fill_defaults, problems_of
 from ringkeeper_operator.yaml_reader import YamlProblem, read_documents
 
@@ -206,7 +207,17 @@ def _rebalance(spec: Mapping[str, Any]) -> RebalanceRules:
         dry_run=bool(given.get("dryRun")),
         paused=bool(given.get("paused")),
         max_bytes_per_second=parse_quantity(rate) if rate is not None else 0,
+        window=_window(given),
     )
+
+
+def _window(rebalance: Mapping[str, Any]) -> Window | None:
+    given = rebalance.get("window")
+    if given is None:
+        return None
+    days = given.get("days") or DAYS
+    start, end = (60 * int(text[:2]) + int(text[3:]) for text in (given["start"], given["end"]))
+    return Window(start, end, tuple(number for number, day in enumerate(DAYS) if day in days), given["timeZone"])
 
 
 def _weights(spec: Mapping[str, Any]) -> dict[int, float]:

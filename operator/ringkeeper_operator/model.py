@@ -62,8 +62,22 @@ class FailoverRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """The hours in which slots begin to move, by the clock of a time zone."""
+
+    start: int
+    """Minutes after midnight."""
+    end: int
+    """The same, up to 24 hours; on the next day, if that is not after `start`."""
+    days: tuple[int, ...]
+    """On which it opens; Monday is 0."""
+    zone: str
+    """Its IANA name."""
+
+
+@dataclass(frozen=True, slots=True)
 class RebalanceRules:
-    """How slots move when the number of shards changed."""
+    """How slots move, and when."""
 
     dry_run: bool = False
     """The plan is shown and nothing moves."""
@@ -71,6 +85,10 @@ class RebalanceRules:
     """Nothing moves; what had begun is taken back."""
     max_bytes_per_second: int = 0
     """Of each move; 0: as fast as the nodes' own limits let it go."""
+    window: Window | None = None
+    """None: at any time."""
+    opens: float | None = None
+    """While the window is closed: when it opens next, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from ringkeeper.cluster.topology import Topology
 from ringkeeper_operator.model import Action, Observed, Spec
 from ringkeeper_operator.plan.rebalance import Transfer, goal, hindrance, transfers
 from ringkeeper_operator.plan.room import as_it_fits
+from ringkeeper_operator.plan.window import by_the_clock, told_opening
 from ringkeeper_operator.quantity import render_bytes
 from ringkeeper_operator.timestamps import seconds_of, timestamp
 
@@ -28,7 +29,7 @@ def section_of(spec: Spec, observed: Observed, before: Section, now: float) -> d
     topology = observed.topology
     if topology is None:
         return dict(before)
-    spec = as_it_fits(spec, observed)
+    spec = by_the_clock(as_it_fits(spec, observed), now)
     pending = transfers(spec, topology, topology.owners)
     if not pending and not topology.moves:
         return _done(before, now) if _goes_on(before) else dict(before)
@@ -83,6 +84,8 @@ def _phase(spec: Spec, observed: Observed, topology: Topology) -> tuple[str, str
         return "DryRun", ""
     if spec.rebalance.paused:
         return "Paused", ""
+    if not spec.overweight and (opening := told_opening(spec.rebalance)):
+        return "Waiting", opening
     reasons = [hindrance(spec, observed, topology, transfer) for transfer in transfers(spec, topology)]
     if not reasons or not all(reasons):
         return "Planned", ""
@@ -132,7 +135,7 @@ def told(section: Section) -> str:
         return f"{text}; {render_bytes(section['bytesPerSecond'])}/s, {section['secondsLeft']} s left"
     if phase == "Blocked":
         return f"{text}; held up: {section['blocked']}"
-    if phase == "Planned" and section.get("blocked"):
+    if phase in ("Planned", "Waiting") and section.get("blocked"):
         return f"{text}; waiting: {section['blocked']}"
     return text if phase == "Moving" else f"{text}; {_WHY[phase]}"
 
@@ -158,7 +161,7 @@ def news(before: Section, section: Section) -> Action | None:
         return Action(reason="RebalanceBlocked", message=told(section), warning=True)
     if "startedAt" in section and section["startedAt"] != before.get("startedAt"):
         return Action(reason="RebalanceStarted", message=told(section))
-    if section["phase"] in ("Paused", "DryRun") and section["phase"] != before.get("phase"):
+    if section["phase"] in ("Paused", "DryRun", "Waiting") and section["phase"] != before.get("phase"):
         return Action(reason=f"Rebalance{section['phase']}", message=told(section))
     if _tenths(section) > _tenths(before):
         return Action(reason="RebalanceProgress", message=told(section))

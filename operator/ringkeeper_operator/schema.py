@@ -25,6 +25,7 @@ from ringkeeper_operator.schema_parts import (
     text,
 )
 from ringkeeper_operator.schema_status import STATUS
+from ringkeeper_operator.schema_window import WINDOW, WINDOW_PATTERN_MEANINGS
 
 GROUP = "ringkeeper.dev"
 VERSION = "v1alpha1"
@@ -74,6 +75,7 @@ PATTERN_MEANINGS = {
     QUANTITY: "a quantity such as 500m, 2 or 512Mi",
     IMAGE: "an image such as registry.example.com/ringkeeper-node:1.0, without spaces",
     LABEL_VALUE: "letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
+    **WINDOW_PATTERN_MEANINGS,
 }
 """What a person is told instead of the pattern."""
 
@@ -384,6 +386,7 @@ REBALANCE_RULES = fields(
         "paused": boolean("Whether nothing moves for now. What has moved stays where it is.", default=False),
         "maxBytesPerSecond": quantity("How fast the keys of one shard may leave it. As fast as it can without taking "
                                       "more than a part of a node's time, if left out.", **_ruled(RATE_RULE)),
+        "window": WINDOW,
     },
 )  # fmt: skip
 

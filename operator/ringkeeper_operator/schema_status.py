@@ -74,7 +74,10 @@ TRANSFER = fields(
 REBALANCE = fields(
     "Slots that move, are to move, or moved last.",
     {
-        "phase": text("`Planned` before it begins, `Moving`, `Blocked`, `Paused`, `DryRun`, or `Done`.", longest=20),
+        "phase": text(
+            "`Planned` before it begins, `Waiting` for its window, `Moving`, `Blocked`, `Paused`, `DryRun`, or `Done`.",
+            longest=20,
+        ),
         "from": integer("Shards that owned slots when it began.", 0, 1000, format="int32"),
         "to": integer("Shards that own them in the end.", 0, 1000, format="int32"),
         "weighted": boolean("Whether they get shares by `weights`; else these are even."),
@@ -86,7 +89,7 @@ REBALANCE = fields(
         "secondsLeft": integer("At that rate.", 0, LARGEST, format="int64"),
         "startedAt": {"type": "string", "format": "date-time", "description": "When its first slot began to move."},
         "endedAt": {"type": "string", "format": "date-time", "description": "When it was done."},
-        "blocked": text("Why nothing moves, although it should.", longest=1024),
+        "blocked": text("Why nothing moves, although it should, or when its window opens.", longest=1024),
         "transfers": items("What is left, the largest first.", TRANSFER, 16),
     },
 )

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from ringkeeper.store.namespaces import LONGEST_PREFIX
 from ringkeeper.store.units import parse_duration
@@ -66,6 +67,7 @@ from ringkeeper_operator.schema import (
     WEIGHTS_RULE,
 )
 from ringkeeper_operator.schema_parts import Schema
+from ringkeeper_operator.schema_window import ENDS_RULE, ZONE_RULE
 
 TYPES = {"string": "a text", "object": "fields with values", "array": "a list", "boolean": "true or false"}
 
@@ -133,6 +135,22 @@ def _told_strange_weight(spec: Mapping[str, Any], path: str) -> str:
         f"{path}.weights[{index}].shard: {shard} is not allowed; must be below {path}.shards, which is "
         f"{_shards(spec)}: leave it out, or raise {path}.shards"
     )
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _told_zone(name: str, path: str) -> str:
+    return f"{path}: {_shown(name)} is not allowed; {ZONE_RULE['message']}{_nearest(name, available_timezones())}"
+
+
+def _told_ends(window: Mapping[str, Any], path: str) -> str:
+    return f"{path}.end: {window['end']} is not allowed; must not be {path}.start; a whole day is from 00:00 to 24:00"
 
 
 def _ttls_are_in_order(namespace: Mapping[str, Any]) -> bool:
@@ -240,6 +258,8 @@ TWINS: dict[str, Callable[[Any], bool]] = {
     ROOM_RULE["rule"]: _has_room,
     WEIGHT_RULE["rule"]: lambda weight: LIGHTEST <= weight <= HEAVIEST,
     WEIGHTS_RULE["rule"]: lambda spec: _strange_weight(spec) is None,
+    ENDS_RULE["rule"]: lambda window: window["start"] != window["end"],
+    ZONE_RULE["rule"]: _is_zone,
 }
 """Every rule but those that compare with the former value: here is no former value."""
 
@@ -252,6 +272,8 @@ TOLD: dict[str, Callable[[Any, str], str]] = {
     ROOM_RULE["rule"]: _told_room,
     ACKS_RULE["rule"]: _told_acks,
     WEIGHTS_RULE["rule"]: _told_strange_weight,
+    ENDS_RULE["rule"]: _told_ends,
+    ZONE_RULE["rule"]: _told_zone,
 }
 """For rules about several fields: the whole line, from the value and its path."""
 
@@ -344,6 +366,8 @@ def _problems_of_object(value: dict[str, Any], schema: Schema, path: str) -> Ite
 def _problems_of_list(value: list[Any], schema: Schema, path: str) -> Iterator[str]:
     if len(value) > schema.get("maxItems", len(value)):
         yield f"{path}: {len(value)} entries; must be at most {schema['maxItems']}"
+    if len(value) < schema.get("minItems", 0):
+        yield f"{path}: {len(value)} entries; must be at least {schema['minItems']}, or leave the field out"
     found: list[str] = []
     for index, item in enumerate(value):
         found += problems_of(item, schema.get("items", {}), f"{path}[{index}]")
@@ -353,16 +377,17 @@ def _problems_of_list(value: list[Any], schema: Schema, path: str) -> Iterator[s
 
 
 def _problems_of_keys(value: list[Any], schema: Schema, path: str) -> Iterator[str]:
-    """Of a list that is a map: no two items may have the same keys."""
+    """Of a list that is a map or a set: no two items may have the same keys, or be the same."""
     names = schema.get("x-kubernetes-list-map-keys")
-    if names is None:
+    if names is None and schema.get("x-kubernetes-list-type") != "set":
         return
     first: dict[tuple[Any, ...], int] = {}
     for index, item in enumerate(value):
-        key = tuple(item.get(name) for name in names)
+        key = (item,) if names is None else tuple(item.get(name) for name in names)
         if (other := first.setdefault(key, index)) != index:
             shown = ", ".join(_shown(part) for part in key)
-            yield f"{path}[{index}].{names[0]}: {shown} stands twice, at {path}[{other}] before; keep one"
+            where = f"{path}[{index}]" if names is None else f"{path}[{index}].{names[0]}"
+            yield f"{where}: {shown} stands twice, at {path}[{other}] before; keep one"
 
 
 def _has_type(value: Any, kind: str | None) -> bool:

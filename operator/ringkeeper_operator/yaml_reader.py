@@ -6,6 +6,7 @@ date stays a text). Bounded: a manifest comes from a person, but an alias bomb m
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -19,11 +20,12 @@ class YamlProblem(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe, and without dates."""
+    """Safe, and without dates and numbers to the base of 60: a time of day stays a text."""
 
 
+BASE_60 = ("tag:yaml.org,2002:str", re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$"))
 _Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    letter: [BASE_60, *((tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp")]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import redis
 from laptop import Cli, eventually, free_base_port
@@ -137,3 +138,21 @@ def test_fewer_shards_than_have_weights_are_refused_in_words(cli: Cli) -> None:
     assert owned(cli)[1] > 10000
     refused = cli("scale", "--shards", "1", code=2)
     assert "spec.weights[0].shard: 1 is not allowed; must be below spec.shards, which is 1" in refused.stderr
+
+
+def test_slots_wait_for_their_window(cli: Cli) -> None:
+    port = free_base_port()
+    alone = MANIFEST.replace("shards: 3, replicasPerShard: 1", "shards: 1, replicasPerShard: 0")
+    cli("up", "-f", "-", "--base-port", str(port), "-d", text=alone)
+    start, end = ((datetime.now(UTC) + timedelta(hours=hours)).strftime("%H:%M") for hours in (6, 8))
+    closed = alone.replace("shards: 1,", f"shards: 2, rebalance: {{window: {{start: {start}, end: {end}}}}},")
+    assert "they would wait: the window opens on" in cli("plan", "-f", "-", text=closed).stdout
+    told = cli("up", "-f", "-", "--base-port", str(port), "-d", text=closed).stdout
+    assert "0 of 8192 slots" in told
+    assert f"at {start} (Etc/UTC)" in told
+    eventually(lambda: len(cli.status()["nodes"]) == 2, "the new shard's node")
+    assert cli.status()["rebalance"]["phase"] == "Waiting"
+    assert owned(cli)[0] == 16384
+    open_ = closed.replace(f"start: {start}, end: {end}", "start: 00:00, end: 24:00")
+    cli("up", "-f", "-", "--base-port", str(port), "-d", text=open_)
+    eventually(lambda: min(owned(cli)) >= 0.95 * 8192 - 1, "about half of the slots each")

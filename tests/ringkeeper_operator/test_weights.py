@@ -188,7 +188,7 @@ def test_a_share_without_room_is_refused_with_the_numbers_and_nothing_moves() ->
     assert f"spec.weights: 0=10 is not possible, no slot moves: {TOO_HEAVY}" in refusal.message
     world.work(operator)
     assert owners_in(world) == before
-    assert planned(world.spec, world.observe(operator)) == [f"spec.weights: 0=10 would be refused: {TOO_HEAVY}"]
+    assert planned(world.spec, world.observe(operator), 0.0) == [f"spec.weights: 0=10 would be refused: {TOO_HEAVY}"]
     section = build_status(world.spec, world.observe(operator), refusal, {}, 0.0)["rebalance"]
     assert (section["phase"], section["blocked"]) == ("Blocked", TOO_HEAVY)
     for node in world.nodes.values():
@@ -251,7 +251,7 @@ def test_no_slot_moves_by_weight_while_a_master_does_not_tell_what_it_holds() ->
 def test_people_are_told_of_weights_not_of_even_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebalance, "BATCH_SLOTS", 1024)
     world, operator = heavy(1, weights={0: 2.0})
-    lines = planned(world.spec, world.observe(operator))
+    lines = planned(world.spec, world.observe(operator), 0.0)
     assert lines[:2] == ["shards: 3", "weights: 0=2; the others' is 1"]
     assert lines[2].startswith("  shard 1 -> shard 0: ")
     status: dict[str, Any] = {}
@@ -266,4 +266,4 @@ def test_people_are_told_of_weights_not_of_even_shares(monkeypatch: pytest.Monke
         world.settle()
     assert "slots have moved, so that 3 shards have shares by their weights" in texts[0]
     assert texts[-1].endswith("slots have moved; 3 shards own all slots by their weights")
-    assert planned(world.spec, world.observe(operator)) == ["shards: 3, as they are; no slot would move"]
+    assert planned(world.spec, world.observe(operator), 0.0) == ["shards: 3, as they are; no slot would move"]

@@ -29,6 +29,7 @@ from ringkeeper_operator.model import (
     Wait,
 )
 from ringkeeper_operator.plan.nodes import answering
+from ringkeeper_operator.plan.window import told_opening
 from ringkeeper_operator.quantity import render_bytes
 
 BATCH_BYTES = 64 * 1024 * 1024
@@ -103,7 +104,7 @@ def rebalance(spec: Spec, observed: Observed) -> Action | None:
     pending = transfers(spec, topology)
     if not pending and not topology.moves:
         return None
-    if not spec.overweight and (unmeasured := _unmeasured(spec, observed, pending)):
+    if held(spec) is None and (unmeasured := _unmeasured(spec, observed, pending)):
         return MeasureSlots(reason="Rebalancing", message=progress(spec, topology), quiet=True, topology=topology,
                             shards=unmeasured)  # fmt: skip
     begun = begin(spec, observed, topology)
@@ -175,7 +176,7 @@ def next_batches(spec: Spec, observed: Observed, topology: Topology) -> Iterator
     """One for each pair of shards between which nothing is fed, while the shards are fed and feed little enough, and at
     how many bytes a second. Moves that are settled keep nobody from the next.
     """
-    if spec.rebalance.paused or spec.rebalance.dry_run:
+    if spec.rebalance.paused or spec.rebalance.dry_run or held(spec) is not None:
         return
     feeding = [move for move in topology.moves if move.phase == FEEDING]
     pairs = {(move.source, move.target) for move in feeding}
@@ -224,12 +225,20 @@ class Hindrance:
     """By itself, in a moment."""
 
 
+def held(spec: Spec) -> Hindrance | None:
+    """Why no batch at all can begin now. What is under way goes on."""
+    if spec.overweight:
+        return Hindrance(spec.overweight, passes=False)
+    opening = told_opening(spec.rebalance)
+    return Hindrance(opening) if opening else None
+
+
 def hindrance(spec: Spec, observed: Observed, topology: Topology, transfer: Transfer) -> Hindrance | None:
+    if (hold := held(spec)) is not None:
+        return hold
     target = topology.shard(transfer.target)
     if target is None:
         return Hindrance(f"shard {transfer.target} is not there yet")
-    if spec.overweight:
-        return Hindrance(spec.overweight, passes=False)
     concerned = [transfer.source, transfer.target]
     if spec.staying is not None or spec.weights:  # whether there is room for all is known only if all are heard
         concerned += [shard.index for shard in topology.shards]
