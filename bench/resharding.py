@@ -215,13 +215,22 @@ class OursGrowing(Ours):
     def move(self) -> tuple[float, float]:
         file = self.cluster_folder.path / "topology.json"
         before, began = file.stat().st_mtime, time.time()
+        owners = self.owners()
         command = threading.Thread(target=self.up, args=(self.manifest(SHARDS + 1, paused=False),))
         command.start()
         await_(lambda: file.stat().st_mtime != before, "the first slots are on their way")
-        moving = file.stat().st_mtime
-        command.join()
-        await_(lambda: is_settled(self.cluster_folder, spec_of(self.cluster_folder)), "all slots have moved")
-        ended = file.stat().st_mtime
+        moving = ended = seen = file.stat().st_mtime
+
+        def settled() -> bool:
+            nonlocal owners, ended, seen
+            if (written := file.stat().st_mtime) == seen:
+                return not command.is_alive() and is_settled(self.cluster_folder, spec_of(self.cluster_folder))
+            seen = written
+            if (now := self.owners()) != owners:
+                owners, ended = now, written
+            return False
+
+        await_(settled, "all slots have moved")
         return ended - began, ended - moving
 
 

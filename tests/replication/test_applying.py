@@ -92,3 +92,26 @@ def test_what_cannot_be_applied_ends_it(line: str, why: str) -> None:
 def test_what_is_no_command_ends_it() -> None:
     with pytest.raises(Diverged, match="cannot be read"):
         Replica().apply(b"*1\r\n$-5\r\n")
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60))
+def test_what_is_for_this_node_alone_is_done_in_its_turn_and_not_handed_on(size: int) -> None:
+    context = InProcess(2).session.context
+    heard: list[tuple[list[bytes], object]] = []
+
+    def hear(args: list[bytes]) -> None:
+        heard.append((args[1:], context.databases[0].look(b"a")))
+
+    own = {b"NOTE": hear}
+    applier = Applier(context, commands.load(), [], lambda: None, lambda: None, own)
+    data = stream("SET a 1", "NOTE x", "NOTE y z", "SET a 2", "SET b 3", "NOTE", "SET a 4")
+    taken = bytearray()
+    for start in range(0, len(data), size):
+        applier.feed(data[start : start + size])
+        while applier.some(2):
+            pass
+        taken += applier.take()
+    assert taken == stream("SET a 1", "SET a 2", "SET b 3", "SET a 4")
+    assert heard == [([b"x"], b"1"), ([b"y", b"z"], b"1"), ([], b"2")]
+    assert applier.waiting == 0

@@ -114,14 +114,14 @@ def test_a_batch_is_bounded_by_what_its_slots_hold() -> None:
     seen = replace(world.observe(operator), topology=world.committed)
     action = rebalance.begin(as_it_fits(world.spec, seen), seen, world.committed)
     assert action is not None
-    assert [len(move.slots) for move in action[0].moves] == [5, 5, 5], "together an eighth of a node's memory"
+    assert [len(move.slots) for move in action[0].moves] == [10, 10, 10], "together a quarter of a node's memory"
     target = world.node(3)
     assert target
     target.used_memory = 110 * 2**20
     seen = replace(world.observe(operator), topology=world.committed)
     action = rebalance.begin(as_it_fits(world.spec, seen), seen, world.committed)
     assert action is not None
-    assert [len(move.slots) for move in action[0].moves] == [5, 5, 1], "121.6Mi is 95 % of it"
+    assert [len(move.slots) for move in action[0].moves] == [10, 1], "121.6Mi is 95 % of it"
 
 
 def test_what_is_on_its_way_to_a_shard_counts_as_there() -> None:
@@ -131,7 +131,7 @@ def test_what_is_on_its_way_to_a_shard_counts_as_there() -> None:
     begun = first_commit(world, operator, "MovesBegun")
     assert len(begun.moves) == 3
     alone = replace(begun, moves=begun.moves[:1])
-    for memory, others in [(128, [5, 5]), (64, [2, 1]), (40, [])]:
+    for memory, others in [(128, [10, 10]), (64, [5, 1]), (40, [])]:
         world.spec = replace(world.spec, memory=memory * 2**20)
         seen = replace(world.observe(operator), topology=alone)
         action = rebalance.begin(as_it_fits(world.spec, seen), seen, alone)

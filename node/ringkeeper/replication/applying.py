@@ -1,12 +1,13 @@
 """Executes a master's stream in databases that follow (`Keyspace.follow`), command by command.
 
 The stream's bytes are kept until what they say is done: then they are told to this node's own replicas and to its file
-as they came. A transaction is executed when its end has come, and counts as done only then.
+as they came. A transaction is executed when its end has come, and counts as done only then. The feed of slots that move
+here is such a stream as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cython
@@ -34,18 +35,21 @@ class Diverged(Exception):
 @cython.cclass
 class Applier:
     """One a connection to a master. `changes` is what the keyspaces record; `settle` is called with what one command,
-    or a whole transaction, left there; `asked` when the master wants to know the offset."""
+    or a whole transaction, left there; `asked` when the master wants to know the offset. `own` are commands of the
+    stream that are for this node alone, and are not among the bytes that are taken."""
 
     context = cython.declare(object, visibility="readonly")
     table: dict[bytes, Command]
     changes: list[Any]
     settle: Any
     asked: Any
+    own: dict[bytes, Any]
     functions: dict[bytes, Any]
     reader: CommandReader
     raw = cython.declare(bytearray, visibility="readonly")
     fed: cython.longlong
     done: cython.longlong
+    left_out: list[tuple[int, int]]
     group: list[Arguments] | None
     commands = cython.declare(cython.longlong, visibility="readonly")
 
@@ -56,12 +60,14 @@ class Applier:
         changes: list[Any],
         settle: Callable[[], object],
         asked: Callable[[], object],
+        own: Mapping[bytes, Callable[[Arguments], object]] | None = None,
     ) -> None:
         self.context = context
         self.table = table
         self.changes = changes
         self.settle = settle
         self.asked = asked
+        self.own = dict(own or {})
         self.functions = {}
         """Of the commands met so far, by their names as they are written there."""
         self.reader = CommandReader()
@@ -72,6 +78,8 @@ class Applier:
         self.fed = 0
         self.done = 0
         """Bytes up to which all is executed, of those that were fed."""
+        self.left_out = []
+        """Where in them commands of `own` begin and end that have not been passed by `take`."""
         self.group = None
         """The commands of a transaction whose end has not come."""
         self.commands = 0
@@ -111,6 +119,10 @@ class Applier:
         size: cython.Py_ssize_t = len(self.raw) - self.waiting
         taken: bytearray = self.raw[:size]
         del self.raw[:size]
+        began = self.done - size
+        for start, end in reversed(self.left_out):
+            del taken[start - began : end - began]
+        self.left_out.clear()
         return taken
 
     def _take(self, args: Arguments) -> None:
@@ -125,6 +137,9 @@ class Applier:
                 self.settle()
         elif self.group is not None:
             self.group.append(args)
+        elif args[0] in self.own:
+            self.own[args[0]](args)
+            self.left_out.append((self.done, self.fed - self.reader.buffered))
         else:
             self._execute(name, args)
             if self.changes:
@@ -144,7 +159,7 @@ class Applier:
                 command = self.table.get(name)
                 if command is None or not command.write:
                     raise Diverged(
-                        f"the master sent {printable(name)}, which is no command of this node that changes data"
+                        f"there is {printable(name)} in the stream, which is no command of this node that changes data"
                     )
                 known = self.functions[args[0]] = (command.function, command.name)
             self._run(known, args)

@@ -37,6 +37,8 @@ cdef class Journal:
     cdef int grouped
 
     cdef int _plain(self) except? -1
+    cdef Py_ssize_t _select(self, int database)
+    cdef void _written(self, Py_ssize_t length)
     cdef void _announce(self, Py_ssize_t length, Py_ssize_t size)
     cpdef object command(self, object session, Context context, object command, list args, object reply, int how)
     cpdef object append(self, int database, list args)

@@ -184,15 +184,33 @@ class Journal:
             self.tap(args)
             if not self.filing and not self.feeding:
                 return
+        length: cython.Py_ssize_t = self._select(database)
+        write_command(self.buffer, args)
+        self.grouped += 1
+        self._written(length)
+
+    def pass_on(self, database: cython.int, data: bytes | bytearray) -> None:
+        """Whole commands that were executed in a database, as somebody else has written them."""
+        if self.filing or self.feeding:
+            length: cython.Py_ssize_t = self._select(database)
+            self.buffer += data
+            self._written(length)
+
+    @cython.cfunc
+    def _select(self, database: cython.int) -> cython.Py_ssize_t:
+        """See to it that this is the database of what follows; the buffer's length before that."""
         length: cython.Py_ssize_t = len(self.buffer)
         if database != self.database:
             self.database = database
             write_command(self.buffer, [b"SELECT", b"%d" % database])
-        write_command(self.buffer, args)
+        return length
+
+    @cython.cfunc
+    def _written(self, length: cython.Py_ssize_t) -> cython.void:
+        """Changes were put behind what was `length` bytes long."""
         size: cython.Py_ssize_t = len(self.buffer)
         self.offset += size - length
         self.written = self.offset
-        self.grouped += 1
         self._announce(length, size)
 
     @cython.cfunc

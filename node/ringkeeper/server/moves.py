@@ -290,7 +290,7 @@ class Moves:
             coming.clearing.cancel()
         intake, coming.intake = coming.intake, None
         if intake is not None:
-            self.bytes_in += intake.done
+            self.bytes_in += intake.total
             intake.close()
 
     @property
@@ -362,7 +362,7 @@ class Moves:
     @property
     def received(self) -> int:
         """Bytes of feeds that were applied here."""
-        return self.bytes_in + sum(coming.intake.done for coming in self.coming.values() if coming.intake)
+        return self.bytes_in + sum(coming.intake.total for coming in self.coming.values() if coming.intake)
 
     @property
     def held_seconds(self) -> float:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from ringkeeper.cluster.migration import Source, SourceMove
 from ringkeeper.cluster.topology import Move
 from ringkeeper.commands.table import Arguments
-from ringkeeper.resp.writer import encode_command
+from ringkeeper.resp.writer import write_command
 from ringkeeper.server.session import Session
-from ringkeeper.server.slot_values import LARGE, parts, whole
+from ringkeeper.server.slot_values import LARGE, USED, parts, uses, whole
 from ringkeeper.server.snapshots import to_the_letter
 
 if TYPE_CHECKING:
@@ -28,17 +28,45 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SLICE_NS = 1_000_000
+SLICE_NS = 250_000
 """For which keys are told before clients are served again."""
-PAUSE = 3
-"""Times the length of a slice that others have behind it: feeds take a quarter of the loop's time at most, in all."""
+MOST, LEAST = 0.9, 0.25
+"""Which part of the loop's time feeds take, in all: what clients leave of the first, but no less than the second."""
+SHORTEST_PAUSE = 0.001
+"""Seconds: what the loop's timers know. Less is saved up."""
+SMOOTHING = 0.3
+"""What the last pause counts for, in how busy others are."""
 LISTED_AT_ONCE = 256
 """Keys of a slot, about: it may have millions."""
-LOADED = encode_command([b"RINGKEEPER.LOADED"])
+LOADED = b"RINGKEEPER.LOADED"
 ATTEMPTS = 3
 """At telling a large key in parts; then it is told whole, which takes the loop for as long as copying it does."""
 MOST_WAITING = 256 << 20
 """Bytes that may wait for the target; as Redis's limit of what may wait for a replica."""
+
+
+class Share:
+    """Which part of the loop's time a feed may take: what is left by whatever else keeps the loop's thread busy."""
+
+    def __init__(self) -> None:
+        self.busy = 0.0
+        """The part of the time between slices for which others kept the processor."""
+        self.owed = 0.0
+        """Seconds of pause."""
+
+    async def rest(self, spent: float, least: float, feeds: int) -> None:
+        """Let others have their time, behind a slice of `spent` seconds, for `least` seconds at least."""
+        self.owed += max(spent * (1 / self.part(feeds) - 1), least)
+        pause, self.owed = (self.owed, 0.0) if self.owed >= SHORTEST_PAUSE else (0.0, self.owed)
+        began, used = time.monotonic_ns(), time.thread_time_ns()
+        await asyncio.sleep(pause)
+        elapsed = time.monotonic_ns() - began
+        if pause and elapsed:
+            busy = min((time.thread_time_ns() - used) / elapsed, 1.0)
+            self.busy += SMOOTHING * (busy - self.busy)
+
+    def part(self, feeds: int) -> float:
+        return max(MOST - self.busy, LEAST / max(feeds, 1))
 
 
 class SlotFeed:
@@ -54,15 +82,20 @@ class SlotFeed:
         self.slot = -1
         self.left: dict[bytes, None] = {}
         """The keys of `slot` that have still to be told. Values are None."""
+        self.again: set[bytes] = set()
+        """Keys of `slot` of which something may have been told before."""
         self.listing = False
         """Whether `left` has not all of them yet; so none is told."""
         self.cursor = 0
         """How far they are listed."""
         self.large: bytes | None = None
         """The key that is told in parts."""
-        self.parts: Iterator[bytes] = iter(())
+        self.parts: Iterator[list[bytes]] = iter(())
         self.attempts: dict[bytes, int] = {}
         """How often a large key was changed while its parts were told."""
+        self.uses: list[bytes] = []
+        """Of the keys told in this slice."""
+        self.share = Share()
         self.out = bytearray()
         self.end = 0
         """Bytes told."""
@@ -103,22 +136,23 @@ class SlotFeed:
             began, before = time.monotonic_ns(), self.end
             with to_the_letter(self.node.databases):
                 more = self.slice(slots, began + SLICE_NS)
-            spent = (time.monotonic_ns() - began) / 1e9
-            rate = self.move.rate
-            pause = (PAUSE + 1) * self.moves.feeds - 1  # the slices of the other feeds come in it
-            await asyncio.sleep(max(spent * pause, (self.end - before) / rate if rate else 0))
+            spent, rate = (time.monotonic_ns() - began) / 1e9, self.move.rate
+            await self.share.rest(spent, (self.end - before) / rate if rate else 0.0, self.moves.feeds)
             await self.may_write.wait()
         self.slot = -1
-        self.tell(LOADED)
+        self.tell([LOADED])
         self.complete = True
         log.info("Move %d: all %d keys are told, %d bytes", self.move.id, self.keys, self.end)
 
     def slice(self, slots: Iterator[int], end: int) -> bool:
         """Tell keys until the monotonic clock says `end`, or the transport has enough; whether there are more."""
-        while time.monotonic_ns() < end and self.may_write.is_set():
-            if not self.step(slots):
-                return False
-        return True
+        more = True
+        while more and time.monotonic_ns() < end and self.may_write.is_set():
+            more = self.step(slots)
+        if self.uses:
+            self.tell([USED, *self.uses])
+            self.uses.clear()
+        return more
 
     def step(self, slots: Iterator[int]) -> bool:
         """Tell one key or part, or list some keys; whether there are more."""
@@ -131,6 +165,7 @@ class SlotFeed:
         else:
             self.slot = next(slots, -1)
             self.listing = self.slot >= 0
+            self.again.clear()
             self.unbegun.discard(self.slot)
         return self.slot >= 0
 
@@ -145,13 +180,14 @@ class SlotFeed:
         keyspace = self.node.databases[0]
         value = keyspace.look(key)
         if value is None:
-            self.tell(encode_command([b"DEL", key]))
+            self.tell([b"DEL", key])
             return
         self.keys += 1
         if keyspace.memory_of(key) > LARGE and self.attempts.get(key, 0) < ATTEMPTS:
             self.large, self.parts = key, parts(keyspace, key, value)
         else:
-            self.tell(whole(keyspace, key, value, self.node.payloads))
+            self.tell(whole(keyspace, key, value, fresh=key not in self.again))
+            self.uses += uses(keyspace, key)
 
     def tell_part(self) -> None:
         """The next one of the large key."""
@@ -169,17 +205,20 @@ class SlotFeed:
             if self.large is not None and self.large in keys:
                 self.attempts[self.large] = self.attempts.get(self.large, 0) + 1
                 self.left[self.large] = None
+                self.again.add(self.large)
                 self.large = None
             if self.listing or any(key in self.left for key in keys):
                 self.left.update(dict.fromkeys(keys))
+                self.again.update(keys)
                 return
-        self.tell(encode_command(args))
+        self.tell(args)
 
     # How it goes out
 
-    def tell(self, data: bytes) -> None:
-        self.out += data
-        self.end += len(data)
+    def tell(self, words: Arguments) -> None:
+        before = len(self.out)
+        write_command(self.out, words)
+        self.end += len(self.out) - before
         if not self.sending:
             self.sending = True
             self.node.loop.call_soon(self.send)

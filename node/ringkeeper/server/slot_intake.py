@@ -12,9 +12,9 @@ from ringkeeper.cluster.migration import TargetMove
 from ringkeeper.cluster.topology import Move
 from ringkeeper.cluster.topology import Node as Peer
 from ringkeeper.commands.table import Arguments
-from ringkeeper.resp.reader import CommandReader
-from ringkeeper.resp.values import ProtocolError, ReplyError
+from ringkeeper.replication.applying import Applier, Diverged
 from ringkeeper.resp.writer import encode_command
+from ringkeeper.server.slot_feed import LOADED
 from ringkeeper.server.slot_values import USED
 from ringkeeper.server.snapshots import to_the_letter
 
@@ -27,7 +27,8 @@ TURN_NS = 2_000_000
 """For which feeds are applied, all together, before clients are served again."""
 MOST_WAITING = 16 << 20
 """Bytes that may wait to be applied before no more are read."""
-LONGEST_WORD = 512 << 20
+COMMANDS_AT_ONCE = 8
+"""Between two looks at the clock: one may take 256 KiB."""
 CONNECT_SECONDS = 5.0
 AGAIN_SECONDS = 0.05
 """After which a source is asked anew that has not heard of the move yet."""
@@ -46,14 +47,13 @@ class SlotIntake(asyncio.Protocol):
         self.transport: Any = None
         self.answer = b""
         self.answered = False
-        self.reader = CommandReader()
-        self.reader.proto_max_bulk_len = LONGEST_WORD
-        self.reader.most_kept = LONGEST_WORD
-        self.context = self.node.make_context(cast(Any, None))
-        self.context.database = 0
-        self.context.keyspace = self.node.databases[0]
-        self.fed = self.done = 0
-        """Bytes that came, and those of them that are applied."""
+        context = self.node.make_context(cast(Any, None))
+        context.database = 0
+        context.keyspace = self.node.databases[0]
+        own = {LOADED: self.loaded, USED: self.note_uses}
+        self.applier = Applier(context, self.node.commands, self.node.effects.changes, self.settle, lambda: None, own)
+        self.fed = 0
+        """Bytes that came."""
         self.scheduled = False
         self.reading_paused = False
         self.patient_until = time.monotonic() + HEARS_WITHIN
@@ -65,11 +65,12 @@ class SlotIntake(asyncio.Protocol):
 
     @property
     def total(self) -> int:
-        return self.done
+        """Bytes that are applied."""
+        return self.fed - self.applier.waiting
 
     @property
     def lag_bytes(self) -> int:
-        return self.fed - self.done
+        return self.applier.waiting
 
     async def connect(self, after: float) -> None:
         await asyncio.sleep(after)
@@ -124,7 +125,7 @@ class SlotIntake(asyncio.Protocol):
                 self.refuse(f"{self.source.name} refuses: {line[1:200].decode('utf-8', 'replace')}")
                 return
         self.fed += len(data)
-        self.reader.feed(data)
+        self.applier.feed(data)
         if not self.scheduled:
             self.apply()
 
@@ -144,65 +145,48 @@ class SlotIntake(asyncio.Protocol):
             return
         now = time.monotonic_ns()
         self.node.time.advance(now)
+        end = now + TURN_NS // self.moves.intakes
         try:
             with to_the_letter(self.node.databases):
-                more = self.some(now + TURN_NS // self.moves.intakes)
-        except (ReplyError, ProtocolError) as error:
-            self.refuse(f"what {self.source.name} sent cannot be done: {error}")
+                more = self.applier.some(COMMANDS_AT_ONCE)
+                while more and time.monotonic_ns() < end:
+                    more = self.applier.some(COMMANDS_AT_ONCE)
+        except (Diverged, MemoryError) as error:
+            self.settle()
+            self.refuse(f"what {self.source.name} sent cannot be done: {str(error) or 'there is no memory'}")
             return
-        finally:
-            self.node.effects.changes.clear()
-            self.node.effects.journal.purged.clear()
-        self.done = self.fed - self.reader.buffered
+        if data := self.applier.take():
+            self.node.effects.journal.pass_on(0, data)
         evictor = self.node.evictor
         if evictor.excess:
             self.refuse(f"{evictor.used_bytes} bytes are used here, and maxmemory is {evictor.max_memory}")
             return
-        self.rules.received(self.done)
-        self.transport.write(encode_command([b"RINGKEEPER.FED", b"%d" % self.done]))
+        self.rules.received(self.total)
+        self.transport.write(encode_command([b"RINGKEEPER.FED", b"%d" % self.total]))
         if more:
             self.scheduled = True
             self.node.loop.call_soon(self.apply)
-        if more != self.reading_paused and (not more or self.reader.buffered > MOST_WAITING):
+        if more != self.reading_paused and (not more or self.lag_bytes > MOST_WAITING):
             self.reading_paused = more
             (self.transport.pause_reading if more else self.transport.resume_reading)()
         self.moves.look()
 
-    def some(self, end: int) -> bool:
-        """Whether there may be more."""
-        while (args := self.reader.next()) is not None:
-            self.execute(args)
-            if time.monotonic_ns() >= end:
-                return True
-        return False
+    def settle(self) -> None:
+        """Nobody is told of keys that nobody sees."""
+        self.node.effects.changes.clear()
+        self.node.effects.journal.purged.clear()
 
-    def execute(self, args: Arguments) -> None:
-        """Raises `ReplyError`."""
-        name = args[0].lower()
-        if name == b"ringkeeper.loaded":
-            self.rules.loaded()
-            log.info("Move %d: all keys have come, %d bytes", self.move.id, self.fed)
-            return
-        if args[0] == USED:
-            self.note_use(args)
-            return
-        command = self.node.commands.get(name)
-        if command is None or not command.write:
-            raise ReplyError(f"ERR {args[0][:50].decode('utf-8', 'replace')} is no command that changes data")
-        reply = command.function(self.context, args)
-        if isinstance(reply, ReplyError):
-            raise reply
-        journal = self.node.effects.journal
-        if journal.on:
-            journal.append(0, args)
+    def loaded(self, _: Arguments) -> None:
+        self.rules.loaded()
+        log.info("Move %d: all keys have come, %d bytes", self.move.id, self.fed)
 
-    def note_use(self, args: Arguments) -> None:
-        """Told to nobody else: a replica's uses are its own."""
+    def note_uses(self, args: Arguments) -> None:
         keyspace = self.node.databases[0]
-        if int(args[3]) >= 0 and keyspace.counts_frequency(args[1]):
-            keyspace.set_frequency(args[1], int(args[3]))
-        else:
-            keyspace.set_idle(args[1], int(args[2]))
+        for key, idle, frequency in zip(args[1::3], args[2::3], args[3::3], strict=True):
+            if int(frequency) >= 0 and keyspace.counts_frequency(key):
+                keyspace.set_frequency(key, int(frequency))
+            else:
+                keyspace.set_idle(key, int(idle))
 
     def refuse(self, why: str) -> None:
         """This move cannot go on."""

@@ -1,4 +1,5 @@
-"""A key as commands that make it elsewhere: a small one as RESTORE, a large one in parts, so that nobody is stalled.
+"""A key as commands that make it elsewhere: a small one as one command, a large one in parts, so that nobody is
+stalled. Nothing is compressed: that would take more processor time than all the rest.
 
 A part reads the value as it is then: who takes the parts of a value that changes meanwhile must begin again.
 """
@@ -8,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from ringkeeper.commands.context import Serializer
-from ringkeeper.resp.writer import encode_command
+from ringkeeper.persist.payload import dump
+from ringkeeper.resp.doubles import format_double
 from ringkeeper.store.keyspace import NO_EXPIRY, Keyspace, Value
 from ringkeeper.types.hash import Hash
 from ringkeeper.types.list import List
@@ -23,43 +24,60 @@ PART = 64 * 1024
 AT_ONCE = 256
 """Elements that are read at once."""
 USED = b"RINGKEEPER.USED"
-"""What a key's uses were: key, milliseconds since the last one, and its frequency, or -1 if nobody counts it."""
+"""What the uses of keys were, three words each: key, milliseconds since the last one, and its frequency, or -1 if
+nobody counts it. For the target alone: a replica's uses are its own."""
+JUST_NOW = 1000
+"""Milliseconds since the last use, of which nothing is told: a key that has just come counts as used."""
 
 
-def whole(keyspace: Keyspace, key: bytes, value: Value, serializer: Serializer) -> bytes:
-    """One RESTORE, with the times and uses of the key. O(value)."""
+def whole(keyspace: Keyspace, key: bytes, value: Value, *, fresh: bool) -> list[bytes]:
+    """One command that makes the key, and when it expires; `fresh` if there is none of that name yet. O(value).
+
+    RESTORE can tell everything, and takes twice as long to carry out as what clients write small values with.
+    """
     expiry = keyspace.expiry(key)
+    if isinstance(value, (bytes, bytearray)):
+        words = [b"SET", key, bytes(value)]
+        return words if expiry == NO_EXPIRY else [*words, b"PXAT", b"%d" % expiry]
+    timed = expiry != NO_EXPIRY or (isinstance(value, Hash) and value.expiries)
+    if fresh and not timed and len(value) <= AT_ONCE:
+        commands = list(elements(value))
+        if len(commands) == 1:
+            return [commands[0][0], key, *commands[0][1]]
     at = b"0" if expiry == NO_EXPIRY else b"%d" % expiry
-    words = [b"RESTORE", key, at, serializer.dump(value), b"REPLACE", b"ABSTTL"]
+    return [b"RESTORE", key, at, dump(value, compressing=False), b"REPLACE", b"ABSTTL"]
+
+
+def uses(keyspace: Keyspace, key: bytes) -> list[bytes]:
+    """The words of `USED` for a key; none if there is nothing to tell."""
+    idle = keyspace.idle_ms(key)
     if keyspace.counts_frequency(key):
-        words += [b"FREQ", b"%d" % keyspace.frequency(key)]
-    else:
-        words += [b"IDLETIME", b"%d" % (keyspace.idle_ms(key) // 1000)]
-    return encode_command(words)
+        return [key, b"%d" % idle, b"%d" % keyspace.frequency(key)]
+    return [key, b"%d" % idle, b"-1"] if idle >= JUST_NOW else []
 
 
-def parts(keyspace: Keyspace, key: bytes, value: Value) -> Iterator[bytes]:
+def parts(keyspace: Keyspace, key: bytes, value: Value) -> Iterator[list[bytes]]:
     """Commands that make the key, whatever was there before. A string comes as one, since it is copied only."""
     if isinstance(value, (bytes, bytearray)):
-        yield encode_command([b"SET", key, bytes(value)])
+        yield [b"SET", key, bytes(value)]
     else:
-        yield encode_command([b"DEL", key])
+        yield [b"DEL", key]
         name, words = (b"", [])
         size = 0
         for name, found in elements(value):
             words += found
             size += sum(map(len, found))
             if size >= PART:
-                yield encode_command([name, key, *words])
+                yield [name, key, *words]
                 words, size = [], 0
         if words:
-            yield encode_command([name, key, *words])
+            yield [name, key, *words]
         if isinstance(value, Hash):
             yield from expiries(key, value)
     if (at := keyspace.expiry(key)) != NO_EXPIRY:
-        yield encode_command([b"PEXPIREAT", key, b"%d" % at])
-    frequency = keyspace.frequency(key) if keyspace.counts_frequency(key) else -1
-    yield encode_command([USED, key, b"%d" % keyspace.idle_ms(key), b"%d" % frequency])
+        yield [b"PEXPIREAT", key, b"%d" % at]
+    if words := uses(keyspace, key):
+        yield [USED, *words]
 
 
 def elements(value: Value) -> Iterator[tuple[bytes, list[bytes]]]:
@@ -70,7 +88,8 @@ def elements(value: Value) -> Iterator[tuple[bytes, list[bytes]]]:
     elif isinstance(value, SortedSet):
         for start in range(0, len(value), AT_ONCE):
             members = cast(list[bytes], value.range(start, min(start + AT_ONCE, len(value))))  # the stop excluded
-            yield b"ZADD", [word for member in members for word in (b"%.17g" % (value.score(member) or 0.0), member)]
+            scores = [format_double(cast(float, value.score(member))) for member in members]
+            yield b"ZADD", [word for pair in zip(scores, members, strict=True) for word in pair]
     else:
         assert isinstance(value, (Hash, Set))
         cursor = 0
@@ -84,7 +103,7 @@ def elements(value: Value) -> Iterator[tuple[bytes, list[bytes]]]:
                 return
 
 
-def expiries(key: bytes, value: Hash) -> Iterator[bytes]:
+def expiries(key: bytes, value: Hash) -> Iterator[list[bytes]]:
     """Of the fields that have one."""
     for field, at in list((value.expiries or {}).items()):
-        yield encode_command([b"HPEXPIREAT", key, b"%d" % at, b"FIELDS", b"1", field])
+        yield [b"HPEXPIREAT", key, b"%d" % at, b"FIELDS", b"1", field]

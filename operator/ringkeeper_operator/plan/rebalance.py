@@ -34,7 +34,7 @@ from ringkeeper_operator.quantity import render_bytes
 
 BATCH_BYTES = 64 * 1024 * 1024
 BATCH_SLOTS = 2048
-SMALLEST_PART = 8
+SMALLEST_PART = 4
 """The batches that one target takes are no more than this part of a node's memory: for a moment it is held twice."""
 MOST_FEEDING = 4
 """Moves of one shard that are fed at once. A new shard takes from so many others while none of them is asked for more
