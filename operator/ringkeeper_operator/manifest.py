@@ -208,6 +208,7 @@ def _rebalance(spec: Mapping[str, Any]) -> RebalanceRules:
         paused=bool(given.get("paused")),
         max_bytes_per_second=parse_quantity(rate) if rate is not None else 0,
         window=_window(given),
+        may_evict=bool(given.get("mayEvict")),
     )
 
 

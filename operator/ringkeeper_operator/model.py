@@ -18,6 +18,7 @@ from ringkeeper.cluster.migration import Confirmation
 from ringkeeper.cluster.position import NOTHING, Position
 from ringkeeper.cluster.settings import Settings
 from ringkeeper.cluster.topology import Topology
+from ringkeeper.store.policies import NODE_DEFAULT
 
 ADMIN_PORT_OFFSET = 10000
 """A node's admin HTTP listens on its port plus this."""
@@ -89,6 +90,8 @@ class RebalanceRules:
     """None: at any time."""
     opens: float | None = None
     """While the window is closed: when it opens next, in seconds since the epoch."""
+    may_evict: bool = False
+    """What would not fit where it is to be may be evicted there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,11 @@ class Spec:
     """How many replicas of a shard are to stay, if not all: those above it are let go."""
     overweight: str = ""
     """Why a shard would have no room for its share, for people: no slot begins to move. Empty while all have."""
+
+    @property
+    def evicts(self) -> bool:
+        """Whether nodes whose memory is full make room for what comes."""
+        return self.settings.eviction != NODE_DEFAULT
 
     @property
     def lasting_shards(self) -> int:

@@ -387,6 +387,9 @@ REBALANCE_RULES = fields(
         "maxBytesPerSecond": quantity("How fast the keys of one shard may leave it. As fast as it can without taking "
                                       "more than a part of a node's time, if left out.", **_ruled(RATE_RULE)),
         "window": WINDOW,
+        "mayEvict": boolean("Whether there may be fewer `shards`, or other `weights`, than have room for the data. "
+                            "Nodes then evict what does not fit; with `eviction: noeviction` it is refused all the "
+                            "same.", default=False),
     },
 )  # fmt: skip
 

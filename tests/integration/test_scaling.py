@@ -96,6 +96,41 @@ def test_slots_move_to_a_new_shard_and_back_and_clients_notice_nothing(cli: Cli)
     assert cli.status()["rebalance"]["phase"] == "Done"
 
 
+FULL = """
+apiVersion: ringkeeper.dev/v1alpha1
+kind: CacheCluster
+metadata: {name: c}
+spec: {shards: 3, replicasPerShard: 0, memory: 16Mi, eviction: allkeys-lru, rebalance: {mayEvict: true}}
+"""
+
+
+def test_a_full_cache_gets_another_shard_and_loses_it_again(cli: Cli) -> None:
+    port = free_base_port()
+    cli("up", "-f", "-", "--base-port", str(port), "-d", text=FULL)
+    client = redis.RedisCluster(host="127.0.0.1", port=port)
+
+    def evicted(shards: int) -> bool:
+        """Every shard is full."""
+        figures = client.info("stats", target_nodes=redis.RedisCluster.PRIMARIES).values()
+        return len(figures) == shards and all(each["evicted_keys"] for each in figures)
+
+    def fill(shards: int) -> None:
+        for number in range(100_000):
+            client.set(f"key:{number}", b"x" * 20_000)
+            if number % 500 == 499 and evicted(shards):
+                return
+
+    fill(3)
+    assert "c has 4 shards now" in cli("scale", "--shards", "4").stdout
+    assert min(owned(cli)) >= 0.95 * 4096 - 1
+    fill(4)
+    assert "c has 3 shards now" in cli("scale", "--shards", "3").stdout
+    eventually(lambda: len(cli.status()["nodes"]) == 3, "the fourth shard is gone")
+    assert sum(owned(cli)) == 16384
+    assert client.set("key:0", "v")
+    client.close()
+
+
 def test_a_plan_is_shown_and_nothing_moves_while_it_is_only_to_be_shown(cli: Cli) -> None:
     port = free_base_port()
     alone = MANIFEST.replace("shards: 3, replicasPerShard: 1", "shards: 1, replicasPerShard: 0")

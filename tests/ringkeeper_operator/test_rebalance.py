@@ -33,7 +33,7 @@ from ringkeeper_operator.model import (
 )
 from ringkeeper_operator.plan import rebalance
 from ringkeeper_operator.plan.rebalance import hindrance, transfers
-from ringkeeper_operator.plan.room import as_it_fits
+from ringkeeper_operator.plan.room import as_it_fits, refuse_fewer_shards
 from ringkeeper_operator.rebalance_status import news
 from ringkeeper_operator.status import build_status
 
@@ -334,6 +334,34 @@ def test_nothing_moves_to_a_shard_that_is_full_and_the_numbers_say_why() -> None
     assert all("shard 3 has 61Mi of 64Mi in use, and slot" in text for text in why)
 
 
+def test_a_full_shard_that_evicts_is_sent_slots_like_any_other() -> None:
+    world, operator = running()
+    world.sizes = dict.fromkeys(range(SLOTS), 2**10)
+    world.spec = replace(world.spec, shards=4, settings=replace(world.spec.settings, eviction="allkeys-lru"))
+    first_commit(world, operator, "ShardsAdded")
+    for node in world.nodes.values():
+        node.used_memory = 64 * 2**20
+    world.work(operator, rounds=300)
+    assert is_balanced(topology_of(world).owners, 4)
+
+
+def test_a_full_cache_is_given_fewer_shards_only_where_that_may_evict() -> None:
+    world, operator = running()
+    for node in world.nodes.values():
+        node.used_memory = 64 * 2**20
+    keeping, evicting = world.spec.settings, replace(world.spec.settings, eviction="allkeys-lru")
+    for chosen, may_evict in ((evicting, False), (keeping, True)):
+        rules = RebalanceRules(may_evict=may_evict)
+        world.spec = replace(world.spec, shards=2, settings=chosen, rebalance=rules)
+        refusal = refuse_fewer_shards(world.spec, world.observe(operator))
+        assert refusal is not None
+        assert ("mayEvict" in refusal.message) == (chosen is evicting)
+    world.spec = replace(world.spec, settings=evicting)
+    assert refuse_fewer_shards(world.spec, world.observe(operator)) is None
+    world.work(operator, rounds=300)
+    assert is_balanced(topology_of(world).owners, 2)
+
+
 def test_fewer_shards_than_have_room_are_refused_with_the_numbers_and_nothing_moves() -> None:
     world, operator = running()
     for node in world.nodes.values():
@@ -489,10 +517,10 @@ def test_whoever_scales_by_load_finds_one_pod_a_shard() -> None:
 
 
 def test_the_manifest_says_how_slots_move() -> None:
-    written = {"dryRun": True, "paused": True, "maxBytesPerSecond": "10Mi"}
+    written = {"dryRun": True, "paused": True, "maxBytesPerSecond": "10Mi", "mayEvict": True}
     cluster = {"apiVersion": "ringkeeper.dev/v1alpha1", "kind": "CacheCluster", "metadata": {"name": "c"}}
     spec = manifest.spec_of(cluster | {"spec": {"rebalance": written}}, uid="u")
-    assert spec.rebalance == RebalanceRules(True, True, 10 * 2**20)
+    assert spec.rebalance == RebalanceRules(True, True, 10 * 2**20, may_evict=True)
     with pytest.raises(ManifestError, match=r"spec.rebalance.maxBytesPerSecond: 1Ki is not allowed; must be bytes, or"):
         manifest.spec_of(cluster | {"spec": {"rebalance": {"maxBytesPerSecond": "1Ki"}}}, uid="u")
 

@@ -17,6 +17,7 @@ from ringkeeper.resp.writer import encode_command
 from ringkeeper.server.slot_feed import LOADED
 from ringkeeper.server.slot_values import USED
 from ringkeeper.server.snapshots import to_the_letter
+from ringkeeper.store.policies import NODE_DEFAULT
 
 if TYPE_CHECKING:
     from ringkeeper.server.moves import Moves
@@ -139,28 +140,23 @@ class SlotIntake(asyncio.Protocol):
     # What came
 
     def apply(self) -> None:
-        """Do what has come, for a turn; the rest follows when others were served."""
+        """Do what has come, for a turn; the rest follows when others were served, and there is room again."""
         self.scheduled = False
         if self.transport is None:
             return
         now = time.monotonic_ns()
         self.node.time.advance(now)
-        end = now + TURN_NS // self.moves.intakes
         try:
-            with to_the_letter(self.node.databases):
-                more = self.applier.some(COMMANDS_AT_ONCE)
-                while more and time.monotonic_ns() < end:
-                    more = self.applier.some(COMMANDS_AT_ONCE)
+            more = self.node.evictor.excess > 0 or self.some(now + TURN_NS // self.moves.intakes)
         except (Diverged, MemoryError) as error:
             self.settle()
             self.refuse(f"what {self.source.name} sent cannot be done: {str(error) or 'there is no memory'}")
             return
         if data := self.applier.take():
             self.node.effects.journal.pass_on(0, data)
-        evictor = self.node.evictor
-        if evictor.excess:
-            self.refuse(f"{evictor.used_bytes} bytes are used here, and maxmemory is {evictor.max_memory}")
+        if not self.make_room():
             return
+        more = more or self.node.evictor.excess > 0
         self.rules.received(self.total)
         self.transport.write(encode_command([b"RINGKEEPER.FED", b"%d" % self.total]))
         if more:
@@ -170,6 +166,31 @@ class SlotIntake(asyncio.Protocol):
             self.reading_paused = more
             (self.transport.pause_reading if more else self.transport.resume_reading)()
         self.moves.look()
+
+    def some(self, end: int) -> bool:
+        """Do some of it, until the monotonic clock says `end`; whether there may be more. Raises `Diverged`."""
+        with to_the_letter(self.node.databases):
+            more = self.applier.some(COMMANDS_AT_ONCE)
+            while more and time.monotonic_ns() < end:
+                more = self.applier.some(COMMANDS_AT_ONCE)
+        return more
+
+    def make_room(self) -> bool:
+        """As for a command that writes: keys that are served go, as many as one command may remove, and no hidden one.
+        Gives up where none can go, and answers whether the move goes on."""
+        evictor, effects = self.node.evictor, self.node.effects
+        if not evictor.excess:
+            return True
+        helped = evictor.make_room(self.node.gatehouse.most_evicted)
+        if effects.changes:
+            effects.tell(None)
+        if not helped:
+            why = "evicts nothing" if evictor.policy == NODE_DEFAULT else "finds no key that may go"
+            self.refuse(
+                f"{evictor.used_bytes} bytes are used here, maxmemory is {evictor.max_memory}, and maxmemory-policy "
+                f"{evictor.policy} {why}"
+            )
+        return helped
 
     def settle(self) -> None:
         """Nobody is told of keys that nobody sees."""

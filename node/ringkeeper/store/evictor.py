@@ -31,7 +31,8 @@ POOL_SIZE = cython.declare(cython.int, 16)
 VICTIMS = cython.declare(cython.int, 4)
 """How often an engine is asked that found none: 64 steps each. Then a key goes that nobody used for long."""
 TRIES = cython.declare(cython.int, 32)
-"""Draws for a key that a `volatile-` policy may take in a namespace, before nothing is said to be there."""
+"""Draws for a key that a `volatile-` policy may take in a namespace, or that is not on its way between shards, before
+nothing is said to be there."""
 EVERYTHING = cython.declare(cython.Py_ssize_t, 0)
 """The number of the default namespace, here meaning the node: all keys count to `maxmemory`."""
 BY_CHANCE = cython.declare(cython.int, 0)
@@ -260,10 +261,12 @@ class Evictor:
         """A key of the fullest database: with several, Redis takes turns, which comes to the same."""
         keyspace: Keyspace = self.databases[self.fullest]
         table: Table = keyspace.table
-        if table.draw(self.pool.volatile, 1) == 0:
-            return False
-        self._remove(keyspace, table.handle_of(table.drawn[0]), table.marks[0])
-        return True
+        for _ in range(TRIES):
+            if table.draw(self.pool.volatile, 1) == 0:
+                return False
+            if self._remove(keyspace, table.handle_of(table.drawn[0]), table.marks[0]):
+                return True
+        return False
 
     @cython.cfunc
     def _evict_queued(self, scope: cython.Py_ssize_t) -> cython.bint:
@@ -274,8 +277,13 @@ class Evictor:
         engine: Engine = keyspace.engines[scope]
         for _ in range(VICTIMS):
             handle: cython.ulonglong = engine.victim()
-            if handle != 0 and self._remove(keyspace, handle, keyspace.table.mark_of_ident(engine.ident)):
+            if handle == 0:
+                continue
+            mark: cython.ulonglong = keyspace.table.mark_of_ident(engine.ident)
+            if self._remove(keyspace, handle, mark):
                 return True
+            if keyspace.table.find_marked(handle, mark):
+                engine.admit(engine.ident, handle)  # on its way between shards: its turn comes when it is served
         return False
 
     @cython.cfunc

@@ -40,7 +40,7 @@ MOST_FEEDING = 4
 """Moves of one shard that are fed at once. A new shard takes from so many others while none of them is asked for more
 than a share of its time; with more, batches that share the bound of a target's memory become small."""
 FULL = 0.95
-"""Of a target's memory, beyond which nothing more is moved there."""
+"""Of a target's memory, beyond which nothing more is moved there, unless it evicts: a full cache is full always."""
 SMALL_LAG_BYTES = 1024 * 1024
 """A source is asked to release slots once its target lacks no more: it holds writes for the rest."""
 PAUSE = 0.05
@@ -271,8 +271,9 @@ def _too_full(spec: Spec, observed: Observed, transfer: Transfer) -> Hindrance |
 
 
 def _room(spec: Spec, observed: Observed, shard: int) -> int:
+    """Bytes that a shard may be sent; one that evicts makes room for them."""
     found = master_of(spec, observed, shard)
-    return int(FULL * spec.memory) - (found[1].used_memory if found is not None else 0)
+    return int(FULL * spec.memory) - (found[1].used_memory if found is not None and not spec.evicts else 0)
 
 
 def _batch(spec: Spec, observed: Observed, transfer: Transfer, coming: Coming, parts: int) -> tuple[int, ...]:

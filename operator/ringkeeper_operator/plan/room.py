@@ -30,6 +30,8 @@ def lacks_room(spec: Spec, observed: Observed) -> str:
     topology = running_topology(spec, observed)
     if topology is None or all(shard.index < spec.shards for shard in topology.shards) or _has_begun(spec, topology):
         return ""
+    if _may_overflow(spec):
+        return ""
     masters = {shard.master for shard in topology.shards}
     used = sum(report.used_memory for _, report in answering(spec, observed).values() if report.id in masters)
     room = int(ROOM * spec.memory * spec.shards)
@@ -40,6 +42,11 @@ def lacks_room(spec: Spec, observed: Observed) -> str:
         f"the shards hold {render_bytes(used)}, and {word} of {render_bytes(spec.memory)} "
         f"{'has' if spec.shards == 1 else 'have'} room for {render_bytes(room)} ({ROOM:.0%})"
     )
+
+
+def _may_overflow(spec: Spec) -> bool:
+    """Whether somebody wants what does not fit to be evicted. By itself a policy says only what goes for new data."""
+    return spec.rebalance.may_evict and spec.evicts
 
 
 def _has_begun(spec: Spec, topology: Topology) -> bool:
@@ -56,6 +63,8 @@ def too_heavy(spec: Spec, observed: Observed) -> str:
     """
     topology = running_topology(spec, observed)
     if not spec.weights or topology is None or topology.moves or not (pending := transfers(spec, topology)):
+        return ""
+    if _may_overflow(spec):
         return ""
     masters = {shard.master: shard.index for shard in topology.shards}
     heard = answering(spec, observed).values()
@@ -98,7 +107,7 @@ def refuse_fewer_shards(spec: Spec, observed: Observed) -> Refuse | None:
     return Refuse(
         reason="TooFewShards",
         message=f"spec.shards: {spec.shards} is not possible, the cluster keeps its {kept}: {lack}. Set it back, or "
-        "let there be less data first",
+        f"let there be less data first{_way_out(spec)}",
         warning=True,
     )
 
@@ -110,9 +119,13 @@ def refuse_weights(fitting: Spec) -> Refuse | None:
     return Refuse(
         reason="TooHeavy",
         message=f"spec.weights: {told_weights(fitting)} is not possible, no slot moves: {fitting.overweight}. Lower "
-        "its weight, add shards, or let there be less data first",
+        f"its weight, add shards, or let there be less data first{_way_out(fitting)}",
         warning=True,
     )
+
+
+def _way_out(spec: Spec) -> str:
+    return "; with spec.rebalance.mayEvict, nodes evict what does not fit" if spec.evicts else ""
 
 
 def told_weights(spec: Spec) -> str:
