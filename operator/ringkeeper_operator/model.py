@@ -413,14 +413,18 @@ class CommitTopology(Action):
     """Handed to the nodes before anything else is looked at: a shard is not served until they have it."""
     failovers: tuple[Failover, ...] = ()
     """What it does, for people; without the times that only whoever carries it out knows."""
-    moving: tuple[str, ...] = ()
-    """The masters whose slots it gives or takes."""
+    taking: tuple[str, ...] = ()
+    giving: tuple[str, ...] = ()
+    """The masters to and from which it moves slots."""
 
     @property
-    def awaited(self) -> frozenset[str]:
-        """The nodes for whom clients wait until they have it: new masters, and those who send clients to them."""
-        masters = (name for failover in self.failovers for name in (failover.former, failover.master))
-        return frozenset((*masters, *self.moving))
+    def awaited(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The nodes for whom clients wait until they have it: those that serve by it, then those that send clients
+        there. A client that is sent to a node which does not know yet is sent back, and gives up after some rounds.
+        """
+        serving = frozenset((*(failover.master for failover in self.failovers), *self.taking))
+        sending = frozenset((*(failover.former for failover in self.failovers), *self.giving))
+        return serving, sending - serving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

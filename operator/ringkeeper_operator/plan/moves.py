@@ -12,7 +12,7 @@ from ringkeeper.cluster.changes import EndMove, MoveChange, carried_out
 from ringkeeper.cluster.migration import Confirmation, Source, ended, settled
 from ringkeeper.cluster.topology import FEEDING, Move, Topology
 from ringkeeper_operator.model import CommitTopology, Observed, Spec
-from ringkeeper_operator.plan.rebalance import begin, master_of, masters_of, may_release, told_of, told_slots, transfers
+from ringkeeper_operator.plan.rebalance import begin, ends_of, master_of, may_release, told_of, told_slots, transfers
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def finish_moves(spec: Spec, observed: Observed) -> CommitTopology | None:
         topology=changed,
         expected=observed.topology_version,
         at_once=True,
-        moving=masters_of((*topology.moves, *changed.moves), changed),
+        **ends_of((*topology.moves, *changed.moves), changed),
     )
 
 

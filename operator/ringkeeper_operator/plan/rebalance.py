@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypedDict
 
 from ringkeeper.cluster.changes import BeginMove, basis, carried_out
 from ringkeeper.cluster.migration import Source, may_ask_release
@@ -117,7 +118,7 @@ def rebalance(spec: Spec, observed: Observed) -> Action | None:
             topology=changed,
             expected=observed.topology_version,
             at_once=True,
-            moving=masters_of(changed.moves, changed),
+            **ends_of(changed.moves, changed),
         )
     ready = tuple(move.id for move in topology.moves if may_release(spec, observed, move))
     if ready:
@@ -332,11 +333,21 @@ def may_release(spec: Spec, observed: Observed, move: Move) -> bool:
     return source.lag_bytes <= SMALL_LAG_BYTES
 
 
-def masters_of(moves: Iterable[Move], topology: Topology) -> tuple[str, ...]:
-    """Their sources' and targets', by name."""
-    shards = {shard for move in moves for shard in (move.source, move.target)}
-    ids = {shard.master for shard in topology.shards if shard.index in shards}
-    return tuple(node.name for node in topology.nodes if node.id in ids)
+class Ends(TypedDict):
+    """Who takes slots, and who gives them, as in `CommitTopology`."""
+
+    taking: tuple[str, ...]
+    giving: tuple[str, ...]
+
+
+def ends_of(moves: Sequence[Move], topology: Topology) -> Ends:
+    names = {node.id: node.name for node in topology.nodes}
+    masters = {shard.index: names[shard.master] for shard in topology.shards}
+    targets, sources = {move.target for move in moves}, {move.source for move in moves}
+    return {
+        "taking": tuple(masters[shard] for shard in sorted(targets) if shard in masters),
+        "giving": tuple(masters[shard] for shard in sorted(sources) if shard in masters),
+    }
 
 
 def told_slots(slots: Sequence[int]) -> str:

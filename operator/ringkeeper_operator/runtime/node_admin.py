@@ -27,8 +27,9 @@ PUSH_SECONDS = 5.0
 """For a topology, which the node writes to its disk before it answers."""
 HANDED_SECONDS = 1.0
 """After that the others are not kept waiting by those that have not answered yet; these are left to it."""
-FIRST_SECONDS = 0.1
-"""By how much the others are handed a topology later at most than those for whom clients wait."""
+FIRST_SECONDS = 0.25
+"""By how much the others are handed a topology later at most than those who serve by it; and once more than those who
+send clients there."""
 AT_ONCE = 64
 LONGEST_WHY = 300
 KEYS_TOLD, LONGEST_KEY = 5, 60
@@ -137,11 +138,13 @@ class NodeAdmin:
         except OSError as error:
             log.info("%s: did not hear that it is to release move %d: %s", node.name, move, error)
 
-    async def push(self, topology: Topology, nodes: Iterable[ObservedNode], first: Collection[str] = ()) -> None:
+    async def push(
+        self, topology: Topology, nodes: Iterable[ObservedNode], first: Iterable[Collection[str]] = ()
+    ) -> None:
         """Hand the topology to these nodes; raises `PushError` when not all took it.
 
-        Those named in `first` are handed it before the others, all at the same time: on a machine that they share with
-        the others they would wait for these, too.
+        Those named in `first` are handed it before the others, group by group: whoever serves by it must know when
+        clients come, and on a machine that they share with the others they would wait for these, too.
         """
         await self._hand("topology", f"epoch {topology.epoch} was", encode(topology), nodes, first=first)
 
@@ -152,15 +155,18 @@ class NodeAdmin:
 
     async def _hand(
         self, what: str, told: str, document: Any, nodes: Iterable[ObservedNode], wanted: Any = None,
-        first: Collection[str] = (),
+        first: Iterable[Collection[str]] = (),
     ) -> None:  # fmt: skip
         """`wanted` is the answer of a node that has taken all of it, if that is known."""
         body = json.dumps(document).encode()
         nodes = list(nodes)
         handing: dict[str, asyncio.Task[Any]] = {}
-        for is_first, seconds in ((True, FIRST_SECONDS), (False, HANDED_SECONDS)):
-            for node in (node for node in nodes if (node.name in first) == is_first):
-                handing[node.name] = asyncio.create_task(self._call("PUT", node, what, PUSH_SECONDS, body))
+        late: Collection[asyncio.Task[Any]] = ()
+        everybody = {node.name for node in nodes}
+        for group, seconds in (*((group, FIRST_SECONDS) for group in first), (everybody, HANDED_SECONDS)):
+            for node in nodes:
+                if node.name in group and node.name not in handing:
+                    handing[node.name] = asyncio.create_task(self._call("PUT", node, what, PUSH_SECONDS, body))
             late = await self._wait(handing.values(), seconds)
         for task in late:
             self._late.add(task)
