@@ -227,6 +227,11 @@ class MoveReport:
     bytes: int = 0
     lag_bytes: int = 0
     """Of a source: what it has told and its target has not confirmed."""
+    written: int = 0
+    """Of a source: bytes a second that clients would write to the slots, while writes are held back for the target to
+    catch up; else 0."""
+    let_through: int = 0
+    """Those of them that are not held back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ringkeeper.cluster.topology import Topology
 from ringkeeper_operator.model import Action, Observed, Spec
-from ringkeeper_operator.plan.rebalance import Transfer, goal, hindrance, transfers
+from ringkeeper_operator.plan.rebalance import Transfer, goal, hindrance, told_pace, transfers
 from ringkeeper_operator.plan.room import as_it_fits
 from ringkeeper_operator.plan.window import by_the_clock, told_opening
 from ringkeeper_operator.quantity import render_bytes
@@ -77,9 +77,9 @@ def _bytes_of(observed: Observed, slots: list[tuple[int, int]]) -> int | None:
 
 
 def _phase(spec: Spec, observed: Observed, topology: Topology) -> tuple[str, str]:
-    """And why nothing moves, although it should."""
+    """And why nothing moves, or not as fast as it could, although it should."""
     if topology.moves:
-        return "Moving", ""
+        return "Moving", told_pace(spec, observed, topology)
     if spec.rebalance.dry_run:
         return "DryRun", ""
     if spec.rebalance.paused:
@@ -132,8 +132,8 @@ def told(section: Section) -> str:
         return f"{slots} slots{size} have moved; {_shards(section['to'])} own all slots{by}"
     text = f"{section['slotsMoved']} of {slots} slots{size} have moved, {goal(section['to'], weighted=weighted)}"
     if phase == "Moving" and "secondsLeft" in section:
-        return f"{text}; {render_bytes(section['bytesPerSecond'])}/s, {section['secondsLeft']} s left"
-    if phase == "Blocked":
+        text = f"{text}; {render_bytes(section['bytesPerSecond'])}/s, {section['secondsLeft']} s left"
+    if phase in ("Moving", "Blocked") and section.get("blocked"):
         return f"{text}; held up: {section['blocked']}"
     if phase in ("Planned", "Waiting") and section.get("blocked"):
         return f"{text}; waiting: {section['blocked']}"
@@ -165,6 +165,8 @@ def news(before: Section, section: Section) -> Action | None:
         return Action(reason=f"Rebalance{section['phase']}", message=told(section))
     if _tenths(section) > _tenths(before):
         return Action(reason="RebalanceProgress", message=told(section))
+    if section["phase"] == before.get("phase") == "Moving" and section.get("blocked") and not before.get("blocked"):
+        return Action(reason="RebalanceSlow", message=told(section), warning=True)
     return None
 
 

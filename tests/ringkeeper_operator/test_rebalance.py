@@ -34,7 +34,7 @@ from ringkeeper_operator.model import (
 from ringkeeper_operator.plan import rebalance
 from ringkeeper_operator.plan.rebalance import hindrance, transfers
 from ringkeeper_operator.plan.room import as_it_fits, refuse_fewer_shards
-from ringkeeper_operator.rebalance_status import news
+from ringkeeper_operator.rebalance_status import news, section_of, told
 from ringkeeper_operator.status import build_status
 
 SLOTS = 16384
@@ -493,6 +493,50 @@ def test_events_tell_of_the_start_each_tenth_and_the_end_and_of_nothing_else(mon
     assert reasons[-1] == "Rebalanced"
     assert set(reasons[1:-1]) == {"RebalanceProgress"}
     assert 8 <= len(reasons[1:-1]) <= 10
+
+
+def lagging(seen: Observed, **figures: int) -> Observed:
+    """As if every source said this of its moves."""
+    nodes = [
+        replace(node, report=replace(node.report, moves=tuple(replace(told, **figures) for told in node.report.moves)))
+        if node.report is not None
+        else node
+        for node in seen.nodes
+    ]
+    return replace(seen, nodes=tuple(nodes))
+
+
+def test_slots_are_asked_for_when_their_target_lacks_little_or_its_writers_are_held_back() -> None:
+    world, operator = running()
+    world.spec = replace(world.spec, shards=4)
+    for _ in range(60):
+        seen = world.observe(operator)
+        action = decide(world.spec, seen, 0.0)
+        if isinstance(action, AskRelease):
+            break
+        assert action is not None
+        if isinstance(action, Wait | Refuse):
+            world.settle()
+        else:
+            world.apply(operator, action)
+    assert isinstance(action, AskRelease)
+    assert isinstance(decide(world.spec, lagging(seen, lag_bytes=5 * 2**20), 0.0), AskRelease)
+    assert isinstance(decide(world.spec, lagging(seen, lag_bytes=20 * 2**20), 0.0), Wait)
+    held_back = lagging(seen, lag_bytes=20 * 2**20, written=61_234_567, let_through=48_765_432)
+    assert isinstance(decide(world.spec, held_back, 0.0), AskRelease)
+    section = section_of(world.spec, held_back, {}, 0.0)
+    assert section["phase"] == "Moving"
+    assert section["blocked"] == (
+        "shard 0 is written to at 60 MB/s in slots that move to shard 3; 50 MB/s are let through, so that it can keep "
+        "up"
+    )
+    assert section["blocked"] in told(section)
+    before = section_of(world.spec, seen, {}, 0.0)
+    assert "blocked" not in before
+    event = news(before, section)
+    assert event is not None
+    assert event.reason == "RebalanceSlow"
+    assert news(section, section | {"slots": 0}) is None, "it is told once"
 
 
 def test_the_condition_tells_what_holds_it_up() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -248,6 +249,26 @@ def test_large_values_come_in_parts_while_they_are_written_to(pair: TwoShards) -
     assert after == before
     assert [target.pexpiretime(key) for key in keys] == times
     assert target.execute_command("HPEXPIRETIME", "{b}h", "FIELDS", 2, "field 7", "field 8") == fields
+
+
+def test_slots_that_are_written_to_faster_than_their_target_takes_it_still_move(pair: TwoShards) -> None:
+    """It hangs for a while: then what is written waits in the source, which lets less and less through."""
+    key, other = key_in(), key_in(moving=False)
+    move = pair.begin()
+    source, target = pair.client(0), pair.members.servers[1].process
+    target.send_signal(signal.SIGSTOP)
+    try:
+        count = 0
+        while not pair.told(0)["writtenPerSecond"]:
+            count += 1
+            source.set(key, b"%d" % count + b"x" * 100_000)
+            assert source.set(other, "v")
+            assert pair.state(0) == "feeding"
+        assert 0 < pair.told(0)["letThroughPerSecond"] < pair.told(0)["writtenPerSecond"]
+    finally:
+        target.send_signal(signal.SIGCONT)
+    pair.settle(move, pair.release(move))
+    assert pair.client(1).get(key) == b"%d" % count + b"x" * 100_000
 
 
 def test_who_waits_or_watches_is_told(pair: TwoShards) -> None:

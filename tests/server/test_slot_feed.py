@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import groupby
 from types import SimpleNamespace
 from typing import Any, cast
 
 from ringkeeper.cluster.migration import Source
 from ringkeeper.resp.reader import CommandReader
-from ringkeeper.server.slot_feed import LISTED_AT_ONCE, SlotFeed
+from ringkeeper.server.slot_feed import CAUGHT_UP, FAR_BEHIND, LISTED_AT_ONCE, WINDOW_NS, Pace, SlotFeed
 from ringkeeper.store.keyspace import Clock, Keyspace
 from ringkeeper.store.slot import key_slot
 
@@ -45,6 +46,83 @@ def taken(feed: SlotFeed) -> dict[bytes, bytes]:
         else:
             keys[args[1]] = args[3] if args[0] == b"RESTORE" else args[2]
     return keys
+
+
+MS = 1_000_000
+
+
+class Fed:
+    """Writes of a slot that goes to a target; time passes as the test says."""
+
+    def __init__(self) -> None:
+        self.pace, self.end, self.now = Pace(), 0, WINDOW_NS
+        self.look()
+
+    def write(self, size: int) -> None:
+        self.end += size
+        self.pace.written += size
+        self.pace.sent.append((self.end, self.pace.written))
+
+    def look(self, *, may_hold: bool = True) -> bool:
+        """Whether writes are held back now."""
+        before = self.pace.held_since > 0
+        changed = self.pace.look(self.now, may_hold=may_hold)
+        assert changed == (before != (self.pace.held_since > 0))
+        return self.pace.held_since > 0
+
+    def after(self, ms: int) -> bool:
+        self.now += ms * MS
+        return self.look()
+
+
+def test_writes_wait_for_a_target_that_lacks_too_much_until_it_has_caught_up() -> None:
+    fed = Fed()
+    fed.write(FAR_BEHIND)
+    assert not fed.look()
+    fed.write(1)
+    assert fed.look()
+    assert fed.after(50)
+    fed.pace.confirm(FAR_BEHIND)
+    assert not fed.look()
+
+
+def test_what_is_told_of_keys_holds_no_writes_back() -> None:
+    fed = Fed()
+    fed.end += 10 * FAR_BEHIND
+    fed.write(CAUGHT_UP)
+    assert not fed.look()
+
+
+def test_a_target_that_hangs_takes_half_of_the_time_and_no_more() -> None:
+    fed = Fed()
+    fed.write(2 * FAR_BEHIND)
+    held = [fed.after(10) for _ in range(200)]
+    assert 90 <= sum(held) <= 110
+    longest = max(len(list(group)) for on, group in groupby(held) if on)
+    assert longest <= 11
+
+
+def test_nothing_is_held_back_once_it_may_not_be() -> None:
+    fed = Fed()
+    fed.write(2 * FAR_BEHIND)
+    assert fed.look()
+    assert not fed.look(may_hold=False), "a release holds writes itself"
+
+
+def test_rates_are_what_clients_would_write_and_what_they_could() -> None:
+    fed = Fed()
+    for _ in range(WINDOW_NS // (10 * MS)):
+        if not fed.after(10):
+            fed.write(2**20)
+    assert 90 * 2**20 < fed.pace.demand <= 110 * 2**20
+    assert 40 * 2**20 < fed.pace.let_through < 60 * 2**20
+    fed.pace.confirm(fed.end)
+    fed.after(1)
+    fed.now += WINDOW_NS
+    fed.look()
+    fed.now += WINDOW_NS
+    fed.look()
+    assert (fed.pace.demand, fed.pace.let_through) == (0, 0), "nothing was held back"
 
 
 async def test_no_step_handles_more_keys_of_a_slot_than_a_few() -> None:

@@ -125,6 +125,11 @@ class Confirmation:
         return self.move == move.id and began.get(self.role) == (self.term, self.run_id)
 
 
+def told_rate(count: int) -> str:
+    """Bytes a second, roughly, for people: what is told of them is not to change all the time."""
+    return f"{float(f'{count:.1g}') / 1e6:g} MB/s"
+
+
 def encode(confirmation: Confirmation) -> dict[str, Any]:
     return {
         "id": confirmation.move,

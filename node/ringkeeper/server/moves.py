@@ -183,7 +183,7 @@ class Moves:
         """RINGKEEPER.FED."""
         feed = cast(Session, client).replica
         if isinstance(feed, SlotFeed):
-            feed.confirmed = max(feed.confirmed, offset)
+            feed.confirm(offset)
             self.look()
 
     def farewell(self, session: Session) -> None:
@@ -244,7 +244,7 @@ class Moves:
         released: set[int] = set()
         waiting: set[int] = set()
         for leaving in self.leaving.values():
-            if leaving.rules.state is Source.HOLDING:
+            if leaving.rules.state is Source.HOLDING or (leaving.feed is not None and leaving.feed.holds_writes):
                 holding.update(leaving.rules.move.slots)
             elif leaving.rules.state is Source.RELEASED:
                 released.update(leaving.rules.move.slots)
@@ -326,6 +326,8 @@ class Moves:
             if leaving.feed is not None and before is Source.HOLDING:
                 rules.confirm(leaving.feed.has, leaving.feed.end, now, holds_lease=self.holds_lease())
                 self.after(leaving, before)
+            if leaving.feed is not None and leaving.feed.look(now):
+                self.hold()
             if rules.state is Source.RESTORING and self.is_held(leaving):
                 rules.held()
         for coming in self.coming.values():
@@ -382,6 +384,8 @@ class Moves:
                 "keys": sum(map(keyspace.slot_count, rules.move.slots)),
                 "bytesSent" if isinstance(rules, SourceMove) else "bytesReceived": link.total if link else 0,
                 "lagBytes": link.lag_bytes if link else 0,
+                "writtenPerSecond": link.pace.demand if isinstance(link, SlotFeed) else 0,
+                "letThroughPerSecond": link.pace.let_through if isinstance(link, SlotFeed) else 0,
             }
             for rules, link in parts
         ]

@@ -12,10 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ringkeeper.cluster.migration import Source, SourceMove
+from ringkeeper.cluster.migration import Source, SourceMove, told_rate
 from ringkeeper.cluster.topology import Move
 from ringkeeper.commands.table import Arguments
 from ringkeeper.resp.writer import write_command
@@ -43,6 +45,70 @@ ATTEMPTS = 3
 """At telling a large key in parts; then it is told whole, which takes the loop for as long as copying it does."""
 MOST_WAITING = 256 << 20
 """Bytes that may wait for the target; as Redis's limit of what may wait for a replica."""
+MOST_AHEAD = 4 << 20
+"""Bytes that the target may lack for keys to be told: what is written to those told before needs its time as well."""
+FAR_BEHIND, CAUGHT_UP = 8 << 20, 1 << 20
+"""Bytes of writes that the target lacks, for more writes to be held back, and for them to go on."""
+LONGEST_HOLD_NS = 100_000_000
+"""As long as for a release. Behind that, writes go on for the same time, whatever the target lacks: one that is slow,
+or hangs, takes its source's clients no more than half of their time."""
+WINDOW_NS = 2_000_000_000
+"""Of what is told of rates."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """Lets clients of the slots write no faster than the target takes it. `now` is the monotonic clock, nanoseconds."""
+
+    written: int = 0
+    """Bytes of what clients did to keys that were told before."""
+    has: int = 0
+    """Those of them that the target has."""
+    sent: deque[tuple[int, int]] = field(default_factory=deque)
+    """How long the feed was at a moment, and how much of it was `written`."""
+    held_since: int = 0
+    """0 while writes are not held back."""
+    free_until: int = 0
+    held: int = 0
+    """Nanoseconds, of holds that have ended."""
+    window: tuple[int, int, int] = (0, 0, 0)
+    """When it began, and what was written and held by then."""
+    demand: int = 0
+    """Bytes a second that clients would write, by what they did while they were let; 0 while they are not held back."""
+    let_through: int = 0
+    """Bytes a second that they wrote."""
+
+    def confirm(self, offset: int) -> None:
+        while self.sent and self.sent[0][0] <= offset:
+            self.has = self.sent.popleft()[1]
+
+    def look(self, now: int, *, may_hold: bool) -> bool:
+        """Whether writes are to be held back from now on, or to go on."""
+        if now - self.window[0] >= WINDOW_NS:
+            self.count(now)
+        lag = self.written - self.has
+        if self.held_since:
+            held = now - self.held_since
+            if may_hold and lag > CAUGHT_UP and held < LONGEST_HOLD_NS:
+                return False
+            self.held += held
+            self.free_until = now + held
+            self.held_since = 0
+            return True
+        if not may_hold or lag <= FAR_BEHIND or now < self.free_until:
+            return False
+        self.held_since = now
+        return True
+
+    def count(self, now: int) -> None:
+        """The rates since the last time."""
+        began, written, held = self.window
+        held_by_now = self.held + (now - self.held_since if self.held_since else 0)
+        if began:
+            elapsed, waited = now - began, held_by_now - held
+            self.let_through = (self.written - written) * 10**9 // elapsed if waited else 0
+            self.demand = (self.written - written) * 10**9 // max(elapsed - waited, 1) if waited else 0
+        self.window = (now, self.written, held_by_now)
 
 
 class Share:
@@ -104,8 +170,10 @@ class SlotFeed:
         """All keys are told."""
         self.keys = 0
         self.sending = False
-        self.may_write = asyncio.Event()
-        self.may_write.set()
+        self.pace = Pace()
+        self.transport_full = False
+        self.ready = asyncio.Event()
+        """More may have become of `may_tell`."""
         self.task = asyncio.create_task(self.load())
 
     @property
@@ -125,6 +193,26 @@ class SlotFeed:
     def lag_bytes(self) -> int:
         return self.end - max(self.confirmed, 0)
 
+    @property
+    def may_tell(self) -> bool:
+        """Whether the target takes more keys."""
+        return not self.transport_full and self.lag_bytes < MOST_AHEAD
+
+    @property
+    def holds_writes(self) -> bool:
+        """Whether writes of the slots wait for the target to catch up."""
+        return self.pace.held_since > 0
+
+    def confirm(self, offset: int) -> None:
+        """The target has so much of the feed."""
+        self.confirmed = max(self.confirmed, offset)
+        self.pace.confirm(offset)
+        self.ready.set()
+
+    def look(self, now: int) -> bool:
+        """Whether writes of the slots are to be held back from now on, or to go on."""
+        return self.pace.look(now, may_hold=self.rules.state is Source.FEEDING)
+
     # What is told
 
     async def load(self) -> None:
@@ -138,16 +226,18 @@ class SlotFeed:
                 more = self.slice(slots, began + SLICE_NS)
             spent, rate = (time.monotonic_ns() - began) / 1e9, self.move.rate
             await self.share.rest(spent, (self.end - before) / rate if rate else 0.0, self.moves.feeds)
-            await self.may_write.wait()
+            while more and not self.may_tell:
+                self.ready.clear()
+                await self.ready.wait()
         self.slot = -1
         self.tell([LOADED])
         self.complete = True
         log.info("Move %d: all %d keys are told, %d bytes", self.move.id, self.keys, self.end)
 
     def slice(self, slots: Iterator[int], end: int) -> bool:
-        """Tell keys until the monotonic clock says `end`, or the transport has enough; whether there are more."""
+        """Tell keys until the monotonic clock says `end`, or the target has enough; whether there are more."""
         more = True
-        while more and time.monotonic_ns() < end and self.may_write.is_set():
+        while more and time.monotonic_ns() < end and self.may_tell:
             more = self.step(slots)
         if self.uses:
             self.tell([USED, *self.uses])
@@ -211,7 +301,9 @@ class SlotFeed:
                 self.left.update(dict.fromkeys(keys))
                 self.again.update(keys)
                 return
+        before = self.end
         self.tell(args)
+        self.pace.written += self.end - before
 
     # How it goes out
 
@@ -230,15 +322,22 @@ class SlotFeed:
             return
         transport.write(bytes(self.out))
         self.out.clear()
+        self.pace.sent.append((self.end, self.pace.written))
         if (waiting := transport.get_write_buffer_size()) > MOST_WAITING:
-            self.moves.fail(self.rules, f"{waiting} bytes wait for the target, which does not keep up")
+            self.pace.count(time.monotonic_ns())
+            self.moves.fail(
+                self.rules,
+                f"{waiting >> 20} MiB wait for the target: clients write {told_rate(self.pace.demand)} to these slots, "
+                f"{told_rate(self.pace.let_through)} are let through, and that is more than it takes",
+            )
 
     def hold(self) -> None:
         """The transport has enough."""
-        self.may_write.clear()
+        self.transport_full = True
 
     def resume(self) -> None:
-        self.may_write.set()
+        self.transport_full = False
+        self.ready.set()
 
     def close(self) -> None:
         self.task.cancel()

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TypedDict
 
 from ringkeeper.cluster.changes import BeginMove, basis, carried_out
-from ringkeeper.cluster.migration import Source, may_ask_release
+from ringkeeper.cluster.migration import Source, may_ask_release, told_rate
 from ringkeeper.cluster.ring import place
 from ringkeeper.cluster.topology import FEEDING, Move, Node, Topology
 from ringkeeper_operator.model import (
@@ -42,8 +42,9 @@ MOST_FEEDING = 4
 than a share of its time; with more, batches that share the bound of a target's memory become small."""
 FULL = 0.95
 """Of a target's memory, beyond which nothing more is moved there, unless it evicts: a full cache is full always."""
-SMALL_LAG_BYTES = 1024 * 1024
-"""A source is asked to release slots once its target lacks no more: it holds writes for the rest."""
+SMALL_LAG_BYTES = 8 * 1024 * 1024
+"""A source is asked to release slots once its target lacks no more: it holds writes for the rest, for 100 ms at most.
+Where a target lacks more, it holds them back anyway (`server/slot_feed.py`): no load keeps slots from moving."""
 PAUSE = 0.05
 
 Bytes = Mapping[int, Mapping[int, int]]
@@ -330,7 +331,19 @@ def may_release(spec: Spec, observed: Observed, move: Move) -> bool:
     found = master_of(spec, observed, move.target)
     if found is None or found[1].persistence_error:
         return False
-    return source.lag_bytes <= SMALL_LAG_BYTES
+    return source.lag_bytes <= SMALL_LAG_BYTES or source.written > 0
+
+
+def told_pace(spec: Spec, observed: Observed, topology: Topology) -> str:
+    """That clients of slots that move wait for their target to keep up, for people; empty if they do not."""
+    for move in topology.moves:
+        source = told_of(spec, observed, move, "source")
+        if move.phase == FEEDING and source is not None and source.written:
+            return (
+                f"shard {move.source} is written to at {told_rate(source.written)} in slots that move to shard "
+                f"{move.target}; {told_rate(source.let_through)} are let through, so that it can keep up"
+            )
+    return ""
 
 
 class Ends(TypedDict):

@@ -68,6 +68,8 @@ def _moves(told: Iterable[Any]) -> Iterator[MoveReport]:
                 keys=int(entry.get("keys", 0)),
                 bytes=int(entry.get("bytesSent", entry.get("bytesReceived", 0))),
                 lag_bytes=int(entry.get("lagBytes", 0)),
+                written=int(entry.get("writtenPerSecond", 0)),
+                let_through=int(entry.get("letThroughPerSecond", 0)),
             )
 
 
