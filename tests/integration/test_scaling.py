@@ -1,15 +1,13 @@
-"""A cluster gets another shard and loses it again while clients write and read: nothing fails, nothing is lost."""
+"""A cluster gets more shards and loses them again while clients use all types: nothing fails, nothing is lost."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import redis
 from laptop import Cli, eventually, free_base_port
+from mixed_load import mixed_load
 
 MANIFEST = """
 apiVersion: ringkeeper.dev/v1alpha1
@@ -18,48 +16,7 @@ metadata: {name: c}
 spec: {shards: 3, replicasPerShard: 1, memory: 64Mi}
 """
 KEYS = 2000
-
-
-@dataclass
-class Writer:
-    """Writes and reads keys of its own, each again and again, and knows what each must hold."""
-
-    port: int
-    prefix: str
-    counts: dict[str, int] = field(default_factory=dict)
-    operations: int = 0
-    errors: list[str] = field(default_factory=list)
-
-    def work(self, stop: threading.Event) -> None:
-        client = redis.RedisCluster(host="127.0.0.1", port=self.port)
-        while not stop.is_set():
-            key = f"{self.prefix}{self.operations % 97}"
-            try:
-                value = client.incr(key)
-                read = client.get(key)
-            except redis.RedisError as error:
-                self.errors.append(f"{key}: {error!r}")
-                continue
-            self.counts[key] = self.counts.get(key, 0) + 1
-            if value != self.counts[key] or read != b"%d" % value:
-                self.errors.append(f"{key}: {value} and {read!r}, not {self.counts[key]}")
-            self.operations += 1
-        client.close()
-
-
-@contextlib.contextmanager
-def writing(port: int) -> Iterator[list[Writer]]:
-    stop = threading.Event()
-    writers = [Writer(port, f"w{number}:") for number in range(2)]
-    threads = [threading.Thread(target=writer.work, args=(stop,)) for writer in writers]
-    for thread in threads:
-        thread.start()
-    try:
-        yield writers
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+SLOTS = 16384
 
 
 def owned(cli: Cli) -> list[int]:
@@ -67,33 +24,35 @@ def owned(cli: Cli) -> list[int]:
     return [node["slots"] for node in cli.status()["nodes"] if node["role"] == "master"]
 
 
-def test_slots_move_to_a_new_shard_and_back_and_clients_notice_nothing(cli: Cli) -> None:
-    port = free_base_port()
+def test_slots_move_to_new_shards_and_back_and_clients_notice_nothing(cli: Cli, tmp_path: Path) -> None:
+    port = free_base_port(16)
     cli("up", "-f", "-", "--base-port", str(port), "-d", text=MANIFEST)
-    client = redis.RedisCluster(host="127.0.0.1", port=port)
+    client = redis.RedisCluster(host="127.0.0.1", port=port, decode_responses=True)
     for number in range(KEYS):
         client.set(f"key:{number}", f"value {number}", ex=3600 if number % 2 else None)
-    with writing(port) as writers:
-        eventually(lambda: all(writer.operations > 50 for writer in writers), "writers at work")
-        assert "c has 4 shards now" in cli("scale", "--shards", "4").stdout
-        eventually(lambda: len(owned(cli)) == 4, "four masters")
-        assert min(owned(cli)) >= 0.95 * 4096 - 1
-        assert sum(owned(cli)) == 16384
-        before = [writer.operations for writer in writers]
-        eventually(lambda: all(w.operations > n + 50 for w, n in zip(writers, before, strict=True)), "they go on")
-        assert "c has 3 shards now" in cli("scale", "--shards", "3").stdout
-        eventually(lambda: len(cli.status()["nodes"]) == 6, "the fourth shard's nodes are gone")
-    assert [writer.errors for writer in writers] == [[], []]
-    for writer in writers:
-        for key, count in writer.counts.items():
-            assert client.get(key) == b"%d" % count
-    lost = [number for number in range(KEYS) if client.get(f"key:{number}") != b"value %d" % number]
+    (npm := tmp_path / "npm").mkdir()
+    with mixed_load(port, npm) as load:
+        for before, shards in (3, 4), (4, 6), (6, 3):
+            assert f"c has {shards} shards now" in cli("scale", "--shards", str(shards)).stdout
+            eventually(lambda shards=shards: len(owned(cli)) == shards, f"{shards} masters")
+            assert sum(owned(cli)) == SLOTS
+            assert max(owned(cli)) <= 1.02 * SLOTS / shards
+            assert min(owned(cli)) >= 0.95 * SLOTS / shards - 1
+            moved = cli.status()["rebalance"]
+            assert moved["phase"] == "Done"
+            least = SLOTS * abs(shards - before) / max(shards, before)
+            assert moved["slotsMoved"] <= 1.05 * least, moved
+            load.goes_on()
+        eventually(lambda: len(cli.status()["nodes"]) == 6, "the nodes of the shards that went are gone")
+    assert load.errors() == []
+    assert load.told["operations"] > 0
+    assert [mixed.different(client) for mixed in load.mixed] == [[], []]
+    lost = [number for number in range(KEYS) if client.get(f"key:{number}") != f"value {number}"]
     assert not lost
     assert all(client.ttl(f"key:{number}") > 3000 for number in range(1, KEYS, 20))
     held = sum(client.dbsize(target_nodes=node) for node in client.get_primaries())
-    assert held == KEYS + sum(len(writer.counts) for writer in writers), "no key is there twice"
+    assert held == KEYS + load.keys(), "no key is there twice"
     client.close()
-    assert cli.status()["rebalance"]["phase"] == "Done"
 
 
 FULL = """
@@ -152,17 +111,15 @@ def test_slots_follow_weights_while_clients_write(cli: Cli) -> None:
     even = MANIFEST.replace("replicasPerShard: 1", "replicasPerShard: 0")
     heavy = even.replace("shards: 3", "shards: 3, weights: [{shard: 0, weight: 2}]")
     cli("up", "-f", "-", "--base-port", str(port), "-d", text=even)
-    with writing(port) as writers:
-        eventually(lambda: all(writer.operations > 50 for writer in writers), "writers at work")
+    with mixed_load(port, None, clients=1) as load:
         assert "weights: 0=2; the others' is 1" in cli("plan", "-f", "-", text=heavy).stdout
         told = cli("up", "-f", "-", "--base-port", str(port), "-d", text=heavy).stdout
         assert "c has 3 shards now, with shares by their weights" in told
         shares = [slots / 16384 for slots in owned(cli)]
         assert 0.95 * 0.5 <= shares[0] <= 1.02 * 0.5
         assert all(0.95 * 0.25 <= share <= 1.02 * 0.25 for share in shares[1:])
-        before = [writer.operations for writer in writers]
-        eventually(lambda: all(w.operations > n + 50 for w, n in zip(writers, before, strict=True)), "they go on")
-    assert [writer.errors for writer in writers] == [[], []]
+        load.goes_on()
+    assert load.errors() == []
 
 
 def test_fewer_shards_than_have_weights_are_refused_in_words(cli: Cli) -> None:
