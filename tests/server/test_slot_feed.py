@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
+import sys
+from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from ringkeeper.cluster.migration import Source
-from ringkeeper.resp.reader import CommandReader
-from ringkeeper.server.slot_feed import CAUGHT_UP, FAR_BEHIND, LISTED_AT_ONCE, WINDOW_NS, Pace, SlotFeed
-from ringkeeper.store.keyspace import Clock, Keyspace
-from ringkeeper.store.slot import key_slot
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parents[1] / "differential")]
+
+from in_process import InProcess  # noqa: E402
+
+from ringkeeper.cluster.migration import Source  # noqa: E402
+from ringkeeper.commands.digest import digest_of_value  # noqa: E402
+from ringkeeper.resp.reader import CommandReader  # noqa: E402
+from ringkeeper.resp.values import ReplyError  # noqa: E402
+from ringkeeper.server.slot_feed import CAUGHT_UP, FAR_BEHIND, LISTED_AT_ONCE, WINDOW_NS, Pace, SlotFeed  # noqa: E402
+from ringkeeper.server.slot_values import PART, STRING_PART, USED  # noqa: E402
+from ringkeeper.store.keyspace import NO_EXPIRY, Clock, Keyspace  # noqa: E402
+from ringkeeper.store.slot import key_slot  # noqa: E402
 
 SLOT = key_slot(b"{a}")
 COUNT = 20_000
@@ -140,6 +154,82 @@ async def test_no_step_handles_more_keys_of_a_slot_than_a_few() -> None:
     assert 0 < listed <= 2 * LISTED_AT_ONCE
     assert told == 1
     assert taken(feed) == {b"{a}%d" % number: b"v" for number in range(COUNT)}
+
+
+NOTHING = [b"PING"]
+
+
+def run(node: InProcess, *commands: list[bytes]) -> None:
+    for words, reply in zip(commands, node.run(list(commands)), strict=True):
+        assert not isinstance(reply, ReplyError), (words[:2], reply)
+
+
+async def fed_while_written_to(key: bytes, changes: Iterator[list[bytes]], source: InProcess) -> list[list[bytes]]:
+    """What is told of the slot of a large key, which changes behind each step; a target that does it has the same."""
+    keyspace = source.session.context.keyspace
+    feed, slots = feed_of(keyspace), iter((SLOT,))
+    while feed.step(slots):
+        words = next(changes)
+        run(source, words)
+        if words != NOTHING:
+            feed.told(SLOT, words, [key])
+    reader = CommandReader()
+    reader.feed(bytes(feed.out))
+    told = []
+    while (args := reader.next()) is not None:
+        told.append(args)
+    target = InProcess(2)
+    run(target, *[args for args in told if args[0] != USED])
+    copied = target.session.context.keyspace.look(key)
+    assert digest_of_value(copied, NO_EXPIRY) == digest_of_value(keyspace.look(key), NO_EXPIRY)
+    return told
+
+
+def named(number: int) -> bytes:
+    return b"%0100d" % number
+
+
+@pytest.mark.parametrize("kind", ["hash", "set"])
+async def test_elements_of_a_large_value_may_change_all_the_time_while_it_is_told_in_parts(kind: str) -> None:
+    key, randomness, source = b"{a}large", random.Random(7), InProcess(2)
+    fields = [named(number) for number in range(30_000)]
+    if kind == "hash":
+        run(source, [b"HSET", key, *[word for field in fields for word in (field, b"1")]])
+        doing = [(b"HSET", [b"9"]), (b"HINCRBY", [b"5"]), (b"HDEL", [])]
+    else:
+        run(source, [b"SADD", key, *fields])
+        doing = [(b"SADD", []), (b"SREM", [])]
+
+    def changes() -> Iterator[list[bytes]]:
+        while True:
+            name, rest = randomness.choice(doing)
+            yield [name, key, named(randomness.randrange(40_000)), *rest]
+
+    told = await fed_while_written_to(key, changes(), source)
+    assert [args[0] for args in told].count(b"DEL") == 1, "it is told once"
+    assert max(sum(map(len, args)) for args in told) < 2 * PART
+
+
+async def test_a_value_that_changes_as_a_whole_all_the_time_is_told_whole_in_the_end() -> None:
+    key, source = b"{a}large", InProcess(2)
+    run(source, [b"RPUSH", key, *[b"element %d" % number for number in range(30_000)]])
+    told = await fed_while_written_to(key, itertools.repeat([b"LPUSH", key, b"x"]), source)
+    assert [args[0] for args in told].count(b"RESTORE") == 1
+
+
+async def test_a_large_value_that_is_removed_and_made_anew_is_what_it_is_then() -> None:
+    key, source = b"{a}large", InProcess(2)
+    fields = [b"field %d" % number for number in range(30_000)]
+    run(source, [b"HSET", key, *[word for field in fields for word in (field, b"1")]])
+    changes = [NOTHING, NOTHING, NOTHING, [b"HDEL", key, *fields], [b"HSET", key, b"a", b"1"]]
+    await fed_while_written_to(key, itertools.chain(changes, itertools.repeat([b"HSET", key, b"b", b"2"])), source)
+
+
+async def test_a_large_string_comes_in_parts() -> None:
+    key, source = b"{a}large", InProcess(2)
+    run(source, [b"SET", key, bytes(range(250)) * 20_000])
+    told = await fed_while_written_to(key, itertools.repeat(NOTHING), source)
+    assert max(sum(map(len, args)) for args in told) < 2 * STRING_PART
 
 
 async def test_what_changes_while_keys_are_listed_and_told_is_told_as_it_is_then() -> None:

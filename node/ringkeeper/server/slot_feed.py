@@ -22,8 +22,9 @@ from ringkeeper.cluster.topology import Move
 from ringkeeper.commands.table import Arguments
 from ringkeeper.resp.writer import write_command
 from ringkeeper.server.session import Session
-from ringkeeper.server.slot_values import LARGE, USED, parts, uses, whole
+from ringkeeper.server.slot_values import LARGE, USED, parts, takes_along, uses, whole
 from ringkeeper.server.snapshots import to_the_letter
+from ringkeeper.store.keyspace import Value
 
 if TYPE_CHECKING:
     from ringkeeper.server.moves import Moves
@@ -156,6 +157,8 @@ class SlotFeed:
         """How far they are listed."""
         self.large: bytes | None = None
         """The key that is told in parts."""
+        self.value: Value = b""
+        """What it is."""
         self.parts: Iterator[list[bytes]] = iter(())
         self.attempts: dict[bytes, int] = {}
         """How often a large key was changed while its parts were told."""
@@ -274,7 +277,7 @@ class SlotFeed:
             return
         self.keys += 1
         if keyspace.memory_of(key) > LARGE and self.attempts.get(key, 0) < ATTEMPTS:
-            self.large, self.parts = key, parts(keyspace, key, value)
+            self.large, self.value, self.parts = key, value, parts(keyspace, key, value)
         else:
             self.tell(whole(keyspace, key, value, fresh=key not in self.again))
             self.uses += uses(keyspace, key)
@@ -292,7 +295,7 @@ class SlotFeed:
         if slot in self.unbegun or self.rules.state not in (Source.FEEDING, Source.HOLDING):
             return
         if slot == self.slot:
-            if self.large is not None and self.large in keys:
+            if self.large is not None and self.large in keys and not self.goes_along(self.large, args[0].lower()):
                 self.attempts[self.large] = self.attempts.get(self.large, 0) + 1
                 self.left[self.large] = None
                 self.again.add(self.large)
@@ -304,6 +307,10 @@ class SlotFeed:
         before = self.end
         self.tell(args)
         self.pace.written += self.end - before
+
+    def goes_along(self, key: bytes, name: bytes) -> bool:
+        """Whether a command that has changed the large key may be told amid its parts."""
+        return self.node.databases[0].look(key) is self.value and takes_along(self.value, name)
 
     # How it goes out
 

@@ -1,7 +1,8 @@
 """A key as commands that make it elsewhere: a small one as one command, a large one in parts, so that nobody is
 stalled. Nothing is compressed: that would take more processor time than all the rest.
 
-A part reads the value as it is then: who takes the parts of a value that changes meanwhile must begin again.
+A part reads the value as it is then: who takes the parts of a value that changes meanwhile must begin again; but for
+sets and hashes whose elements come and go (`takes_along`).
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ LARGE = 256 * 1024
 """Bytes of a value that is told in parts."""
 PART = 64 * 1024
 """Bytes of a part, about."""
+STRING_PART = 1024 * 1024
+"""Bytes of a part of a string, which is copied only."""
 AT_ONCE = 256
 """Elements that are read at once."""
+ALONG = frozenset((b"hset", b"hmset", b"hdel", b"hincrby", b"sadd", b"srem"))
+"""What adds and removes elements of one key, by name."""
 USED = b"RINGKEEPER.USED"
 """What the uses of keys were, three words each: key, milliseconds since the last one, and its frequency, or -1 if
 nobody counts it. For the target alone: a replica's uses are its own."""
@@ -57,9 +62,11 @@ def uses(keyspace: Keyspace, key: bytes) -> list[bytes]:
 
 
 def parts(keyspace: Keyspace, key: bytes, value: Value) -> Iterator[list[bytes]]:
-    """Commands that make the key, whatever was there before. A string comes as one, since it is copied only."""
+    """Commands that make the key, whatever was there before."""
     if isinstance(value, (bytes, bytearray)):
-        yield [b"SET", key, bytes(value)]
+        yield [b"SET", key, bytes(value[:STRING_PART])]
+        for start in range(STRING_PART, len(value), STRING_PART):
+            yield [b"APPEND", key, bytes(value[start : start + STRING_PART])]
     else:
         yield [b"DEL", key]
         name, words = (b"", [])
@@ -78,6 +85,16 @@ def parts(keyspace: Keyspace, key: bytes, value: Value) -> Iterator[list[bytes]]
         yield [b"PEXPIREAT", key, b"%d" % at]
     if words := uses(keyspace, key):
         yield [USED, *words]
+
+
+def takes_along(value: Value, name: bytes) -> bool:
+    """Whether a command (lower case) on a value may be told amid its parts. A scan shows every element that stays, at
+    least once and as it is then: so what is told last of an element is what it is, whether the command or a part comes
+    first.
+    """
+    if isinstance(value, Hash):
+        return name in ALONG and not value.expiries  # of which HSET takes its field's, before or behind its part
+    return isinstance(value, Set) and name in ALONG
 
 
 def elements(value: Value) -> Iterator[tuple[bytes, list[bytes]]]:
