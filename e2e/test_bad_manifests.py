@@ -35,6 +35,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"weights": [{"shard": 0, "weight": 0}]}, "spec.weights[0].weight"),
     ({"weights": [{"shard": 0, "weight": 2}, {"shard": 0, "weight": 3}]}, "spec.weights[1]"),
     ({"weights": [{"shard": 999, "weight": 2}]}, "spec.weights"),
+    ({"rebalance": {"strategy": "laod"}}, "spec.rebalance.strategy"),
     ({"rebalance": {"window": {"start": "02:00"}}}, "spec.rebalance.window.end"),
     ({"rebalance": {"window": {"start": "2:00", "end": "05:00"}}}, "spec.rebalance.window.start"),
     ({"rebalance": {"window": {"start": "02:00", "end": "02:00"}}}, "spec.rebalance.window"),

@@ -168,6 +168,9 @@ class World:
     """Slot -> bytes."""
     measured: set[int] = field(default_factory=set)
     """Shards that were asked what their slots hold."""
+    operations: dict[int, float] = field(default_factory=dict)
+    """Slot -> commands a second."""
+    still_seconds: float = 3600.0
     failures: dict[tuple[int, int], str] = field(default_factory=dict)
     """Moves that failed a moment ago."""
 
@@ -249,6 +252,10 @@ class World:
     def node(self, shard: int, ordinal: int = 0) -> FakeNode | None:
         return self.nodes.get(node_name(self.spec.name, shard, ordinal))
 
+    def operations_on(self, shard: int) -> dict[int, float]:
+        owners = self.committed.owners if self.committed else ()
+        return {slot: rate for slot, rate in self.operations.items() if owners and owners[slot] == shard}
+
     # --- the runtime
 
     def observe(self, operator: Operator) -> Observed:
@@ -275,6 +282,8 @@ class World:
             newest_held=max(newer, key=lambda held: (held.leader, held.epoch), default=None),
             leader_number=operator.leader_number,
             slot_bytes=dict.fromkeys(self.measured, self.sizes),
+            slot_operations={shard: self.operations_on(shard) for shard in self.measured},
+            still_seconds=self.still_seconds,
             failed_moves=dict(self.failures),
             obsolete=tuple(f"Process/{name}" for name in self.nodes if name not in expected_names(kept)),
             verdicts={} if self.committed is None else {s.index: self.judge(s) for s in self.committed.shards},

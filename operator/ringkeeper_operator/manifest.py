@@ -15,7 +15,16 @@ from typing import Any
 from ringkeeper.cluster.settings import Settings
 from ringkeeper.store.namespaces import Namespace
 from ringkeeper.store.units import parse_duration
-from ringkeeper_operator.model import FailoverRules, Handover, RebalanceRules, Scheduling, Spec, Volume, Window
+from ringkeeper_operator.model import (
+    SLOTS_EVEN,
+    FailoverRules,
+    Handover,
+    RebalanceRules,
+    Scheduling,
+    Spec,
+    Volume,
+    Window,
+)
 from ringkeeper_operator.node_conf import rendered
 from ringkeeper_operator.quantity import parse_quantity
 from ringkeeper_operator.schema import (
@@ -209,6 +218,7 @@ def _rebalance(spec: Mapping[str, Any]) -> RebalanceRules:
         max_bytes_per_second=parse_quantity(rate) if rate is not None else 0,
         window=_window(given),
         may_evict=bool(given.get("mayEvict")),
+        strategy=given.get("strategy") or SLOTS_EVEN,
     )
 
 

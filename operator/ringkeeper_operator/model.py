@@ -76,6 +76,9 @@ class Window:
     """Its IANA name."""
 
 
+SLOTS_EVEN, LOAD_EVEN = STRATEGIES = ("slots", "load")
+
+
 @dataclass(frozen=True, slots=True)
 class RebalanceRules:
     """How slots move, and when."""
@@ -88,6 +91,8 @@ class RebalanceRules:
     """Of each move; 0: as fast as the nodes' own limits let it go."""
     window: Window | None = None
     """None: at any time."""
+    strategy: str = SLOTS_EVEN
+    """What is made even: `slots`, or `load`."""
     opens: float | None = None
     """While the window is closed: when it opens next, in seconds since the epoch."""
     may_evict: bool = False
@@ -375,6 +380,8 @@ class Observed:
     slot_operations: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
     """Shard -> slot -> commands a second, over the last half to whole minute, from the same answers; a slot on which
     none ran is left out, and an older node tells of none."""
+    still_seconds: float = 0.0
+    """For how long no slot has changed hands, as far as this operator process has seen."""
     failed_moves: Mapping[tuple[int, int], str] = field(default_factory=dict)
     """Source and target of moves that failed a moment ago, and why: not to be tried again yet."""
 
@@ -387,6 +394,8 @@ class SlotFigures:
     """Slot -> bytes."""
     operations: Mapping[int, float] = field(default_factory=dict)
     """Slot -> commands a second."""
+    is_answer: bool = True
+    """False: the master was asked in vain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

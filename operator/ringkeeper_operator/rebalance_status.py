@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ringkeeper.cluster.topology import Topology
-from ringkeeper_operator.model import Action, Observed, Spec
-from ringkeeper_operator.plan.rebalance import Transfer, goal, hindrance, told_pace, transfers
+from ringkeeper.cluster.topology import FEEDING, Topology
+from ringkeeper_operator.model import LOAD_EVEN, Action, Observed, Spec
+from ringkeeper_operator.plan.rebalance import Transfer, goal, hindrance, is_by_load, told_pace, transfers
 from ringkeeper_operator.plan.room import as_it_fits
 from ringkeeper_operator.plan.window import by_the_clock, told_opening
 from ringkeeper_operator.quantity import render_bytes
@@ -31,6 +31,11 @@ def section_of(spec: Spec, observed: Observed, before: Section, now: float) -> d
         return dict(before)
     spec = by_the_clock(as_it_fits(spec, observed), now)
     pending = transfers(spec, topology, topology.owners)
+    loaded = is_by_load(spec) and not pending and (not _goes_on(before) or before.get("strategy") == LOAD_EVEN)
+    if loaded:
+        pending = tuple(
+            Transfer(move.source, move.target, move.slots) for move in topology.moves if move.phase == FEEDING
+        )
     if not pending and not topology.moves:
         return _done(before, now) if _goes_on(before) else dict(before)
     slots = [(transfer.source, slot) for transfer in pending for slot in transfer.slots]
@@ -39,7 +44,7 @@ def section_of(spec: Spec, observed: Observed, before: Section, now: float) -> d
     section = _counted(before, len(slots), _bytes_of(observed, slots))
     phase, blocked = _phase(spec, observed, topology)
     section |= {"phase": phase} | ({"blocked": blocked} if blocked else {})
-    section |= {"weighted": True} if spec.weights else {}
+    section |= ({"weighted": True} if spec.weights else {}) | ({"strategy": LOAD_EVEN} if loaded else {})
     if phase == "Moving" and "startedAt" not in section:
         section["startedAt"] = timestamp(now)
     return section | _speed(section, before, now) | {"transfers": _largest(pending)}
@@ -50,7 +55,11 @@ def _goes_on(section: Section) -> bool:
 
 
 def _done(before: Section, now: float) -> dict[str, Any]:
-    kept = {name: before[name] for name in ("from", "to", "weighted", "slots", "bytes", "startedAt") if name in before}
+    kept = {
+        name: before[name]
+        for name in ("from", "to", "weighted", "strategy", "slots", "bytes", "startedAt")
+        if name in before
+    }
     section = kept | {"phase": "Done", "slotsMoved": kept.get("slots", 0), "endedAt": timestamp(now)}
     return section | ({"bytesMoved": kept["bytes"]} if "bytes" in kept else {})
 
@@ -126,11 +135,12 @@ def told(section: Section) -> str:
     """One line for people."""
     phase, slots = section["phase"], section["slots"]
     size = f" ({render_bytes(section['bytes'])})" if section.get("bytes") else ""
-    weighted = section.get("weighted", False)
+    weighted, loaded = section.get("weighted", False), section.get("strategy") == LOAD_EVEN
     if phase == "Done":
         by = " by their weights" if weighted else ""
         return f"{slots} slots{size} have moved; {_shards(section['to'])} own all slots{by}"
-    text = f"{section['slotsMoved']} of {slots} slots{size} have moved, {goal(section['to'], weighted=weighted)}"
+    aim = goal(section["to"], weighted=weighted, loaded=loaded)
+    text = f"{section['slotsMoved']} of {slots} slots{size} have moved, {aim}"
     if phase == "Moving" and "secondsLeft" in section:
         text = f"{text}; {render_bytes(section['bytesPerSecond'])}/s, {section['secondsLeft']} s left"
     if phase in ("Moving", "Blocked") and section.get("blocked"):

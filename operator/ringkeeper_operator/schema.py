@@ -12,6 +12,7 @@ from ringkeeper.cluster.settings import SYNCS
 from ringkeeper.store.namespaces import LONGEST_PREFIX, MOST_NAMESPACES
 from ringkeeper.store.policies import NAMESPACE_DEFAULT, NODE_DEFAULT, POLICIES
 from ringkeeper.store.units import DURATION, LONGEST_TEXT
+from ringkeeper_operator.model import SLOTS_EVEN, STRATEGIES
 from ringkeeper_operator.schema_parts import (
     Schema,
     anything,
@@ -390,6 +391,9 @@ REBALANCE_RULES = fields(
         "mayEvict": boolean("Whether there may be fewer `shards`, or other `weights`, than have room for the data. "
                             "Nodes then evict what does not fit; with `eviction: noeviction` it is refused all the "
                             "same.", default=False),
+        "strategy": text("What shares are even in: `slots` that shards own, or `load`, the commands that they run; a "
+                         "few slots then move when a shard is much busier than others for long.", longest=20,
+                         enum=list(STRATEGIES), default=SLOTS_EVEN),
     },
 )  # fmt: skip
 

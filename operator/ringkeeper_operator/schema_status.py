@@ -81,6 +81,7 @@ REBALANCE = fields(
         "from": integer("Shards that owned slots when it began.", 0, 1000, format="int32"),
         "to": integer("Shards that own them in the end.", 0, 1000, format="int32"),
         "weighted": boolean("Whether they get shares by `weights`; else these are even."),
+        "strategy": text("`load` if they move because some shards are busier than others.", longest=20),
         "slots": integer("To move in all.", 0, 16384, format="int32"),
         "slotsMoved": integer("Of these, moved.", 0, 16384, format="int32"),
         "bytes": integer("What all of these slots hold, about.", 0, LARGEST, format="int64"),

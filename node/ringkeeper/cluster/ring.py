@@ -54,11 +54,15 @@ def place(
     vnodes_per_shard: int,
     weights: Mapping[int, float] | None = None,
     previous: Sequence[int] | None = None,
+    *,
+    floor: float = FLOOR,
+    ceiling: float = CEILING,
 ) -> tuple[int, ...]:
     """The shard that owns each of the 16384 slots.
 
     `shards` are indexes, or how many (0 to n - 1). `weights` default to 1. `previous` are the owners of the epoch
-    before; it may name shards that are no longer there, or -1 for nobody. O(slots × passes), 1000 shards included.
+    before; it may name shards that are no longer there, or -1 for nobody. Loads stay within `floor` and `ceiling`, as
+    parts of the fair share. O(slots × passes), 1000 shards included.
     """
     members = list(range(shards)) if isinstance(shards, int) else sorted(shards)
     if not 1 <= len(set(members)) == len(members) <= SLOTS:
@@ -76,14 +80,14 @@ def place(
         if len(start) != SLOTS:
             raise ValueError(f"previous has {len(start)} owners, must have {SLOTS}")
     fairs = fair_shares(members, weights)
-    promised = {member: bounds_of(fair) for member, fair in fairs.items()}
+    promised = {member: bounds_of(fair, floor, ceiling) for member, fair in fairs.items()}
     least = least_moves(start, promised)
     if previous is not None and least == 0:
         return tuple(start)
     allowed = least + int(SPARE_MOVES * least)
     if previous is None:
         allowed = max(allowed, int(FRESH_MOVES * SLOTS))
-    return tuple(_Mender(start, ring, _tightest(start, fairs, promised, allowed)).mend())
+    return tuple(_Mender(start, ring, _tightest(start, fairs, promised, allowed, floor, ceiling)).mend())
 
 
 def fair_shares(members: Sequence[int], weights: Mapping[int, float] | None = None) -> dict[int, float]:
@@ -124,14 +128,19 @@ def _weights(members: Sequence[int], weights: Mapping[int, float] | None) -> dic
 
 
 def _tightest(
-    start: Sequence[int], fairs: Mapping[int, float], promised: dict[int, Bounds], allowed: int
+    start: Sequence[int],
+    fairs: Mapping[int, float],
+    promised: dict[int, Bounds],
+    allowed: int,
+    floor: float,
+    ceiling: float,
 ) -> dict[int, Bounds]:
     """The tightest bounds, from the promised ones down to the fair share itself, that cost at most `allowed` moves."""
     best = promised
     counts = Counter(start)
     for step in range(1, 11):
         tighter = {
-            member: bounds_of(fair, FLOOR + (1 - FLOOR) * step / 10, CEILING - (CEILING - 1) * step / 10)
+            member: bounds_of(fair, floor + (1 - floor) * step / 10, ceiling - (ceiling - 1) * step / 10)
             for member, fair in fairs.items()
         }
         if _least(counts, tighter) > allowed:

@@ -12,7 +12,16 @@ from ringkeeper.cluster.changes import EndMove, MoveChange, carried_out
 from ringkeeper.cluster.migration import Confirmation, Source, ended, settled
 from ringkeeper.cluster.topology import FEEDING, Move, Topology
 from ringkeeper_operator.model import CommitTopology, Observed, Spec
-from ringkeeper_operator.plan.rebalance import begin, ends_of, master_of, may_release, told_of, told_slots, transfers
+from ringkeeper_operator.plan.rebalance import (
+    begin,
+    ends_of,
+    is_by_load,
+    master_of,
+    may_release,
+    told_of,
+    told_slots,
+    transfers,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,5 +108,7 @@ def _is_unwanted(spec: Spec, topology: Topology, move: Move) -> bool:
     """
     if spec.rebalance.paused or spec.rebalance.dry_run or move.target >= spec.lasting_shards:
         return True
+    if is_by_load(spec):
+        return False
     now = transfers(spec, topology, topology.owners)
     return all(transfer.source != move.source and transfer.target != move.target for transfer in now)

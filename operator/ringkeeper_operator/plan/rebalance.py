@@ -16,9 +16,11 @@ from typing import TypedDict
 
 from ringkeeper.cluster.changes import BeginMove, basis, carried_out
 from ringkeeper.cluster.migration import Source, may_ask_release, told_rate
-from ringkeeper.cluster.ring import place
+from ringkeeper.cluster.ring import CEILING, FLOOR, bounds_of, fair_shares, place
 from ringkeeper.cluster.topology import FEEDING, Move, Node, Topology
+from ringkeeper.store.slot import SLOTS
 from ringkeeper_operator.model import (
+    LOAD_EVEN,
     Action,
     AskRelease,
     CommitTopology,
@@ -29,6 +31,7 @@ from ringkeeper_operator.model import (
     Spec,
     Wait,
 )
+from ringkeeper_operator.plan.load import Traffic, even_out
 from ringkeeper_operator.plan.nodes import answering
 from ringkeeper_operator.plan.window import told_opening
 from ringkeeper_operator.quantity import render_bytes
@@ -46,6 +49,10 @@ SMALL_LAG_BYTES = 8 * 1024 * 1024
 """A source is asked to release slots once its target lacks no more: it holds writes for the rest, for 100 ms at most.
 Where a target lacks more, it holds them back anyway (`server/slot_feed.py`): no load keeps slots from moving."""
 PAUSE = 0.05
+LOOSE = (0.5, 1.3)
+"""Of its fair share of slots, what a shard owns at least and at most where traffic is to be even, not their number."""
+SETTLED_SECONDS = 120.0
+"""How long after a slot changed hands nothing moves by load: the nodes' figures are of the last minute."""
 
 Bytes = Mapping[int, Mapping[int, int]]
 """Shard -> slot -> bytes."""
@@ -53,7 +60,7 @@ Bytes = Mapping[int, Mapping[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Slots that are to go from one shard to another, in order."""
+    """Slots that are to go from one shard to another, those that are to go first in front."""
 
     source: int
     target: int
@@ -64,17 +71,24 @@ def transfers(spec: Spec, topology: Topology, owners: tuple[int, ...] | None = N
     """What has not begun yet; first what makes for a large batch, then from the fullest shard to the emptiest."""
     owners = prospective_owners(topology) if owners is None else owners
     weights = tuple(sorted(spec.weights.items()))
-    return _transfers(owners, spec.lasting_shards, spec.vnodes_per_shard, weights, BATCH_SLOTS)
+    bounds = LOOSE if is_by_load(spec) else (FLOOR, CEILING)
+    return _transfers(owners, spec.lasting_shards, spec.vnodes_per_shard, weights, bounds, BATCH_SLOTS)
 
 
 @lru_cache(maxsize=64)
 def _transfers(
-    owners: tuple[int, ...], shards: int, vnodes: int, weights: tuple[tuple[int, float], ...], most: int
+    owners: tuple[int, ...],
+    shards: int,
+    vnodes: int,
+    weights: tuple[tuple[int, float], ...],
+    bounds: tuple[float, float],
+    most: int,
 ) -> tuple[Transfer, ...]:
     """Asked for in every round, and the same until a batch has moved."""
     weight = dict(weights)
     by_pair: dict[tuple[int, int], list[int]] = {}
-    for slot, (owner, to) in enumerate(zip(owners, place(shards, vnodes, weight or None, owners), strict=True)):
+    placed = place(shards, vnodes, weight or None, owners, floor=bounds[0], ceiling=bounds[1])
+    for slot, (owner, to) in enumerate(zip(owners, placed, strict=True)):
         if owner != to:
             by_pair.setdefault((owner, to), []).append(slot)
     counts = Counter(owners)
@@ -85,6 +99,46 @@ def _transfers(
         return -min(len(by_pair[pair]), most, difference), -difference, pair
 
     return tuple(Transfer(*pair, tuple(by_pair[pair])) for pair in sorted(by_pair, key=urgency))
+
+
+def is_by_load(spec: Spec) -> bool:
+    return spec.rebalance.strategy == LOAD_EVEN
+
+
+def by_load(spec: Spec, observed: Observed, topology: Topology) -> tuple[Transfer, ...]:
+    """What is to move although the ring wants nothing, so that traffic is even. Empty until all masters have told what
+    they serve, and slots have been where they are for so long that this tells of the present owners.
+    """
+    shards = [shard.index for shard in topology.shards]
+    if (
+        not is_by_load(spec)
+        or topology.moves
+        or shards != list(range(spec.lasting_shards))
+        or observed.still_seconds < SETTLED_SECONDS
+        or not observed.slot_operations.keys() >= set(shards)
+        or any(master_of(spec, observed, shard) is None for shard in shards)
+    ):
+        return ()
+    fairs = fair_shares(shards, spec.weights or None)
+    owners = topology.owners
+    rates, sizes = (
+        {slot: figure for shard in shards for slot, figure in told[shard].items() if owners[slot] == shard and figure}
+        for told in (observed.slot_operations, observed.slot_bytes)
+    )
+    shifts = even_out(
+        Traffic(
+            owners,
+            rates,
+            shares={shard: fair / SLOTS for shard, fair in fairs.items()},
+            bounds={shard: bounds_of(fair, *LOOSE) for shard, fair in fairs.items()},
+            sizes={slot: int(size) for slot, size in sizes.items()},
+            room={shard: _room(spec, observed, shard) for shard in shards},
+        )
+    )
+    by_pair: dict[tuple[int, int], list[int]] = {}
+    for shift in shifts:
+        by_pair.setdefault((shift.source, shift.target), []).append(shift.slot)
+    return tuple(Transfer(*pair, tuple(slots)) for pair, slots in by_pair.items())
 
 
 def prospective_owners(topology: Topology) -> tuple[int, ...]:
@@ -104,7 +158,7 @@ def rebalance(spec: Spec, observed: Observed) -> Action | None:
     if topology is None:
         return None
     pending = transfers(spec, topology)
-    if not pending and not topology.moves:
+    if not pending and not topology.moves and not is_by_load(spec):
         return None
     if held(spec) is None and (unmeasured := _unmeasured(spec, observed, pending)):
         return MeasureSlots(reason="Rebalancing", message=progress(spec, topology), quiet=True, topology=topology,
@@ -139,18 +193,22 @@ def progress(spec: Spec, topology: Topology) -> str:
     return f"{left} slots are to move, {goal(spec.lasting_shards, weighted=bool(spec.weights))}"
 
 
-def goal(shards: int, *, weighted: bool) -> str:
+def goal(shards: int, *, weighted: bool, loaded: bool = False) -> str:
     """What slots move for, for people."""
     if shards == 1:
         return "to the one shard that stays"
-    return f"so that {shards} shards have {'shares by their weights' if weighted else 'even shares'}"
+    what = "traffic" if loaded else "shares"
+    return f"so that {shards} shards have {f'{what} by their weights' if weighted else f'even {what}'}"
 
 
 def _unmeasured(spec: Spec, observed: Observed, pending: Sequence[Transfer]) -> tuple[int, ...]:
     """Sources whose slots nobody has weighed lately, and that could be asked: what they feed already counts too."""
+    assert observed.topology is not None
+    if is_by_load(spec) and not (spec.rebalance.paused or spec.rebalance.dry_run):
+        every = {shard.index for shard in observed.topology.shards} - observed.slot_bytes.keys()
+        return tuple(sorted(shard for shard in every if master_of(spec, observed, shard) is not None))
     if not pending:
         return ()
-    assert observed.topology is not None
     feeding = {move.source for move in observed.topology.moves if move.phase == FEEDING}
     wanted = ({transfer.source for transfer in pending} | feeding) - observed.slot_bytes.keys()
     return tuple(sorted(shard for shard in wanted if master_of(spec, observed, shard) is not None))
@@ -184,7 +242,7 @@ def next_batches(spec: Spec, observed: Observed, topology: Topology) -> Iterator
     pairs = {(move.source, move.target) for move in feeding}
     counts = Counter(shard for pair in pairs for shard in pair)
     coming = Coming(observed, feeding)
-    pending = transfers(spec, topology)
+    pending = transfers(spec, topology) or by_load(spec, observed, topology)
     wanted = {*pairs, *((each.source, each.target) for each in pending)}
     gives_to, takes_from = (Counter(pair[end] for pair in wanted) for end in range(2))
     for transfer in pending:
@@ -293,7 +351,7 @@ def _batch(spec: Spec, observed: Observed, transfer: Transfer, coming: Coming, p
         if total > limit and (slots or there):
             break
         slots.append(slot)
-    return tuple(slots)
+    return tuple(sorted(slots))
 
 
 def master_of(spec: Spec, observed: Observed, index: int) -> tuple[Node, NodeReport] | None:

@@ -156,6 +156,7 @@ class KubernetesRuntime:
             claims=observed_claims(spec, claims),
             slot_bytes=self._moves.slot_bytes(topology, now),
             slot_operations=self._moves.slot_operations(topology, now),
+            still_seconds=self._moves.still_seconds(now),
             failed_moves=self._moves.recent_failures(now),
             obsolete=obsolete_pieces(desired, found, spec.uid),
             verdicts=self._watch.verdicts if self._watch is not None else {},

@@ -131,6 +131,7 @@ class LocalRuntime:
             handovers=self.watch.handovers if self.watch is not None else {},
             slot_bytes=self.moves.slot_bytes(topology, now),
             slot_operations=self.moves.slot_operations(topology, now),
+            still_seconds=self.moves.still_seconds(now),
             failed_moves=self.moves.recent_failures(now),
             obsolete=tuple(f"{PIECE}/{node.name}" for node in beyond if node.name not in self.ending),
         )

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from ringkeeper_operator.decide import decide
-from ringkeeper_operator.model import AskHandover, CommitTopology, Observed, Refuse, Spec, Wait
+from ringkeeper_operator.model import AskHandover, CommitTopology, MeasureSlots, Observed, Refuse, Spec, Wait
 from ringkeeper_operator.runtime.base import Blocked, Conflict, PushError, Runtime, UncertainCommit
 from ringkeeper_operator.status import has_no_master
 
@@ -34,7 +34,7 @@ async def reconcile_once(runtime: Runtime, spec: Spec) -> float:
     if observed.is_glance and not isinstance(action, CommitTopology):
         return 0.0
     if not observed.is_glance and not (isinstance(action, CommitTopology) and action.at_once):
-        await runtime.publish(spec, observed, action)
+        await runtime.publish(spec, observed, None if isinstance(action, MeasureSlots) else action)  # a mere question
     if action is None:
         return IDLE_SECONDS
     if isinstance(action, Wait):

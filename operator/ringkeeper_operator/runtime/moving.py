@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 15.0
 """So long it counts what slots were found to hold: it only bounds batches."""
+HALF_LIFE_SECONDS = 60.0
+LEAST_RATE = 0.01
+"""Commands a second: less is none."""
 RELEASE_SECONDS = 0.5
 """How long a release is watched before everything is looked at again."""
 POLL_SECONDS = 0.005
@@ -43,9 +46,14 @@ class MoveLog:
     measured: dict[int, tuple[float, str, SlotFigures]] = field(default_factory=dict)
     """Shard -> when, by which run, and what."""
     failures: dict[tuple[int, int], Failure] = field(default_factory=dict)
+    owners: tuple[int, ...] = ()
+    still_since: float = 0.0
+    """When slots had changed hands, or were looked at first."""
 
     def hear(self, topology: Topology | None, nodes: Iterable[ObservedNode], now: float) -> None:
-        """What nodes say of moves that failed."""
+        """Who owns slots, and what nodes say of moves that failed."""
+        if topology is not None and topology.owners != self.owners:
+            self.owners, self.still_since = topology.owners, now
         pairs = {} if topology is None else {move.id: (move.source, move.target) for move in topology.moves}
         for node in nodes:
             for told in node.report.moves if node.report is not None else ():
@@ -64,11 +72,14 @@ class MoveLog:
     def recent_failures(self, now: float) -> dict[tuple[int, int], str]:
         return {pair: failure.why for pair, failure in self.failures.items() if now < failure.until}
 
+    def still_seconds(self, now: float) -> float:
+        return now - self.still_since if self.owners else 0.0
+
     def slot_bytes(self, topology: Topology | None, now: float) -> dict[int, Mapping[int, int]]:
         return {shard: figures.sizes for shard, figures in self.fresh(topology, now)}
 
     def slot_operations(self, topology: Topology | None, now: float) -> dict[int, Mapping[int, float]]:
-        return {shard: figures.operations for shard, figures in self.fresh(topology, now)}
+        return {shard: figures.operations for shard, figures in self.fresh(topology, now) if figures.is_answer}
 
     def fresh(self, topology: Topology | None, now: float) -> Iterator[tuple[int, SlotFigures]]:
         """Of shards that were asked lately and have the same master since."""
@@ -84,8 +95,19 @@ class MoveLog:
         """One that does not answer counts as holding nothing, for a while."""
         masters = {shard: master_in(action.topology, shard) for shard in action.shards}
         figures = await asyncio.gather(*(admin.slots_of(node) for node, _ in masters.values()))
+        now = time.monotonic()
         for (shard, (_, run)), found in zip(masters.items(), figures, strict=True):
-            self.measured[shard] = (time.monotonic(), run, found)
+            before = self.measured.get(shard)
+            if before is not None and before[1] == run and before[2].is_answer and found.is_answer:
+                found = replace(found, operations=decayed(before[2].operations, found.operations, now - before[0]))
+            self.measured[shard] = (now, run, found)
+
+
+def decayed(before: Mapping[int, float], found: Mapping[int, float], seconds: float) -> dict[int, float]:
+    """Commands a second on the average, in which what was found earlier counts half after `HALF_LIFE_SECONDS`."""
+    old = 0.5 ** (seconds / HALF_LIFE_SECONDS)
+    rates = {slot: old * before.get(slot, 0.0) + (1 - old) * found.get(slot, 0.0) for slot in before.keys() | found}
+    return {slot: rate for slot, rate in rates.items() if rate >= LEAST_RATE}
 
 
 async def release(admin: NodeAdmin, action: AskRelease, observed: Observed, urgent: asyncio.Event) -> Observed:

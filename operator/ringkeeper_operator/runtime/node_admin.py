@@ -129,7 +129,7 @@ class NodeAdmin:
             return SlotFigures(sizes, {int(slot): float(rate) for slot, rate in rates.items()})
         except (OSError, TypeError, ValueError, AttributeError) as error:
             log.info("%s: what its slots hold could not be read: %s", node.name, error)
-            return SlotFigures()
+            return SlotFigures(is_answer=False)
 
     async def ask_release(self, node: ObservedNode, move: int, leader: int) -> None:
         """Ask the source of a move for its slots. Whether it gives them is told with its state."""
