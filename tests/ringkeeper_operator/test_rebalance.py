@@ -277,11 +277,28 @@ def test_slots_that_were_released_are_served_by_their_source_again_if_the_target
     assert taken_back.at_once
 
 
-def test_no_slot_is_released_or_begins_to_move_to_a_shard_whose_disk_is_full() -> None:
-    world, operator = running()
+def test_no_slot_begins_to_move_where_a_master_is_asked_to_make_room_for_another() -> None:
+    world, operator = running(replicas=1)
     world.spec = replace(world.spec, shards=4)
     first_commit(world, operator, "MovesBegun")
-    node = world.node(3)
+    seen = replace(world.observe(operator), handovers={1: "another"})
+    assert seen.topology is not None
+    alone = replace(seen.topology, moves=())
+    begun = rebalance.begin(world.spec, seen, alone)
+    assert begun is not None
+    assert {move.source for move in begun[0].moves} == {0, 2}
+    why = hindrance(world.spec, seen, alone, next(each for each in transfers(world.spec, alone) if each.source == 1))
+    assert why is not None
+    assert why.text == "shard 1 is about to have another master"
+    assert why.passes
+
+
+@pytest.mark.parametrize(("replicas", "ordinal"), [(0, 0), (1, 0), (1, 1)])
+def test_no_slot_is_released_or_begins_to_move_to_a_shard_whose_disk_is_full(replicas: int, ordinal: int) -> None:
+    world, operator = running(replicas=replicas)
+    world.spec = replace(world.spec, shards=4)
+    first_commit(world, operator, "MovesBegun")
+    node = world.node(3, ordinal)
     assert node
     node.persistence_error = "no space left"
     for _ in range(20):
@@ -294,7 +311,7 @@ def test_no_slot_is_released_or_begins_to_move_to_a_shard_whose_disk_is_full() -
     assert {move.target for move in topology.moves} == {3}
     assert 3 not in topology.owners
     why = reasons(world, world.spec, world.observe(operator))
-    assert why == {"shard 3 cannot keep its data: no space left"}
+    assert why == {f"shard 3 cannot keep its data{' on ring-3-1' if ordinal else ''}: no space left"}
     node.persistence_error = ""
     world.work(operator, rounds=300)
     assert is_balanced(topology_of(world).owners, 4)

@@ -303,8 +303,12 @@ def enough(acknowledged: Iterable[int], shard: Shard, offset: int) -> bool:
 
     As many as a write waits for; where writes wait for none, a majority.
     """
-    needed = shard.min_acks or (majority(len(shard.voters)) if shard.voters else 0)
-    return sum(one >= offset for one in acknowledged) >= needed
+    return sum(one >= offset for one in acknowledged) >= needed_voters(shard)
+
+
+def needed_voters(shard: Shard) -> int:
+    """How many of a shard's voters must hold what moves there."""
+    return shard.min_acks or (majority(len(shard.voters)) if shard.voters else 0)
 
 
 def keeps_hidden(move: Move, shard: int) -> bool:

@@ -14,6 +14,7 @@ from ringkeeper.cluster.topology import FEEDING, Move, Topology
 from ringkeeper_operator.model import CommitTopology, Observed, Spec
 from ringkeeper_operator.plan.rebalance import (
     begin,
+    disk_trouble,
     ends_of,
     is_by_load,
     master_of,
@@ -94,11 +95,10 @@ def _waits_in_vain(spec: Spec, observed: Observed, move: Move) -> EndMove | None
     source = _said(spec, observed, move, "source")
     if move.phase != FEEDING or source is None or source.state != Source.RELEASED:
         return None
-    found = master_of(spec, observed, move.target)
-    if found is None:
+    if master_of(spec, observed, move.target) is None:
         return EndMove(move, cause=f"the master of shard {move.target} does not answer, and clients wait")
-    if why := found[1].persistence_error:
-        return EndMove(move, cause=f"shard {move.target} cannot keep its data, and clients wait: {why}")
+    if why := disk_trouble(spec, observed, move.target):
+        return EndMove(move, cause=f"clients wait, and {why}")
     return None
 
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TypedDict
 
 from ringkeeper.cluster.changes import BeginMove, basis, carried_out
-from ringkeeper.cluster.migration import Source, may_ask_release, told_rate
+from ringkeeper.cluster.migration import Source, may_ask_release, needed_voters, told_rate
 from ringkeeper.cluster.ring import CEILING, FLOOR, bounds_of, fair_shares, place
 from ringkeeper.cluster.topology import FEEDING, Move, Node, Topology
 from ringkeeper.store.slot import SLOTS
@@ -32,7 +32,7 @@ from ringkeeper_operator.model import (
     Wait,
 )
 from ringkeeper_operator.plan.load import Traffic, even_out
-from ringkeeper_operator.plan.nodes import answering
+from ringkeeper_operator.plan.nodes import answer_of, answering
 from ringkeeper_operator.plan.window import told_opening
 from ringkeeper_operator.quantity import render_bytes
 
@@ -305,8 +305,11 @@ def hindrance(spec: Spec, observed: Observed, topology: Topology, transfer: Tran
     for index in concerned:
         if master_of(spec, observed, index) is None:
             return Hindrance(f"the master of shard {index} does not serve")
-    if (found := master_of(spec, observed, target.index)) is not None and (why := found[1].persistence_error):
-        return Hindrance(f"shard {target.index} cannot keep its data: {why}", passes=False)
+    if why := disk_trouble(spec, observed, target.index):
+        return Hindrance(why, passes=False)
+    for index in (transfer.source, transfer.target):
+        if index in observed.handovers:
+            return Hindrance(f"shard {index} is about to have another master")
     replicas = spec.lasting_nodes - 1
     if len(target.voters) < replicas:
         return Hindrance(f"{len(target.voters)} of {replicas} replicas of shard {target.index} have caught up")
@@ -386,10 +389,27 @@ def may_release(spec: Spec, observed: Observed, move: Move) -> bool:
         return True
     if not may_ask_release(source.said, target.said, move):
         return False
-    found = master_of(spec, observed, move.target)
-    if found is None or found[1].persistence_error:
+    if disk_trouble(spec, observed, move.target):
         return False
     return source.lag_bytes <= SMALL_LAG_BYTES or source.written > 0
+
+
+def disk_trouble(spec: Spec, observed: Observed, index: int) -> str:
+    """Why what moves to a shard would not be kept there, for people: its master's disk takes nothing, or those of so
+    many voters that the others are not enough to hold a move. Empty if it would be.
+    """
+    shard = observed.topology.shard(index) if observed.topology is not None else None
+    if shard is None:
+        return ""
+    heard = [(node.name, answer_of(spec, node)) for node in observed.nodes if node.shard == index]
+    errors = {report.id: (name, report.persistence_error) for name, report in heard if report is not None}
+    if shard.master in errors and (why := errors[shard.master][1]):
+        return f"shard {index} cannot keep its data: {why}"
+    failing = [errors[id_] for id_ in shard.voters if id_ in errors and errors[id_][1]]
+    if failing and len(shard.voters) - len(failing) < needed_voters(shard):
+        name, why = failing[0]
+        return f"shard {index} cannot keep its data on {name}: {why}"
+    return ""
 
 
 def told_pace(spec: Spec, observed: Observed, topology: Topology) -> str:
