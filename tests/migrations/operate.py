@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from partitions.operate import main
 
-from ringkeeper.cluster.ring import place
+from ringkeeper.cluster.ring import CEILING, FLOOR, place
 from ringkeeper_operator.plan import rebalance
 from ringkeeper_operator.runtime import local_process, loop, moving
 
@@ -34,18 +34,31 @@ def read_weights(file: Path) -> dict[int, float]:
 
 
 def place_by(
-    file: Path, shards: int, vnodes: int, _: Mapping[int, float] | None, previous: Sequence[int] | None
+    file: Path,
+    shards: int,
+    vnodes: int,
+    _: Mapping[int, float] | None,
+    previous: Sequence[int] | None,
+    *,
+    floor: float = FLOOR,
+    ceiling: float = CEILING,
 ) -> tuple[int, ...]:
     """`place` with the weights that the file holds now."""
-    return _place(shards, vnodes, tuple(read_weights(file).items()), None if previous is None else tuple(previous))
+    weights = tuple(read_weights(file).items())
+    return _place(shards, vnodes, weights, None if previous is None else tuple(previous), floor, ceiling)
 
 
 @lru_cache(maxsize=64)
 def _place(
-    shards: int, vnodes: int, weights: tuple[tuple[int, float], ...], previous: tuple[int, ...] | None
+    shards: int,
+    vnodes: int,
+    weights: tuple[tuple[int, float], ...],
+    previous: tuple[int, ...] | None,
+    floor: float,
+    ceiling: float,
 ) -> tuple[int, ...]:
     """Asked for in every round, and the same until a batch has moved."""
-    return place(shards, vnodes, dict(weights), previous)
+    return place(shards, vnodes, dict(weights), previous, floor=floor, ceiling=ceiling)
 
 
 if __name__ == "__main__":
