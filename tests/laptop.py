@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -35,30 +34,6 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
-
-
-BASES = range(12000, 22000, 20)
-
-
-def free_base_port(count: int = 8) -> int:
-    """A port such that it, its followers and their admin ports are free, and stay so: the system gives none of them to
-    who asks for any port, since it keeps those from 32768 on for that.
-    """
-    first = os.getpid() % len(BASES)
-    for base in (*BASES[first:], *BASES[:first]):
-        sockets = []
-        try:
-            for port in (p + offset for p in range(base, base + count) for offset in (0, 10000)):
-                probe = socket.socket()
-                sockets.append(probe)
-                probe.bind(("127.0.0.1", port))
-            return base
-        except OSError:
-            continue
-        finally:
-            for probe in sockets:
-                probe.close()
-    raise AssertionError("no free ports")
 
 
 class Cli:

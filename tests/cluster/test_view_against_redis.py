@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from laptop import eventually, free_base_port
+from laptop import eventually
+from ports import free_base_port
 
 from ringkeeper.cluster.topology import UNOWNED, Node, Shard, Topology
 from ringkeeper.cluster.view import ClusterView

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import redis
-from laptop import Cli, eventually, free_base_port
+from laptop import Cli, eventually
+from ports import free_base_port
 from real_redis import real_redis
 from server_process import serving
 

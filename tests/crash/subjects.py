@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 from crash.client import Control
 from crash.history import Lost
-from server_process import DEADLINE, free_ports
+from ports import free_ports
+from server_process import DEADLINE
 
 LONGEST_START = 120.0
 """Seconds; a start takes far less where nothing else runs."""

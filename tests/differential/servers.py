@@ -11,8 +11,9 @@ import pathlib
 import redis
 from laptop import eventually
 from members import Members, member
+from ports import free_ports
 from real_redis import real_redis
-from server_process import free_ports, serving
+from server_process import serving
 
 from ringkeeper.store.slot import SLOTS
 

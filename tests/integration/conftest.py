@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from laptop import ROOT, Cli, free_base_port
+from laptop import ROOT, Cli
+from ports import free_base_port
 from shard_of_servers import Shard
 
 

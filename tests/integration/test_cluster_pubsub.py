@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import redis
-from laptop import Cli, eventually, free_base_port
+from laptop import Cli, eventually
+from ports import free_base_port
 from redis.cluster import ClusterNode
 from wire import CLOSED, Wire
 

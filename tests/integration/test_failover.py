@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import redis
 from client.outages import Gap, Writer
-from laptop import Cli, eventually, free_base_port, is_alive
+from laptop import Cli, eventually, is_alive
+from ports import free_base_port
 from wire import CLOSED, Wire
 
 from ringkeeper.cluster.topology import decode

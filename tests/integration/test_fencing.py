@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from histories import REFUSALS, Count, objections, turns_out_of_order
-from laptop import Cli, eventually, free_base_port
+from laptop import Cli, eventually
+from ports import free_base_port
 from process_faults import FAULTS
 
 NODES = 3

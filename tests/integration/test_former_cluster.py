@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from members import Members, member
-from server_process import DEADLINE, Server, free_ports
+from ports import free_ports
+from server_process import DEADLINE, Server
 
 from ringkeeper.store.slot import SLOTS
 

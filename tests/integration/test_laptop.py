@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import redis
-from laptop import ROOT, Cli, eventually, free_base_port, is_alive
+from laptop import ROOT, Cli, eventually, is_alive
+from ports import free_base_port
 
 MANIFEST = """
 apiVersion: ringkeeper.dev/v1alpha1

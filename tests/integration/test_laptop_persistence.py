@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import redis
-from laptop import ROOT, Cli, eventually, free_base_port, is_alive
+from laptop import ROOT, Cli, eventually, is_alive
+from ports import free_base_port
 
 KEYS = {f"key:{number}": f"value {number}" for number in range(300)}
 

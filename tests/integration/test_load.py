@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 import redis
-from laptop import ROOT, Cli, eventually, free_base_port
+from laptop import ROOT, Cli, eventually
 from persist.corpus import contents
 from persist.datasets import FAR_MS, commands
+from ports import free_base_port
 from real_redis import real_redis
 
 from ringkeeper.persist.payload import restore

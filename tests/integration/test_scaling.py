@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import redis
-from laptop import Cli, eventually, free_base_port
+from laptop import Cli, eventually
 from mixed_load import mixed_load
+from ports import free_base_port
 
 MANIFEST = """
 apiVersion: ringkeeper.dev/v1alpha1

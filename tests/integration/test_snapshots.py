@@ -18,8 +18,9 @@ import pytest
 import redis
 from persist.datasets import commands
 from persist.rdb_files import read_file
+from ports import free_ports
 from real_redis import real_redis
-from server_process import AT_ONCE, DEADLINE, Server, free_ports
+from server_process import AT_ONCE, DEADLINE, Server
 
 from ringkeeper.persist.rdb import RdbWriter
 

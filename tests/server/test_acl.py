@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import redis
-from server_process import free_ports, serving, until_closed
+from ports import free_ports
+from server_process import serving, until_closed
 from wire import Wire
 
 from ringkeeper.server.config import read_arguments, rewrite_file

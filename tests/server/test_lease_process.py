@@ -17,7 +17,8 @@ import pytest
 from heartbeats import MILLISECOND, Operator
 from laptop import eventually, is_alive
 from members import Members, http, member
-from server_process import Server, free_ports, serving
+from ports import free_ports
+from server_process import Server, serving
 from wire import Wire
 
 from ringkeeper.cluster.messages import Grant, Heartbeat, Promise, Refusal

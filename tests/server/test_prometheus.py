@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from laptop import eventually
 from members import http
-from server_process import DEADLINE, Server, free_ports, serving
+from ports import free_ports
+from server_process import DEADLINE, Server, serving
 
 from ringkeeper.server.metrics import DURATIONS_US
 

@@ -14,9 +14,10 @@ import pytest
 import redis
 from following import client, until
 from members import http
+from ports import free_ports
 from real_redis import real_redis
 from redis.exceptions import MovedError
-from server_process import Server, free_ports
+from server_process import Server
 from two_shards import MOVING, TwoShards, key_in
 
 from ringkeeper.cluster.topology import Topology

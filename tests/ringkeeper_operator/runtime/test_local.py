@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from laptop import eventually, free_base_port
+from laptop import eventually
+from ports import free_base_port
 
 from ringkeeper.server.config import read_arguments
 from ringkeeper_operator import manifest

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import pytest
 from operator_world import Operator, World, make_spec
-from server_process import free_ports, serving
+from ports import free_ports
+from server_process import serving
 
 from ringkeeper.cluster.settings import Settings
 from ringkeeper.store.namespaces import Namespace
