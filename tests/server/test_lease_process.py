@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,15 +72,14 @@ def until_heard(world: World, voter: int = 1) -> None:
 
 
 def lease_process(server: Server) -> int:
-    """The pid of a node's lease process, when it has one."""
+    """The pid of a node's lease process, when it has one that is ready: from then on it ends with its node."""
 
     def found() -> int | None:
         children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-        for child in map(int, children):
-            with suppress(FileNotFoundError, ProcessLookupError):  # it has been reaped since
-                if b"lease_process.py" in Path(f"/proc/{child}/cmdline").read_bytes() and is_alive(child):
-                    return child
-        return None
+        log = server.log.read_text()
+        return next(
+            (pid for pid in map(int, children) if f"Lease process {pid} is ready" in log and is_alive(pid)), None
+        )
 
     return int(eventually(found, "a lease process"))
 
