@@ -1,16 +1,15 @@
-"""A real node as a process, for the tests: started on a free port, polled until it answers, stopped by its id."""
+"""A real node as a process, for the tests: forked, on a free port, polled until it answers, stopped by its id."""
 
 import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import redis
+from forked import forked
 from ports import free_ports
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -28,12 +27,11 @@ class Server:
         self.port, self.admin_port = free_ports(2)
         self.log = folder / f"{self.port}.log"
         file = [] if not directives or directives[0].startswith("--") else [directives[0]]
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "ringkeeper.server", *file, "--port", str(self.port), "--admin-port",
-                 str(self.admin_port), "--bind", "127.0.0.1", "--dir", str(folder), *directives[len(file) :]],
-                stdout=log, stderr=log,
-            )  # fmt: skip
+        self.log.write_bytes(b"")
+        self.process = forked(
+            [*file, "--port", str(self.port), "--admin-port", str(self.admin_port), "--bind", "127.0.0.1",
+             "--dir", str(folder), *directives[len(file) :]], self.log,
+        )  # fmt: skip
         deadline = time.monotonic() + DEADLINE
         while awaits not in self.log.read_text():
             assert self.process.poll() is None, self.log.read_text()

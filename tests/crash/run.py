@@ -12,8 +12,8 @@ from random import Random
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from crash.cycles import run
-from crash.subjects import zygote
 from crash.trials import PLANS
+from forked import zygote
 
 
 def main() -> None:

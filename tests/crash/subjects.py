@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
 from crash.client import Control
 from crash.history import Lost
+from forked import Zygote
 from ports import free_ports
 from server_process import DEADLINE
 
@@ -100,33 +98,6 @@ class Redis:
 
     def wait(self) -> int:
         return self.process.wait(DEADLINE)
-
-
-class Zygote:
-    """Forks nodes."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).with_name("zygote.py"))], text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )  # fmt: skip
-
-    def ask(self, **wish: Any) -> int:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(wish) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-
-@contextlib.contextmanager
-def zygote() -> Iterator[Zygote]:
-    made = Zygote()
-    try:
-        yield made
-    finally:
-        made.process.kill()
-        made.process.communicate()
 
 
 class Node:

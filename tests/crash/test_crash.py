@@ -11,8 +11,9 @@ from random import Random, SystemRandom
 import pytest
 from crash.cycles import Trial, all_answered, answered_for_two_seconds, run
 from crash.history import Lost
-from crash.subjects import Node, Zygote, zygote
+from crash.subjects import Node
 from crash.trials import ALWAYS, EVERYSEC, PLANS, Plan, redis
+from forked import Zygote, zygote
 
 CYCLES = {
     "always": 40,

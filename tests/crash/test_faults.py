@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 from crash.client import Control
-from crash.subjects import Node, Zygote, has_ended, kill, log_of, ready, zygote
+from crash.subjects import Node, has_ended, kill, log_of, ready
 from crash.trials import ALWAYS
+from forked import Zygote, zygote
 from server_process import DEADLINE
 
 from ringkeeper.resp.values import ReplyError

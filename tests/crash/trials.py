@@ -28,7 +28,8 @@ from crash.disturbances import (
     switch,
     trouble_disk,
 )
-from crash.subjects import Node, Redis, Zygote
+from crash.subjects import Node, Redis
+from forked import Zygote
 
 SMALL = ("--auto-aof-rewrite-min-size", "1mb")
 """Logs that are soon loaded, however many cycles there are."""

@@ -28,6 +28,7 @@ def load() -> None:
     """Everything that a node imports; some may run as a user who may not read it."""
     import uvloop
 
+    import ringkeeper.server.__main__
     import ringkeeper.server.admin
     import ringkeeper.server.node
     from ringkeeper import commands
