@@ -18,6 +18,8 @@ SOAK_HISTORIES ?= 1000000
 SOAK_SEED ?= 1000000
 # The suites whose subjects are compiled: in the pure form too.
 TWO_FORMS := resp types persist store commands cluster replication server repo
+# A process of pytest for each processor; one that has nothing left takes over tests of another.
+TEST := -m pytest -m "not soak" --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .NOTPARALLEL:
 .PHONY: help setup build up status down test lint generate bench compat fuzz soak e2e e2e-full clean
@@ -42,8 +44,8 @@ down: ## stop it and leave nothing
 	@[ ! -x .venv/bin/ringkeeper ] || .venv/bin/ringkeeper down --name quickstart
 
 test: setup ## run the tests, hot modules in both forms
-	$(PURE) $(PYTHON) -m pytest -m "not soak" --durations=20 $(wildcard $(addprefix tests/,$(TWO_FORMS)))
-	$(COMPILED) $(PYTHON) -m pytest -m "not soak" --durations=30 tests
+	$(PURE) $(PYTHON) $(TEST) --durations=20 $(wildcard $(addprefix tests/,$(TWO_FORMS)))
+	$(COMPILED) $(PYTHON) $(TEST) --durations=30 tests
 
 lint: setup ## ruff, mypy --strict, import layers
 	.venv/bin/ruff check .
