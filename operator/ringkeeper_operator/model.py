@@ -345,9 +345,12 @@ class Failover:
     """What the former master had and the new one does not; None until it has come back and told."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Observed:
-    """What is there now. Truth comes from the nodes and the runtime, never from the status."""
+    """What is there now. Truth comes from the nodes and the runtime, never from the status.
+
+    Each is equal to itself only, so that what follows from one is worked out once (`plan/nodes.py`).
+    """
 
     pieces: Mapping[str, str]
     """Every desired piece in the order of making, as `Kind/name` -> `absent`, `drifted` or `current`."""

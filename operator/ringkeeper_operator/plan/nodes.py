@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
-from ringkeeper.cluster.topology import node_id
+from ringkeeper.cluster.topology import Node, node_id
 from ringkeeper_operator.model import NodeReport, Observed, ObservedNode, Spec, node_name
 
 NAMES_SHOWN = 3
@@ -17,23 +18,58 @@ def expected_names(spec: Spec) -> tuple[str, ...]:
 
 def is_intruder(spec: Spec, node: ObservedNode) -> bool:
     """Whether another node answers at this one's address. It gets no role and no topology."""
-    return node.report is not None and node.report.id != node_id(spec.uid, node.name)
+    return _is_intruder(spec.uid, node)
 
 
-def answer_of(spec: Spec, node: ObservedNode) -> NodeReport | None:
-    """What a node says, if it is the one that should stand there and is not on its way out."""
-    if node.phase != "running" or is_intruder(spec, node):
-        return None
-    return node.report
+def _is_intruder(uid: str, node: ObservedNode) -> bool:
+    return node.report is not None and node.report.id != node_id(uid, node.name)
 
 
-def answering(spec: Spec, observed: Observed) -> dict[str, tuple[ObservedNode, NodeReport]]:
-    """By name: the nodes that can be talked to now, and what they say."""
+def answering(spec: Spec, observed: Observed) -> Mapping[str, tuple[ObservedNode, NodeReport]]:
+    """By name: the nodes that can be talked to now, and what they say; none that is another or on its way out."""
+    return _answering(spec.uid, observed)
+
+
+@lru_cache(maxsize=4)
+def _answering(uid: str, observed: Observed) -> Mapping[str, tuple[ObservedNode, NodeReport]]:
+    """Every planner asks for it, and for each shard anew."""
     found = {}
     for node in observed.nodes:
-        report = answer_of(spec, node)
-        if report is not None:
-            found[node.name] = (node, report)
+        if node.phase == "running" and node.report is not None and not _is_intruder(uid, node):
+            found[node.name] = (node, node.report)
+    return found
+
+
+def answering_of(spec: Spec, observed: Observed, shard: int) -> Sequence[tuple[ObservedNode, NodeReport]]:
+    """Those of one shard."""
+    return _answering_by_shard(spec.uid, observed).get(shard, ())
+
+
+@lru_cache(maxsize=4)
+def _answering_by_shard(uid: str, observed: Observed) -> Mapping[int, Sequence[tuple[ObservedNode, NodeReport]]]:
+    found: dict[int, list[tuple[ObservedNode, NodeReport]]] = {}
+    for heard in _answering(uid, observed).values():
+        found.setdefault(heard[0].shard, []).append(heard)
+    return found
+
+
+def serving_masters(spec: Spec, observed: Observed) -> Mapping[int, tuple[Node, NodeReport]]:
+    """By shard: the masters that answer and serve in the run that the topology names."""
+    return _serving_masters(spec.uid, observed)
+
+
+@lru_cache(maxsize=4)
+def _serving_masters(uid: str, observed: Observed) -> Mapping[int, tuple[Node, NodeReport]]:
+    topology = observed.topology
+    if topology is None:
+        return {}
+    heard, nodes = _answering(uid, observed), {node.id: node for node in topology.nodes}
+    found = {}
+    for shard in topology.shards:
+        node = nodes[shard.master]
+        told = heard.get(node.name)
+        if told is not None and told[1].run_id == node.run_id and told[1].state == "online":
+            found[shard.index] = (node, told[1])
     return found
 
 

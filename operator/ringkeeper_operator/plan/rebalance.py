@@ -32,7 +32,7 @@ from ringkeeper_operator.model import (
     Wait,
 )
 from ringkeeper_operator.plan.load import Traffic, even_out
-from ringkeeper_operator.plan.nodes import answer_of, answering
+from ringkeeper_operator.plan.nodes import answering_of, serving_masters
 from ringkeeper_operator.plan.window import told_opening
 from ringkeeper_operator.quantity import render_bytes
 
@@ -359,15 +359,7 @@ def _batch(spec: Spec, observed: Observed, transfer: Transfer, coming: Coming, p
 
 def master_of(spec: Spec, observed: Observed, index: int) -> tuple[Node, NodeReport] | None:
     """The master of a shard, if the run that the topology names answers and serves."""
-    topology = observed.topology
-    shard = topology.shard(index) if topology is not None else None
-    if topology is None or shard is None:
-        return None
-    node = topology.master_of(shard)
-    heard = answering(spec, observed).get(node.name)
-    if heard is None or heard[1].run_id != node.run_id or heard[1].state != "online":
-        return None
-    return node, heard[1]
+    return serving_masters(spec, observed).get(index)
 
 
 def told_of(spec: Spec, observed: Observed, move: Move, role: str) -> MoveReport | None:
@@ -401,8 +393,8 @@ def disk_trouble(spec: Spec, observed: Observed, index: int) -> str:
     shard = observed.topology.shard(index) if observed.topology is not None else None
     if shard is None:
         return ""
-    heard = [(node.name, answer_of(spec, node)) for node in observed.nodes if node.shard == index]
-    errors = {report.id: (name, report.persistence_error) for name, report in heard if report is not None}
+    heard = answering_of(spec, observed, index)
+    errors = {report.id: (node.name, report.persistence_error) for node, report in heard}
     if shard.master in errors and (why := errors[shard.master][1]):
         return f"shard {index} cannot keep its data: {why}"
     failing = [errors[id_] for id_ in shard.voters if id_ in errors and errors[id_][1]]
