@@ -18,7 +18,7 @@ import pytest
 from histories import REFUSALS, Count, objections, turns_out_of_order
 from laptop import Cli, eventually
 from ports import free_base_port
-from process_faults import FAULTS
+from process_faults import DEATH, FAULTS
 
 NODES = 3
 NUMBER = int(os.environ.get("RINGKEEPER_FAULTS", "6"))
@@ -94,6 +94,8 @@ class Shard:
     def __init__(self, cli: Cli, folder: Path, generator: random.Random) -> None:
         self.cli = cli
         self.random = generator
+        self.died = False
+        """A node, and the shard may not be whole yet: `minAcks: 1` promises nothing if another dies now."""
         self.port = free_base_port(NODES)
         manifest = folder / "cluster.yaml"
         manifest.write_text(MANIFEST)
@@ -111,11 +113,15 @@ class Shard:
 
     def fault(self) -> str:
         """Do something to a node, mostly the master; what it was, in words."""
+        name, action = self.random.choice(list(FAULTS.items()))
+        if name == DEATH:
+            if self.died:
+                eventually(self.is_whole, "a whole shard after a death")
+            self.died = True
         nodes = [node for node in self.nodes() if node["pid"]]
         masters = [node for node in nodes if node["role"] == "master"]
         node = self.random.choice(masters if masters and self.random.random() < 0.8 else nodes)
         seconds = self.random.uniform(0.1, 2.5)
-        name, action = self.random.choice(list(FAULTS.items()))
         action(int(node["pid"]), seconds)
         time.sleep(self.random.uniform(0, 1.5))
         return f"{name} of {node['name']}, a {node['role']}, {seconds:.2f} s"
