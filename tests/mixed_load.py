@@ -141,11 +141,15 @@ class Queue:
     prefix: str
     pushed: int = 0
     popped: int = 0
+    total: int | None = None
+    """How many are pushed in all, once that is known: then the last one is yet to be pushed."""
     errors: list[str] = field(default_factory=list)
 
     def push(self, stop: threading.Event) -> None:
         client = redis.RedisCluster(host="127.0.0.1", port=self.port, decode_responses=True)
-        while not stop.is_set():
+        while self.total is None:
+            if stop.is_set():
+                self.total = self.pushed + 1
             try:
                 client.rpush(self.key(self.pushed), self.pushed)
                 self.pushed += 1
@@ -159,7 +163,7 @@ class Queue:
         client = redis.RedisCluster(
             host="127.0.0.1", port=self.port, decode_responses=True, socket_timeout=2 * POP_SECONDS
         )
-        while not stop.is_set() or self.popped < self.pushed:
+        while self.total is None or self.popped < self.total:
             key = self.key(self.popped)
             try:
                 found = client.blpop([key], timeout=POP_SECONDS)
