@@ -95,7 +95,7 @@ soak: setup ## the long runs: a million fuzzed streams in each form, 300,000 com
 e2e: setup ## a real Kubernetes (kind): images, chart, quickstart, faults; from nothing, and deleted again
 	e2e/run -m "not full"
 
-e2e-full: setup ## the same, and what takes longer: hosts that hang or are drained, masters spread again, many shards
+e2e-full: setup ## the same, and what takes longer: hosts that hang or are drained, masters spread again, many shards, an autoscaler
 	e2e/run
 
 clean: ## remove what building and testing left (not .venv)
