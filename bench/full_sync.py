@@ -1,9 +1,9 @@
 """What a replica that needs everything costs those who use its master: `python bench/full_sync.py [--write]`.
 
 A master holds values of 1 KB, a gigabyte of them; a client reads random keys by schedule (`open_loop.py`), first alone,
-then while a new replica follows, until that says that its link is up. With two processors, one is the client's; the
-master, the child that writes the snapshot and the replica share the other, so Redis, measured in the same run, tells
-what of it is the machine's.
+then while a new replica follows, until that says that its link is up. The replica, which is elsewhere in earnest, has
+the lowest priority; but with two processors, of which one is the client's, it shares the other with the master and the
+child that writes the snapshot. Redis, measured in the same run, tells what of it is the machine's.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def one(name: str, command: Sequence[str], master: Server, keys: int, seconds: f
     before = waits(master.port, keys, seconds, seed)
     meanwhile: list[float] = []
     began = time.monotonic()
-    with running(name, command, *DIRECTIVES, empty=True) as replica:
+    with running(name, ["nice", "-n", "19", *command], *DIRECTIVES, empty=True) as replica:
         with redis.Redis(port=replica.port) as client:
             client.replicaof("127.0.0.1", master.port)
         while not is_linked(replica.port):
