@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +20,7 @@ from members import http
 from redis.exceptions import ClusterDownError, MovedError
 from two_shards import MOVING, TwoShards, key_in
 
+from ringkeeper.resp.writer import encode_command
 from ringkeeper.store.slot import SLOTS, key_slot
 
 
@@ -133,6 +136,28 @@ def test_other_slots_are_served_while_some_are_released(pair: TwoShards) -> None
     mine = key_in()
     with pytest.raises(ClusterDownError, match="released"):
         source.get(mine)
+
+
+def test_who_comes_to_the_target_behind_the_release_waits_there_for_its_topology(tmp_path: Path) -> None:
+    """Another node may have sent them: back at the source nobody would answer them either."""
+    with contextlib.ExitStack() as exits:
+        pair = TwoShards(tmp_path, exits)
+        mine, other = key_in(), key_in(moving=False)
+        assert pair.client(0).set(mine, "v")
+        move = pair.begin()
+        with pytest.raises(MovedError):
+            pair.client(1).get(mine)
+        held = pair.release(move)
+        with socket.create_connection(("127.0.0.1", pair.members.servers[1].port), timeout=30) as waiting:
+            waiting.sendall(encode_command([b"APPEND", mine.encode(), b"w"]))
+            for _ in range(3):
+                with pytest.raises(MovedError):
+                    pair.client(1).get(other)
+            assert not select.select([waiting], [], [], 0)[0], "it is not answered"
+            pair.settle(move, held)
+            assert waiting.recv(100) == b":2\r\n"
+        with pytest.raises(MovedError):
+            pair.client(0).get(mine)
 
 
 def test_slots_move_both_ways_at_once_each_move_by_itself(pair: TwoShards) -> None:

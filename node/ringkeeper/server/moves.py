@@ -62,6 +62,8 @@ class Coming:
     rules: TargetMove
     intake: SlotIntake | None = None
     clearing: asyncio.Task[None] | None = None
+    patience: asyncio.TimerHandle | None = None
+    """While the source has released the slots, and clients that come for them had better wait for the topology."""
     awaited: Awaited = field(default_factory=Awaited)
 
 
@@ -232,14 +234,20 @@ class Moves:
         move = leaving.rules.move
         self.hold()
         if state is Source.RELEASED:
-            topology = self.node.membership.topology
-            seconds = topology.lease_ms / 1000 if topology is not None else 0
-            leaving.patience = self.node.loop.call_later(seconds, self.refuse, leaving)
+            leaving.patience = self.node.loop.call_later(self.patience, self.refuse, leaving)
+            if leaving.feed is not None:
+                leaving.feed.tell_release()
             log.info("Move %d: released %d slots at offset %d", move.id, len(move.slots), leaving.rules.offset)
         self.start_timer()
 
+    @property
+    def patience(self) -> float:
+        """How many seconds clients wait for the topology behind a release."""
+        topology = self.node.membership.topology
+        return topology.lease_ms / 1000 if topology is not None else 0.0
+
     def hold(self) -> None:
-        """Let clients wait for the slots that are about to be served elsewhere."""
+        """Let clients wait for the slots that are about to be served by another shard."""
         holding: set[int] = set()
         released: set[int] = set()
         waiting: set[int] = set()
@@ -250,6 +258,9 @@ class Moves:
                 released.update(leaving.rules.move.slots)
                 if leaving.patience is not None or leaving.feed is not None:
                     waiting.update(leaving.rules.move.slots)
+        for coming in self.coming.values():
+            if coming.patience is not None:
+                waiting.update(coming.rules.move.slots)
         clients, routes = self.node.clients, self.node.membership.routes
         routes.release(frozenset(released))
         held, unread = frozenset(waiting | holding), frozenset(waiting)
@@ -285,7 +296,21 @@ class Moves:
             self.tap()
             self.start_timer()
 
+    def expect(self, move: int) -> None:
+        """The source has released the slots: the next topology may send clients here before it comes here itself."""
+        coming = self.coming.get(move)
+        if coming is not None and coming.rules.move.phase == FEEDING and coming.patience is None:
+            coming.patience = self.node.loop.call_later(self.patience, self.stop_expecting, coming)
+            self.hold()
+
+    def stop_expecting(self, coming: Coming) -> None:
+        if coming.patience is not None:
+            coming.patience.cancel()
+            coming.patience = None
+            self.hold()
+
     def end_intake(self, coming: Coming) -> None:
+        self.stop_expecting(coming)
         if coming.clearing is not None:
             coming.clearing.cancel()
         intake, coming.intake = coming.intake, None

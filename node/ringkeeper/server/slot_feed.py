@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ringkeeper.cluster.migration import Source, SourceMove, told_rate
 from ringkeeper.cluster.topology import Move
 from ringkeeper.commands.table import Arguments
-from ringkeeper.resp.writer import write_command
+from ringkeeper.resp.writer import encode_command, write_command
 from ringkeeper.server.session import Session
 from ringkeeper.server.slot_values import LARGE, USED, parts, takes_along, uses, whole
 from ringkeeper.server.snapshots import to_the_letter
@@ -42,6 +42,8 @@ SMOOTHING = 0.3
 LISTED_AT_ONCE = 256
 """Keys of a slot, about: it may have millions."""
 LOADED = b"RINGKEEPER.LOADED"
+RELEASED = b"RINGKEEPER.RELEASED"
+"""Said behind the last byte of the feed, of which it is no part: the source answers for none of the slots any more."""
 ATTEMPTS = 3
 """At telling a large key in parts; then it is told whole, which takes the loop for as long as copying it does."""
 MOST_WAITING = 256 << 20
@@ -337,6 +339,12 @@ class SlotFeed:
                 f"{waiting >> 20} MiB wait for the target: clients write {told_rate(self.pace.demand)} to these slots, "
                 f"{told_rate(self.pace.let_through)} are let through, and that is more than it takes",
             )
+
+    def tell_release(self) -> None:
+        """Clients that are sent to the target before that has its topology find it knowing that they are to wait."""
+        self.send()
+        if not self.session.closing:
+            self.session.transport.write(encode_command([RELEASED]))
 
     def hold(self) -> None:
         """The transport has enough."""

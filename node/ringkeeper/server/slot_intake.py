@@ -14,7 +14,7 @@ from ringkeeper.cluster.topology import Node as Peer
 from ringkeeper.commands.table import Arguments
 from ringkeeper.replication.applying import Applier, Diverged
 from ringkeeper.resp.writer import encode_command
-from ringkeeper.server.slot_feed import LOADED
+from ringkeeper.server.slot_feed import LOADED, RELEASED
 from ringkeeper.server.slot_values import USED
 from ringkeeper.server.snapshots import to_the_letter
 from ringkeeper.store.policies import NODE_DEFAULT
@@ -51,10 +51,12 @@ class SlotIntake(asyncio.Protocol):
         context = self.node.make_context(cast(Any, None))
         context.database = 0
         context.keyspace = self.node.databases[0]
-        own = {LOADED: self.loaded, USED: self.note_uses}
+        own = {LOADED: self.loaded, USED: self.note_uses, RELEASED: self.released}
         self.applier = Applier(context, self.node.commands, self.node.effects.changes, self.settle, lambda: None, own)
         self.fed = 0
         """Bytes that came."""
+        self.beside = 0
+        """Those of them that are no part of the feed."""
         self.scheduled = False
         self.reading_paused = False
         self.patient_until = time.monotonic() + HEARS_WITHIN
@@ -67,7 +69,7 @@ class SlotIntake(asyncio.Protocol):
     @property
     def total(self) -> int:
         """Bytes that are applied."""
-        return self.fed - self.applier.waiting
+        return self.fed - self.applier.waiting - self.beside
 
     @property
     def lag_bytes(self) -> int:
@@ -196,6 +198,10 @@ class SlotIntake(asyncio.Protocol):
         """Nobody is told of keys that nobody sees."""
         self.node.effects.changes.clear()
         self.node.effects.journal.purged.clear()
+
+    def released(self, args: Arguments) -> None:
+        self.beside += len(encode_command(args))
+        self.moves.expect(self.move.id)
 
     def loaded(self, _: Arguments) -> None:
         self.rules.loaded()
