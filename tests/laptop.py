@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from click.testing import CliRunner
+
+from ringkeeper_operator.cli import main
 from ringkeeper_operator.runtime.local_process import PROGRAM, find_processes
 
 ROOT = Path(__file__).parents[1]
@@ -64,7 +67,11 @@ class Cli:
         return started
 
     def status(self, *arguments: str) -> dict[str, Any]:
-        return dict(json.loads(self("status", "--output", "json", *arguments).stdout))
+        """Looked up in this process: tests look again and again, and a start of the program costs twenty looks."""
+        words = ["status", "--output", "json", *arguments]
+        done = CliRunner().invoke(main, words, env={"XDG_STATE_HOME": str(self.home)}, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return dict(json.loads(done.stdout))
 
     def stop_all(self) -> None:
         """Stop every cluster; whatever still runs after that is a fault, and is ended all the same."""
