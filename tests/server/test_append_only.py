@@ -106,6 +106,11 @@ async def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
     return keys
 
 
+def is_written(tmp_path: Path, word: bytes) -> bool:
+    """Whether the thread of the file has it in the log, for which a reply does not wait where nobody syncs at once."""
+    return any(word in path.read_bytes() for path in (tmp_path / "appendonlydir").glob("*.incr.aof"))
+
+
 async def test_only_who_changed_something_waits_for_the_disk(node: Node, disk: Disk) -> None:
     writer, reader = await connect(node), await connect(node)
     assert await writer.ask("SET key 1") == b"+OK\r\n"
@@ -431,6 +436,7 @@ async def test_data_that_is_new_may_be_changed_before_its_base_is_on_the_disk(
     node = await start(tmp_path, disk, monkeypatch, "everysec")
     client = await connect(node)
     assert await client.ask("SET old 1") == b"+OK\r\n"
+    await until(lambda: is_written(tmp_path, b"old"))
     node.append_only.begin_anew()
     assert await client.ask("SET new 2") == b"+OK\r\n"
     await until(lambda: node.append_only.running)
