@@ -236,7 +236,8 @@ def _failovers(observed: Observed, before: Mapping[str, Any]) -> dict[str, Any]:
     for failover in observed.failovers:
         key = (failover.shard, failover.term)
         rows[key] = rows.get(key, {}) | _failover_row(failover)
-    latest = sorted(rows.values(), key=lambda row: str(row.get("time")), reverse=True)
+    newest_first = reversed(rows.values())  # within a second, which is all that times tell, it stays so
+    latest = sorted(newest_first, key=lambda row: str(row.get("time")), reverse=True)
     return {"failovers": latest[:FAILOVERS_TOLD]} if latest else {}
 
 

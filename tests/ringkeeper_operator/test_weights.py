@@ -86,7 +86,9 @@ def test_fewer_shards_than_have_weights_are_a_mistake() -> None:
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda file: file.name)
 def test_the_examples_are_valid(file: Path) -> None:
-    manifest.spec_of(manifest.load(file.read_text(), file.name).cluster, uid="u")
+    """But for what Kubernetes has besides, and a laptop has not."""
+    documents = [each for each in yaml.safe_load_all(file.read_text()) if each["kind"] != "HorizontalPodAutoscaler"]
+    manifest.spec_of(manifest.load(yaml.safe_dump_all(documents), file.name).cluster, uid="u")
 
 
 # Where slots go
