@@ -656,6 +656,20 @@ def test_another_operator_tells_what_was_lost_before_its_time_and_does_not_tell_
     assert another.entries[0].time == pytest.approx(entry.time, abs=1)
 
 
+def test_of_failovers_within_a_second_the_later_one_is_told_first() -> None:
+    world, operator = running()
+    observed = world.observe(operator)
+    done = [
+        Failover(shard=shard, term=term, time=1000.0 + term / 10, cause="not heard", former="a", master="b")
+        for shard, term in ((0, 2), (0, 3), (1, 4))
+    ]
+    status = build_status(world.spec, replace(observed, failovers=tuple(done)), None, None, 0.0)
+    assert [row["term"] for row in status["failovers"]] == [4, 3, 2]
+    assert [entry.term for entry in FailoverLog(status).entries] == [2, 3, 4]
+    again = build_status(world.spec, replace(observed, failovers=tuple(FailoverLog(status).entries)), None, status, 0.0)
+    assert again["failovers"] == status["failovers"]
+
+
 def test_losses_that_are_no_news_are_not_told() -> None:
     world, operator = running()
     observed = world.observe(operator)
