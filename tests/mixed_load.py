@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import subprocess
 import threading
 import time
@@ -17,8 +16,8 @@ from typing import Any
 
 import redis
 from laptop import eventually
+from npm_client import install
 
-NPM = Path(__file__).parent / "integration" / "npm"
 KEYS = 61
 """Of each type and client, written to in turns."""
 QUEUES = 7
@@ -233,9 +232,6 @@ def mixed_load(port: int, npm: Path | None, clients: int = 2) -> Iterator[Load]:
 def start_ioredis(port: int, folder: Path | None) -> subprocess.Popen[str] | None:
     if folder is None:
         return None
-    for name in ("package.json", "load.mjs"):
-        shutil.copy(NPM / name, folder)
-    subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=folder, check=True, timeout=110)
     pipe = subprocess.PIPE
-    command = ["node", "load.mjs", str(port)]
+    command = [*install(folder, "load.mjs"), str(port)]
     return subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True)

@@ -1,15 +1,13 @@
 """Clients that nobody here wrote, unmodified, against the quickstart."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import redis
 from laptop import Cli
+from npm_client import install
 from redis.asyncio import RedisCluster as AsyncRedisCluster
-
-HERE = Path(__file__).parent
 
 
 def run(*words: str) -> str:
@@ -60,12 +58,8 @@ async def test_redis_py_asyncio_reads_what_it_wrote(quickstart: tuple[Cli, int])
 
 
 def test_ioredis_reads_what_it_wrote(quickstart: tuple[Cli, int], tmp_path: Path) -> None:
-    for name in ("package.json", "client.mjs"):
-        shutil.copy(HERE / "npm" / name, tmp_path)
-    subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=tmp_path, check=True, timeout=110)
-    done = subprocess.run(
-        ["node", "client.mjs", str(quickstart[1])], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
+    command = [*install(tmp_path, "client.mjs"), str(quickstart[1])]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
         "written": 500, "equal": 500, "nodes": 3, "redirected": True, "followed": "value 0",
