@@ -126,11 +126,14 @@ class Share:
     async def rest(self, spent: float, least: float, feeds: int) -> None:
         """Let others have their time, behind a slice of `spent` seconds, for `least` seconds at least."""
         self.owed += max(spent * (1 / self.part(feeds) - 1), least)
-        pause, self.owed = (self.owed, 0.0) if self.owed >= SHORTEST_PAUSE else (0.0, self.owed)
+        if self.owed < SHORTEST_PAUSE:
+            await asyncio.sleep(0)
+            return
+        pause, self.owed = self.owed, 0.0
         began, used = time.monotonic_ns(), time.thread_time_ns()
         await asyncio.sleep(pause)
         elapsed = time.monotonic_ns() - began
-        if pause and elapsed:
+        if elapsed:
             busy = min((time.thread_time_ns() - used) / elapsed, 1.0)
             self.busy += SMOOTHING * (busy - self.busy)
 
