@@ -136,8 +136,11 @@ class Ours:
             raise BenchError(done.stderr)
         return done.stdout
 
+    def status(self) -> dict[str, Any]:
+        return dict(json.loads(self.run("status", "--output", "json")))
+
     def nodes(self) -> list[dict[str, Any]]:
-        return list(json.loads(self.run("status", "--output", "json"))["nodes"])
+        return list(self.status()["nodes"])
 
     def key_of(self, shard: int) -> str:
         return key_in(owned(self.port, self.nodes()[2 * shard]["id"], self.nodes()[2 * shard + 1]["id"]))

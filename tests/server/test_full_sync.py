@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from lines import until
@@ -29,6 +32,35 @@ def test_a_snapshot_is_kept_for_whoever_may_come_for_the_rest_and_not_for_ever()
     assert snapshot.over
     snapshot.interrupted_at, snapshot.error = now, "the disk is full"
     assert snapshot.over, "there is no rest"
+
+
+@pytest.mark.parametrize("error", [None, errno.EAGAIN, errno.EOPNOTSUPP, errno.EIO])
+async def test_a_snapshot_is_read_where_it_is(
+    descriptor: int, monkeypatch: pytest.MonkeyPatch, error: int | None
+) -> None:
+    """In memory, on a disk, on a file system that cannot say which, and where it can't be read."""
+    os.write(descriptor, b"0123456789" * full_sync.CHUNK)
+    calls, preadv = [0], os.preadv
+
+    def reading(*arguments: Any) -> int:
+        calls[0] += 1
+        if error is not None:
+            raise OSError(error, os.strerror(error))
+        return preadv(*arguments)
+
+    monkeypatch.setattr(os, "preadv", reading)
+    snapshot = Snapshot.__new__(Snapshot)
+    snapshot.node = cast(Node, SimpleNamespace(loop=asyncio.get_running_loop()))
+    snapshot.descriptor, snapshot.in_memory = descriptor, True
+    if error == errno.EIO:
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            await snapshot.read(0)
+        return
+    found, end = b"", 10 * full_sync.CHUNK
+    while data := await snapshot.read(len(found)):
+        found += data
+    assert found == b"0123456789" * full_sync.CHUNK
+    assert calls[0] == (1 if error == errno.EOPNOTSUPP else end // full_sync.CHUNK + 1)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ on with the rest, the snapshot and the backlog from there on are kept for it for
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import secrets
@@ -51,6 +52,8 @@ class Snapshot:
         self.error = ""
         self.size = 0
         self.grown = asyncio.Event()
+        self.in_memory = hasattr(os, "RWF_NOWAIT")
+        """Whether the system can say what of the file is in memory (Linux, and not every file system)."""
         path = Path(node.config.text("dir"), f"temp-sync-{os.getpid()}-{secrets.token_hex(4)}.rdb").resolve()
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -81,9 +84,23 @@ class Snapshot:
         if self.error:
             log.warning("A snapshot for replicas failed: %s", self.error)
 
-    def read(self, position: int) -> bytes:
-        """In a thread: what there is from there on, a chunk at most."""
-        return os.pread(self.descriptor, CHUNK, position)
+    async def read(self, position: int) -> bytes:
+        """What there is from there on, a chunk at most; raises `OSError`.
+
+        The child has just written it, so it is in memory as a rule and needs no thread, which would be one more to
+        wait for a processor. A thread waits for the disk otherwise.
+        """
+        if self.in_memory:
+            buffer = bytearray(CHUNK)
+            try:
+                return bytes(memoryview(buffer)[: os.preadv(self.descriptor, [buffer], position, os.RWF_NOWAIT)])
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+                    raise
+                self.in_memory = False
+        return await self.node.loop.run_in_executor(None, os.pread, self.descriptor, CHUNK, position)
 
     @property
     def over(self) -> bool:

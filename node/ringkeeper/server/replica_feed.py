@@ -111,7 +111,7 @@ class Feed:
 
     async def copy(self, snapshot: Snapshot) -> bool:
         """Whether all of it was sent."""
-        loop, transport = self.replication.node.loop, self.session.transport
+        transport = self.session.transport
         position = self.part[1] if self.takes_mark and snapshot.has(*self.part) else 0
         if position:
             self.replicas.resumed_full_syncs += 1
@@ -126,7 +126,7 @@ class Feed:
             transport.write(b"$%d\r\n" % snapshot.size)
         while not snapshot.error:
             complete = bool(snapshot.finished)
-            data = await loop.run_in_executor(None, snapshot.read, position)
+            data = await snapshot.read(position)
             if data:
                 transport.write(data)
                 self.replicas.bytes_out += len(data)
