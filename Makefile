@@ -9,6 +9,7 @@ SOAK_STREAMS ?= 1000000
 SOAK_STEPS ?= 100000
 SOAK_TABLE_STEPS ?= 1000000
 SOAK_MINUTES ?= 30
+SOAK_STEADY_MINUTES ?= 60
 SOAK_CRASHES ?= 5000
 SOAK_FAULTS ?= 500
 SOAK_PARTITIONS ?= 500
@@ -70,7 +71,7 @@ fuzz: setup ## feed the parsers mutated streams and payloads, in both forms
 	$(COMPILED) $(PYTHON) tests/persist/fuzz.py --payloads 50000 --seed 1
 	$(COMPILED) $(PYTHON) tests/persist/fuzz_files.py --files 50000 --seed 1
 
-soak: setup ## the long runs: a million fuzzed streams in each form, 300,000 commands a group beside Redis and Valkey, 5,000 crashes, a million simulated failovers and a quarter of a million moves of slots (go on with SOAK_SEED), 500 faults of real processes, 500 schedules of partitions and 500 of faults during moves (go on with SOAK_MIGRATIONS_SEED), half an hour at maxmemory
+soak: setup ## the long runs: a million fuzzed streams in each form, 300,000 commands a group beside Redis and Valkey, 5,000 crashes, a million simulated failovers and a quarter of a million moves of slots (go on with SOAK_SEED), 500 faults of real processes, 500 schedules of partitions and 500 of faults during moves (go on with SOAK_MIGRATIONS_SEED), an hour of full load without a failover, half an hour at maxmemory
 	$(COMPILED) $(PYTHON) tests/resp/fuzz.py --streams $(SOAK_STREAMS) --seed 0
 	$(PURE) $(PYTHON) tests/resp/fuzz.py --streams $(SOAK_STREAMS) --seed 0
 	$(COMPILED) $(PYTHON) tests/persist/fuzz.py --payloads $(SOAK_STREAMS) --seed 0
@@ -87,6 +88,7 @@ soak: setup ## the long runs: a million fuzzed streams in each form, 300,000 com
 	RINGKEEPER_FAULTS=$(SOAK_FAULTS) $(COMPILED) $(PYTHON) -m pytest tests/integration/test_fencing.py
 	RINGKEEPER_PARTITIONS=$(SOAK_PARTITIONS) $(COMPILED) $(PYTHON) -m pytest tests/partitions
 	$(COMPILED) $(PYTHON) tests/migrations/run.py --schedules $(SOAK_MIGRATIONS) --seed $(SOAK_MIGRATIONS_SEED)
+	$(COMPILED) $(PYTHON) bench/steady.py --minutes $(SOAK_STEADY_MINUTES)
 	$(COMPILED) $(PYTHON) bench/soak.py --minutes $(SOAK_MINUTES)
 	RINGKEEPER_TABLE_STEPS=$(SOAK_TABLE_STEPS) $(COMPILED) $(PYTHON) -m pytest --timeout 7200 tests/store/test_table.py
 	RINGKEEPER_TABLE_STEPS=100000 scripts/sanitize tests/store tests/types tests/resp tests/persist
