@@ -86,6 +86,7 @@ class FakeNode:
     host: str = ""
     zone: str = ""
     used_memory: int = 0
+    volatile_keys: int = 0
     moving: dict[int, str] = field(default_factory=dict)
     """Moves (ids) that this run takes part in, and how far it is."""
     why: str = ""
@@ -109,6 +110,7 @@ class FakeNode:
             keys=self.keys,
             slots_served=owned,
             used_memory=self.used_memory,
+            volatile_keys=self.volatile_keys,
             version="test",
             settings=self.settings.digest,
             position=self.position,

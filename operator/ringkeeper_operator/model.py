@@ -162,6 +162,10 @@ class Spec:
         """Whether nodes whose memory is full make room for what comes."""
         return self.settings.eviction != NODE_DEFAULT
 
+    def may_evict_from(self, report: NodeReport) -> bool:
+        """Whether a node has anything that its policy would let go."""
+        return self.evicts and (not self.settings.eviction.startswith("volatile-") or report.volatile_keys > 0)
+
     @property
     def lasting_shards(self) -> int:
         """How many shards are to own the slots in the end."""
@@ -274,6 +278,8 @@ class NodeReport:
     lost: Lost | None = None
     """What it gave up last."""
     moves: tuple[MoveReport, ...] = ()
+    volatile_keys: int = 0
+    """Those that expire."""
 
 
 @dataclass(frozen=True, slots=True)

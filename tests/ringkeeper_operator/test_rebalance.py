@@ -351,15 +351,29 @@ def test_nothing_moves_to_a_shard_that_is_full_and_the_numbers_say_why() -> None
     assert all("shard 3 has 61Mi of 64Mi in use, and slot" in text for text in why)
 
 
-def test_a_full_shard_that_evicts_is_sent_slots_like_any_other() -> None:
+@pytest.mark.parametrize(("eviction", "volatile"), [("allkeys-lru", 0), ("volatile-ttl", 1000)])
+def test_a_full_shard_that_evicts_is_sent_slots_like_any_other(eviction: str, volatile: int) -> None:
     world, operator = running()
     world.sizes = dict.fromkeys(range(SLOTS), 2**10)
-    world.spec = replace(world.spec, shards=4, settings=replace(world.spec.settings, eviction="allkeys-lru"))
+    world.spec = replace(world.spec, shards=4, settings=replace(world.spec.settings, eviction=eviction))
+    first_commit(world, operator, "ShardsAdded")
+    for node in world.nodes.values():
+        node.used_memory, node.volatile_keys = 64 * 2**20, volatile
+    world.work(operator, rounds=300)
+    assert is_balanced(topology_of(world).owners, 4)
+
+
+def test_nothing_moves_to_a_full_shard_whose_policy_finds_nothing_that_may_go() -> None:
+    world, operator = running()
+    world.sizes = dict.fromkeys(range(SLOTS), 2**20)
+    world.spec = replace(world.spec, shards=4, settings=replace(world.spec.settings, eviction="volatile-lru"))
     first_commit(world, operator, "ShardsAdded")
     for node in world.nodes.values():
         node.used_memory = 64 * 2**20
-    world.work(operator, rounds=300)
-    assert is_balanced(topology_of(world).owners, 4)
+    seen = world.observe(operator)
+    why = reasons(world, world.spec, seen)
+    assert why
+    assert all("volatile-lru finds nothing there that may go" in text for text in why)
 
 
 def test_a_full_cache_is_given_fewer_shards_only_where_that_may_evict() -> None:

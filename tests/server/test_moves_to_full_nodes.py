@@ -81,8 +81,10 @@ def test_a_target_that_may_evict_nothing_refuses_and_says_so(shards: TwoShards) 
 def test_a_target_that_finds_nothing_to_evict_refuses_and_says_so(shards: TwoShards) -> None:
     fill(shards, "volatile-lru")
     target = shards.client(2)
+    assert shards.members.state(2)["volatileKeys"] == target.dbsize()
     for key in target.scan_iter(count=10_000):
         target.persist(key)
+    assert shards.members.state(2)["volatileKeys"] == 0
     shards.change(moves=(shards.next_move(),))
     until(lambda: shards.state(2) == "failed")
     assert "maxmemory-policy volatile-lru finds no key that may go" in shards.told(2)["why"]

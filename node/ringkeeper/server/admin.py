@@ -119,6 +119,7 @@ class AdminApi:
             "epoch": membership.epoch,
             "leader": topology.leader if topology else 0,
             "keys": sum(len(keyspace) for keyspace in node.databases),
+            "volatileKeys": sum(keyspace.shown_volatile for keyspace in node.databases),
             "slotsServed": membership.slots_served,
             "usedMemory": node.used_bytes,
             "settings": digest_of(node.config.values),

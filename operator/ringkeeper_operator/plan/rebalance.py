@@ -325,18 +325,19 @@ def _too_full(spec: Spec, observed: Observed, transfer: Transfer) -> Hindrance |
         return None
     report = master_of(spec, observed, transfer.target)
     used = report[1].used_memory if report is not None else 0
+    nothing_goes = f", and {spec.settings.eviction} finds nothing there that may go" if spec.evicts else ""
     return Hindrance(
         f"shard {transfer.target} has {render_bytes(used)} of {render_bytes(spec.memory)} in use, and slot "
         f"{transfer.slots[0]} of shard {transfer.source} would add {render_bytes(first)}: beyond "
-        f"{FULL:.0%} nothing is moved there",
+        f"{FULL:.0%} nothing is moved there{nothing_goes}",
         passes=False,
     )
 
 
 def _room(spec: Spec, observed: Observed, shard: int) -> int:
-    """Bytes that a shard may be sent; one that evicts makes room for them."""
+    """Bytes that a shard may be sent; one that evicts makes room for them, as long as it has what may go."""
     found = master_of(spec, observed, shard)
-    return int(FULL * spec.memory) - (found[1].used_memory if found is not None and not spec.evicts else 0)
+    return int(FULL * spec.memory) - (found[1].used_memory if found and not spec.may_evict_from(found[1]) else 0)
 
 
 def _batch(spec: Spec, observed: Observed, transfer: Transfer, coming: Coming, parts: int) -> tuple[int, ...]:

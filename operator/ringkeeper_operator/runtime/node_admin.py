@@ -54,6 +54,7 @@ def report_from(document: Mapping[str, Any]) -> NodeReport:
         leaving=bool(document.get("leaving", False)),
         persistence_error=str(document.get("persistenceError", "")),
         loaded=None if (loaded := document.get("loaded")) is None else min(max(float(loaded), 0.0), 1.0),
+        volatile_keys=int(document.get("volatileKeys", 0)),
         moves=tuple(_moves(document.get("moves") or ())),
         **_replication(document.get("replication") or {}),
     )
