@@ -259,6 +259,12 @@ def test_a_lease_process_that_lost_its_state_neither_grants_nor_promises(state: 
     assert promised(voter, ASK, 60 * SECOND) == "forgot"
 
 
+def test_nothing_is_acknowledged_of_terms_before_a_promise_that_was_given_or_may_be_forgotten() -> None:
+    assert node(1).voter.bound == 0
+    assert node(1, state=VoterState("run-1", 2, 1), restarted_at=SECOND).voter.bound == 2
+    assert node(1, restarted_at=SECOND).voter.bound == NEVER
+
+
 def test_a_new_run_is_bound_by_no_promise_of_the_run_before() -> None:
     assert node(1, state=VoterState("run-before", 9, 1)).on(beat(7), 2 * SECOND) != []
 

@@ -211,6 +211,19 @@ def promise_forgotten_on_restart() -> list[Patch]:
     return [(SimNode, "restarted_rules", forgetful)]
 
 
+@mutation(
+    "A voter whose lease process lost its promise acknowledges nothing more.",
+    "leave",
+    "kill lease process",
+    "kill lease process",
+    "kill lease process",
+    min_acks=1,
+    replicas=3,
+)
+def forgotten_promise_does_not_bind() -> list[Patch]:
+    return [(Voter, "bound", property(lambda self: self.promised))]
+
+
 @mutation("A promise is on the disk before it is sent.", "cut", "cut one way", "kill lease process", replicas=2)
 def promise_not_on_disk() -> list[Patch]:
     pledged = SimNode._pledged
@@ -563,6 +576,7 @@ BEGIN = {
     "promised-voter-grants": 11,
     "promised-voter-acknowledges": 970,
     "promise-forgotten-on-restart": 200,
+    "forgotten-promise-does-not-bind": 690,
     "promise-not-on-disk": 200,
     "grant-forgotten-on-restart": 367,
     "one-promise-is-enough": 12,

@@ -368,7 +368,7 @@ class SimNode:
         )
 
     def may_acknowledge(self, process: Process, term: int) -> bool:
-        return process.rules.voter.promised <= term
+        return process.rules.voter.bound <= term
 
     def _synced(self, process: Process, run_id: str, term: int, head: Entry | None) -> None:
         if process is not self.process or not process.is_syncing:

@@ -39,7 +39,7 @@ MODES = {
     "unassigned": "the topology does not name this start of the node: it serves nothing and grants nothing",
     "granting": "a replica: it grants the master that the topology names what that asks for",
     "promised": "it promised a later term: it grants and acknowledges nothing in an older one",
-    "mute": "its lease process lost its state: it neither grants nor promises in this run",
+    "mute": "its lease process lost its state: it neither grants nor promises nor acknowledges in this run",
     "fenced": "a master that holds no lease: it answers `CLUSTERDOWN`",
     "serving": "a master that holds a lease, or needs none",
     "released": "a master that gave up its term for good",
@@ -218,6 +218,14 @@ class Voter:
             return "promised" if self.promised > ask.term else None
         hears = now - self.master_moved_at < lease and self.master_was_well and self.master != ask.ended
         return "master" if hears else None
+
+    @property
+    def bound(self) -> int:
+        """The term before which it acknowledges nothing of a stream: the highest that it may have promised.
+
+        Where it cannot know that, `NEVER`: whoever has its promise counts on its last word.
+        """
+        return NEVER if self.has_forgotten else self.promised
 
     def pledge(self, ask: AskPromise) -> Pledge:
         """From now on nothing is granted in an earlier term, even if the disk then fails."""

@@ -14,7 +14,7 @@ DEADLINE = 0
 """Until when this start of the node may serve in `LEASE_TERM`: nanoseconds of CLOCK_BOOTTIME."""
 LEASE_TERM = 1
 PROMISED_TERM = 2
-"""The highest term that this voter has promised: in older ones it acknowledges nothing."""
+"""The highest term that this voter has promised, or may have: in older ones it acknowledges nothing."""
 BEAT = 3
 """When the lease process went round last, by CLOCK_MONOTONIC: it may hang as well."""
 EPOCH = 4

@@ -145,7 +145,7 @@ class LeaseLoop:
         if restarted:
             state = self.remembered(run_id, state)
         self.rules = NodeLease(message["id"], run_id, state=state, restarted_at=boot_clock() if restarted else None)
-        words[layout.PROMISED_TERM] = self.rules.voter.promised
+        words[layout.PROMISED_TERM] = self.rules.voter.bound
         self.inherited = words[layout.DEADLINE] if restarted else None
         self.say({"kind": "ready", "pid": os.getpid()})
 
