@@ -22,6 +22,8 @@ class Faults:
         self.nodes, self.operators = nodes, operators
         self.ended: list[str] = []
         """Runs that ended, whether or not an operator knows."""
+        self.over = 0
+        """When the last node that is away is back: one that is told to end may take its time before that."""
 
     def befall(self, fault: Fault) -> None:
         random = Random(fault.draw)
@@ -60,6 +62,7 @@ class Faults:
             rate = node.clock.rate
             base = node.clock.read(self.world.now) + random.randint(-20_000, 20_000) * MILLISECOND
             node.clock = Clock(base, rate, self.world.now)
+        self.over = max(self.over, self.world.now + fault.lasts)
         self.world.after(fault.lasts, self._start, node, int(random.random() * 300 * MILLISECOND))
 
     def _reboot(self, fault: Fault, random: Random) -> None:

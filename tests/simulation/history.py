@@ -106,8 +106,8 @@ class History:
         self.api.slow_until = 0
         self.faults.tell_all_ends()
         self.faults.scale_to(frozenset())
-        end = world.now + CALM
-        while world.now < end:
+        began = world.now
+        while world.now < max(began, self.faults.over) + CALM:
             world.run(world.now + 500 * MILLISECOND)
             if self._is_well():
                 self.checks.saw("well in the end")

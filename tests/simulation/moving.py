@@ -40,6 +40,8 @@ FAULTS = {
     "slow api": 6,
     "hand over": 4,
     "leave": 2,
+    "change min acks": 2,
+    "scale": 3,
 }
 SHARES = ("moved", "cancelled", "slots released", "promotion", "handover", "leader change", "leftover removed")
 """What a part of the histories must have seen."""
@@ -87,6 +89,13 @@ class MovingFaults(Faults):
     checks: SlotChecks
     nodes: list[MovingNode]
     operators: list[MovingOperator]
+
+    def _change_min_acks(self, fault: Fault, random: Random) -> None:
+        """Not to more than there are replicas, which no manifest may say: nothing would ever be settled."""
+        super()._change_min_acks(fault, random)
+        for operator in self.operators:
+            if operator.wished_acks is not None:
+                operator.wished_acks = min(operator.wished_acks, self.world.plan.replicas)
 
     def _move(self, _fault: Fault, random: Random) -> None:
         """Some slots are wanted elsewhere."""

@@ -61,9 +61,6 @@ class MovingOperator(SimOperator):
                 return topology, move_change
         return None, None
 
-    def _wished(self, known: Topology) -> tuple[Topology | None, object]:  # noqa: ARG002
-        return None, None
-
     def _moves(self, known: Topology) -> list[MoveChange]:
         """What is to become of the moves that there are, or a new one."""
         changes: list[MoveChange] = []

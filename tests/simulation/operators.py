@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 RENEW = 1_000 * MILLISECOND
 
 
-def listing(id_: str, name: str, run_id: str) -> Node:
+def listing(id_: str, name: str, shard: int, run_id: str) -> Node:
     """What the topology says of a replica."""
-    return Node(id_, name, 0, "", "", 0, 0, "replica", run_id)
+    return Node(id_, name, shard, "", "", 0, 0, "replica", run_id)
 
 
 class Request:
@@ -249,15 +249,15 @@ class SimOperator:
 
     def _scaled(self, topology: Topology) -> Topology | None:
         """A node that is not asked for leaves once it is a replica that has no vote; one that is asked for comes."""
-        shard = topology.shards[0]
         nodes = tuple(
             node
             for node in topology.nodes
+            for shard in [topology.shards[node.shard]]
             if node.id not in self.unwanted or node.id == shard.master or node.id in shard.voters or shard.former
         )
         listed = {node.id for node in nodes}
         nodes += tuple(
-            listing(node.id, node.name, process.run_id)
+            listing(node.id, node.name, node.shard, process.run_id)
             for node in self.nodes.values()
             if node.id not in listed | self.unwanted and (process := node.process) is not None
         )
@@ -321,9 +321,11 @@ class SimOperator:
             return scaled, None
         if self.wished_acks is None:
             return None, None
-        topology = with_voters(known, 0, known.shards[0].voters, self.wished_acks)
+        topology = known
+        for shard in known.shards:
+            topology = with_voters(topology, shard.index, shard.voters, self.wished_acks) or topology
         self.wished_acks = None
-        return topology, None
+        return (None if topology is known else replace(topology, epoch=known.epoch + 1)), None
 
     def _then(self, topology: Topology) -> Callable[[Any], None]:
         def committed(version: Any) -> None:
