@@ -210,7 +210,7 @@ class CrashWorld(World):
         self.stream(node)
         other = next((other for other in self.nodes.values() if other.id == target), None)
         if other is not None and (other is node or (self.follows(other, node) and other.position == node.position)):
-            self.released[node.run_id] = (node.standing().term, target)
+            self.released[node.run_id] = (node.standing().term, other.run_id)
             self.deliver(node.name, [(OPERATOR, self.told(node).heartbeat(self.ns))])
 
     def follows(self, replica: FakeNode, master: FakeNode) -> bool:

@@ -124,7 +124,7 @@ class Story:
     def releases(self, one: str, other: str) -> None:
         """As the master's node does when the target has confirmed."""
         node = self.world.nodes[one]
-        target = next(id_ for id_, name in self.world.names.items() if name == other)
+        target = next(each.run_id for each in self.world.committed.nodes if each.name == other)
         node.node_says(node.position, candidate=True, progress_at=self.world.ns, released=target)
         self.world.deliver(one, [("", node.heartbeat(self.world.ns))])
 

@@ -104,11 +104,11 @@ class Handing(ShardWorld):
         super().__init__(topology(replicas=2, min_acks=1))
         self.run(2_000)
 
-    def release_to(self, name: str) -> None:
+    def release_to(self, name: str, run: str = "") -> None:
         """As the master's node does after the target has confirmed."""
         master = self.nodes["c-0-0"]
         position = Position(1, self.offsets["c-0-0"])
-        target = next(id_ for id_, other in self.names.items() if other == name)
+        target = run or next(node.run_id for node in self.committed.nodes if node.name == name)
         leaving = "c-0-0" in self.leaving
         master.node_says(position, candidate=True, progress_at=self.ns, released=target, leaving=leaving)
         self.deliver("c-0-0", [("", master.heartbeat(self.ns))])
@@ -130,6 +130,19 @@ def test_if_the_target_cannot_take_over_another_that_has_everything_does() -> No
     shard.kill("c-0-2", is_certain=True)
     shard.release_to("c-0-2")
     shard.run_until(lambda: shard.serves("c-0-1"))
+    assert shard.term == 2
+
+
+def test_another_start_of_the_node_that_confirmed_has_not_confirmed() -> None:
+    """It has what was on its disk. Seed 1321361 of the simulator: it was named anew before the release was heard of."""
+    shard = Handing()
+    shard.kill("c-0-1")
+    before = shard.nodes["c-0-2"].run_id
+    shard.kill("c-0-2", is_certain=True)
+    shard.start("c-0-2", "another-run", 60)
+    shard.run_until(lambda: "another-run" in [node.run_id for node in shard.committed.nodes])
+    shard.release_to("c-0-2", run=before)
+    shard.run_until(lambda: shard.serves("c-0-0"))
     assert shard.term == 2
 
 

@@ -148,6 +148,8 @@ class Checks:
         """A change was committed, whether or not its author heard of it."""
         if isinstance(change, Appoint):
             self.saw("handover" if change.cause == "handover" else "promotion")
+            # By a leader that has just begun and has heard of nobody else yet: until it has, one more may not fail.
+            self.failures += not change.voters
             if change.is_recovery:
                 self.saw("recovery")
                 self.recovered.add(topology.shards[self.shard].term)

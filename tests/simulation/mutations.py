@@ -487,6 +487,17 @@ def release_unconfirmed() -> list[Patch]:
     return [(Release, "confirm", trusting)]
 
 
+@mutation("A release counts for the run that confirmed, and for no other start of its node.")
+def released_to_any_run() -> list[Patch]:
+    released = Arbiter._released
+
+    def by_node(self: Arbiter) -> str:
+        run = released(self)
+        return next((other for other in self.runs.values() if run and other.split("/")[0] == run.split("/")[0]), run)
+
+    return [(Arbiter, "_released", by_node)]
+
+
 # --- leaders and commits
 
 
@@ -578,6 +589,7 @@ BEGIN = {
     "promise-forgotten-on-restart": 200,
     "forgotten-promise-does-not-bind": 690,
     "promise-not-on-disk": 200,
+    "released-to-any-run": 1_321_361,
     "grant-forgotten-on-restart": 367,
     "one-promise-is-enough": 12,
     "min-acks-left-out": 1,

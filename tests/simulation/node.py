@@ -246,7 +246,7 @@ class SimNode:
         now = self._report(process)
         sent = rules.follow(topology, now)
         if rules.lease is not None and rules.lease is not before:
-            process.release = Release(self.id)
+            process.release = Release(process.run_id)
             process.acked.clear()
             process.pending.clear()
             process.stream_term = rules.lease.term
@@ -287,8 +287,9 @@ class SimNode:
         if release is None or self.world.now < process.stalled_until or not process.rules.obeys(ask):
             return
         target = self.topology and self.topology.node(ask.target)
-        confirmed = process.acked.get(target.run_id, -1) if target else -1
-        release.ask(ask.target, offset_of(process.head), confirmed, now)
+        if target is None:
+            return
+        release.ask(target.run_id, offset_of(process.head), process.acked.get(target.run_id, -1), now)
         self._stream(process)
 
     def _settle_release(self, process: Process, now: int) -> None:
@@ -385,27 +386,21 @@ class SimNode:
         assert process.rules.master is not None
         master = self.peers[process.rules.master.id]
         self.world.send(
-            self.index, master.index, master.acknowledged, None, run_id, term, process.run_id, self.id,
+            self.index, master.index, master.acknowledged, None, run_id, term, process.run_id,
             offset_of(process.head),
         )  # fmt: skip
 
-    def acknowledged(
-        self, process: Process | None, run_id: str, term: int, replica: str, replica_id: str, offset: int
-    ) -> None:
+    def acknowledged(self, process: Process | None, run_id: str, term: int, replica: str, offset: int) -> None:
         process = process or self.process
-        if process is None or self._postponed(
-            process, self.acknowledged, process, run_id, term, replica, replica_id, offset
-        ):
+        if process is None or self._postponed(process, self.acknowledged, process, run_id, term, replica, offset):
             return
         lease = process.rules.lease
         if process.run_id != run_id or lease is None or lease.term != term or not process.is_awake(self.world.now):
             return
         process.acked[replica] = max(offset, process.acked.get(replica, 0))
         now = self._report(process)
-        if process.release is not None and self.topology is not None:
-            listed = self.topology.node(replica_id)
-            if listed is not None and listed.run_id == replica:
-                process.release.confirm(replica_id, offset, now)
+        if process.release is not None:
+            process.release.confirm(replica, offset, now)
             self._settle_release(process, now)
         self._reply(process, now)
         self.checks.serving(self, process)

@@ -426,7 +426,7 @@ class Arbiter:
         )
 
     def _released(self) -> str:
-        """Whom the present master run released its term to, or nothing."""
+        """The run that the present master run released its term to, or nothing."""
         last = self.heard.get(self.master.id)
         if last is None or last.heartbeat.run_id != self.master.run_id or last.heartbeat.term != self.shard.term:
             return ""
@@ -471,18 +471,22 @@ class Arbiter:
     # --- after a release
 
     def _after_release(self, target: str, now: int) -> Appoint | None:
-        """The one that confirmed; if it is gone, any that has as much; the old master has it always."""
+        """The run that confirmed; if it is gone, any that has as much; the old master has it always.
+
+        Another start of the node that confirmed is one of the others: it has what was on its disk.
+        """
         position = self.heard[self.master.id].heartbeat.position
         fit = {
             id_: VoterRun(id_, run)
             for id_, run in self.runs.items()
             if self._is_live(id_, run, now)
             and self.heard[id_].heartbeat.candidate
-            and (id_ in (target, self.master.id) or self.heard[id_].heartbeat.position >= position)
+            and (run in (target, self.master.run_id) or self.heard[id_].heartbeat.position >= position)
         }
         if not fit:
             return None
-        chosen = fit.get(target) or fit[min(fit, key=lambda id_: (id_ in self.leaving, id_ == self.master.id, id_))]
+        first = min(fit, key=lambda id_: (fit[id_].run_id != target, id_ in self.leaving, id_ == self.master.id, id_))
+        chosen = fit[first]
         voters = tuple(
             VoterRun(id_, run)
             for id_, run in self.runs.items()

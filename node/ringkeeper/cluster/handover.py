@@ -43,17 +43,18 @@ class Release:
     a master, in the same iteration of its loop, and tells it in every heartbeat (`NodeLease.node_says`).
     """
 
-    def __init__(self, id_: str) -> None:
-        self.id = id_
-        """The master's own node id."""
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        """The master's own."""
         self.state = Giving.NOTHING
         self.target = ""
+        """A run: another start of the same node may have less."""
         self.offset = 0
         self.until = 0
 
     @property
     def to(self) -> str:
-        """Whom the term was released to, for the heartbeats; empty while it is not."""
+        """The run that the term was released to, for the heartbeats; empty while it is not."""
         return self.target if self.state is Giving.RELEASED else ""
 
     def ask(self, target: str, offset: int, confirmed: int, now: int) -> None:
@@ -63,15 +64,12 @@ class Release:
         self.confirm(target, confirmed, now)
 
     def confirm(self, replica: str, offset: int, now: int) -> None:
-        """An acknowledgement of the run of node `replica` that the topology names, and of no other start of it.
-
-        A master that is its own target has all that it has.
-        """
+        """An acknowledgement of the run `replica`. A master that is its own target has all that it has."""
         if self.state is not Giving.HOLDING:
             return
         if now > self.until:
             self._step("too late")
-        elif self.target == self.id or (replica == self.target and offset >= self.offset):
+        elif self.target == self.run_id or (replica == self.target and offset >= self.offset):
             self._step("confirmed")
 
     def tick(self, now: int, *, holds_lease: bool) -> None:

@@ -59,7 +59,7 @@ class Heartbeat:
     promised: int
     """The highest term that it promised; 0 if none."""
     released: str
-    """Of a master that gave up this term for good: the id of the node that confirmed `position`. Else empty."""
+    """Of a master that gave up this term for good: the run that confirmed `position`. Else empty."""
     leaving: bool = False
     """It was told to end: it is no candidate, and if it is master it wants to hand over first."""
 

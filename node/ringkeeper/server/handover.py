@@ -40,7 +40,9 @@ class Handover:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.term = 0
-        self.release = Release(node.membership.id)
+        self.release = Release(node.run_id)
+        self.target: Member | None = None
+        """The node of the run that is to be the successor."""
         self.timer: asyncio.TimerHandle | None = None
         self.paused_before: tuple[int, bool] | None = None
         """A pause that a client had asked for: until when, and whether of writes alone."""
@@ -69,7 +71,7 @@ class Handover:
             return
         self.asked_at = time.monotonic()
         if term != self.term:
-            self.term, self.release = term, Release(node.membership.id)
+            self.term, self.release = term, Release(node.run_id)
         if self.release.state is Giving.RELEASED:
             self.tell()
         if self.release.state is not Giving.NOTHING:
@@ -81,9 +83,12 @@ class Handover:
                 self.put_off = term, target
                 log.info("Not handing over to %s yet: it is not connected, or too far behind", self.name(target))
             return
+        self.target = node.membership.topology.node(target) if node.membership.topology is not None else None
+        if self.target is None:
+            return
         self.hold_back()
-        self.release.ask(target, offset, self.confirmed(), time.monotonic_ns())
-        log.info("Handing over to %s: writes wait until it has confirmed offset %d", self.name(target), offset)
+        self.release.ask(self.target.run_id, offset, self.confirmed(), time.monotonic_ns())
+        log.info("Handing over to %s: writes wait until it has confirmed offset %d", self.target.name, offset)
         self.timer = node.loop.call_later(LOOK_SECONDS, self.look)
 
     def behind(self, target: str) -> int:
@@ -92,10 +97,8 @@ class Handover:
         return min(lags, default=MOST_BEHIND + 1)
 
     def confirmed(self) -> int:
-        """The offset up to which the target has everything: the run that the topology names, which may be appointed."""
-        topology = self.node.membership.topology
-        named = topology.node(self.release.target) if topology is not None else None
-        run = (named.id, named.run_id) if named is not None else ("", "")
+        """The offset up to which the target has everything: the run that the topology named, which may be appointed."""
+        run = (self.target.id, self.target.run_id) if self.target is not None else ("", "")
         feeds = self.node.replication.replicas.listed
         return max((feed.acknowledged for feed in feeds if (feed.id, feed.run_id) == run), default=-1)
 
@@ -112,7 +115,7 @@ class Handover:
             self.give_up()
         else:
             self.let_go()
-            log.warning("%s did not confirm in time: this master goes on", self.name(release.target))
+            log.warning("%s did not confirm in time: this master goes on", self.target and self.target.name)
 
     def give_up(self) -> None:
         """In this very iteration of the loop: what was answered leaves, and nothing more is."""
@@ -130,7 +133,7 @@ class Handover:
             "Gave up term %d of shard %s to %s at offset %d, after holding back writes for %.1f ms",
             self.term,
             node.membership.standing.shard,
-            self.name(self.release.target),
+            self.target and self.target.name,
             node.replication.offset,
             (time.monotonic() - self.began) * 1000,
         )
@@ -139,7 +142,7 @@ class Handover:
     def ask_successor(self) -> None:
         """At once, though it can serve only when it is appointed: then it has nothing to do but to answer."""
         membership = self.node.membership
-        self.successor = membership.topology.node(self.release.target) if membership.topology is not None else None
+        self.successor = self.target
         if self.successor is not None and self.successor.id != membership.id:
             waiting = until_serving(self.successor, self.term + 1, membership.token or b"")
             self.serving = self.node.loop.create_task(waiting)
@@ -165,7 +168,7 @@ class Handover:
         if self.release.state is Giving.NOTHING or (standing.serves and standing.term == self.term):
             return
         released = self.release.state is Giving.RELEASED
-        self.release = Release(self.node.membership.id)
+        self.release = Release(self.node.run_id)
         self.stop_timer()
         if released and self.held and standing.role == "replica":
             self.waiter = self.node.loop.create_task(self.wait_for_next())

@@ -118,7 +118,7 @@ class LeaseKeeper:
             self.tell_released(self.node.handover.release.to)
 
     def tell_released(self, to: str) -> None:
-        """This node gave up its term, which memory says as well, to this node."""
+        """This node gave up its term, which memory says as well, to this run."""
         self.tell({"kind": "released", "to": to})
 
     def tell_leaving(self, leaving: bool) -> None:

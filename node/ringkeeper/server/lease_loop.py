@@ -117,7 +117,7 @@ class LeaseLoop:
         self.inherited: int | None = None
         """The deadline that the process before this one counted. It holds until another topology changes the rules."""
         self.released_to = ""
-        """Whom the node has released its term to, if it has."""
+        """The run that the node has released its term to, if it has."""
         self.pledge: Pledge | None = None
         """That the node has not confirmed yet."""
         self.on_disk: VoterState | None = None
