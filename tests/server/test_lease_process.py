@@ -163,6 +163,23 @@ def test_a_command_longer_than_the_lease_does_not_lose_it(tmp_path: Path, stack:
     assert world.lease()["timesLost"] == 0
 
 
+def test_a_master_that_stands_still_asks_more_often_so_that_it_has_its_lease_when_it_goes_on(
+    tmp_path: Path, stack: ExitStack
+) -> None:
+    """What is granted to it ends a lease's time behind its last progress: another heartbeat's time may be too late."""
+    world = World(tmp_path, 2, stack)
+    world.push(world.topology(1, heartbeat_ms=1000, misses=20))
+    master = world.servers[0]
+    until_served(master)
+    before, began = world.lease(1)["received"], time.monotonic()
+    os.kill(master.process.pid, signal.SIGSTOP)
+    try:
+        eventually(lambda: world.lease(1)["received"] >= before + 14, "heartbeats")
+        assert time.monotonic() - began < 8, "fourteen take fourteen seconds else"
+    finally:
+        os.kill(master.process.pid, signal.SIGCONT)
+
+
 def test_an_idle_master_makes_progress(tmp_path: Path, stack: ExitStack) -> None:
     world = World(tmp_path, 2, stack)
     world.push(world.topology(1))

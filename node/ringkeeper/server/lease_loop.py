@@ -42,7 +42,8 @@ TRIES = 1000
 MOST_WAITED = 1000
 """Milliseconds: the node wants to see that this process goes round."""
 EAGER = 10
-"""How much more often a master without a lease asks its voters: they may have heard later of its appointment."""
+"""How much more often a master asks its voters that has no lease, since they may have heard later of its appointment,
+or whose command loop stands still: what it is granted ends soon, and must be renewed as soon as the loop goes on."""
 OPERATOR_BEATS = 10
 """Heartbeats' time after the operator's last word during which it is worth a datagram."""
 
@@ -255,7 +256,8 @@ class LeaseLoop:
         self.look_at_node()
         self.write_lease()
         interval = self.heartbeat_ns
-        if self.rules.lease is not None and self.rules.until() <= now:
+        stands_still = now - self.rules.progress_at > interval
+        if self.rules.lease is not None and (stands_still or self.rules.until() <= now):
             interval //= EAGER
         self.tick_at = max(self.tick_at + interval, now + interval // 2)
         self.send(self.rules.tick(now))
