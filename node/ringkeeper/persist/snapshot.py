@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ringkeeper import turns
 from ringkeeper.persist.files import Files, Output, write_whole
 from ringkeeper.persist.rdb import RdbWriter
 from ringkeeper.store.keyspace import Keyspace
@@ -132,7 +131,6 @@ def settle_in(parent: int, reporting: int) -> None:
     """What a child does first."""
     gc.disable()
     os.nice(NICENESS)
-    turns.take(turns.DEFAULT)
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)

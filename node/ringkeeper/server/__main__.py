@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ringkeeper import __version__, _compiled, turns
+from ringkeeper import __version__, _compiled
 from ringkeeper.server import logs
 from ringkeeper.server.config import Config, ConfigError, describe, read_arguments
 
@@ -83,7 +83,6 @@ def serve(config: Config) -> int:
     from ringkeeper.server.memory import set_up_allocator
 
     set_up_allocator()
-    turns.take(turns.SHORT)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(until_stopped(config))
 
