@@ -84,7 +84,7 @@ class Snapshot:
         if self.error:
             log.warning("A snapshot for replicas failed: %s", self.error)
 
-    async def read(self, position: int) -> bytes:
+    async def read(self, position: int) -> bytes | bytearray:
         """What there is from there on, a chunk at most; raises `OSError`.
 
         The child has just written it, so it is in memory as a rule and needs no thread, which would be one more to
@@ -93,7 +93,8 @@ class Snapshot:
         if self.in_memory:
             buffer = bytearray(CHUNK)
             try:
-                return bytes(memoryview(buffer)[: os.preadv(self.descriptor, [buffer], position, os.RWF_NOWAIT)])
+                del buffer[os.preadv(self.descriptor, [buffer], position, os.RWF_NOWAIT) :]
+                return buffer
             except BlockingIOError:
                 pass
             except OSError as error:

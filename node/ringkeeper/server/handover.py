@@ -41,8 +41,6 @@ class Handover:
         self.node = node
         self.term = 0
         self.release = Release(node.run_id)
-        self.target: Member | None = None
-        """The node of the run that is to be the successor."""
         self.timer: asyncio.TimerHandle | None = None
         self.paused_before: tuple[int, bool] | None = None
         """A pause that a client had asked for: until when, and whether of writes alone."""
@@ -57,6 +55,7 @@ class Handover:
         """When the operator asked last, in seconds of the monotonic clock."""
         self.waiter: asyncio.Task[None] | None = None
         self.successor: Member | None = None
+        """The node, with its run, that was asked for last."""
         self.serving: asyncio.Task[None] | None = None
         """Done when the successor serves."""
 
@@ -83,12 +82,12 @@ class Handover:
                 self.put_off = term, target
                 log.info("Not handing over to %s yet: it is not connected, or too far behind", self.name(target))
             return
-        self.target = node.membership.topology.node(target) if node.membership.topology is not None else None
-        if self.target is None:
+        self.successor = node.membership.topology.node(target) if node.membership.topology is not None else None
+        if self.successor is None:
             return
         self.hold_back()
-        self.release.ask(self.target.run_id, offset, self.confirmed(), time.monotonic_ns())
-        log.info("Handing over to %s: writes wait until it has confirmed offset %d", self.target.name, offset)
+        self.release.ask(self.successor.run_id, offset, self.confirmed(), time.monotonic_ns())
+        log.info("Handing over to %s: writes wait until it has confirmed offset %d", self.successor.name, offset)
         self.timer = node.loop.call_later(LOOK_SECONDS, self.look)
 
     def behind(self, target: str) -> int:
@@ -98,7 +97,7 @@ class Handover:
 
     def confirmed(self) -> int:
         """The offset up to which the target has everything: the run that the topology named, which may be appointed."""
-        run = (self.target.id, self.target.run_id) if self.target is not None else ("", "")
+        run = (self.successor.id, self.successor.run_id) if self.successor is not None else ("", "")
         feeds = self.node.replication.replicas.listed
         return max((feed.acknowledged for feed in feeds if (feed.id, feed.run_id) == run), default=-1)
 
@@ -115,7 +114,7 @@ class Handover:
             self.give_up()
         else:
             self.let_go()
-            log.warning("%s did not confirm in time: this master goes on", self.target and self.target.name)
+            log.warning("%s did not confirm in time: this master goes on", self.successor and self.successor.name)
 
     def give_up(self) -> None:
         """In this very iteration of the loop: what was answered leaves, and nothing more is."""
@@ -133,7 +132,7 @@ class Handover:
             "Gave up term %d of shard %s to %s at offset %d, after holding back writes for %.1f ms",
             self.term,
             node.membership.standing.shard,
-            self.target and self.target.name,
+            self.successor and self.successor.name,
             node.replication.offset,
             (time.monotonic() - self.began) * 1000,
         )
@@ -142,7 +141,6 @@ class Handover:
     def ask_successor(self) -> None:
         """At once, though it can serve only when it is appointed: then it has nothing to do but to answer."""
         membership = self.node.membership
-        self.successor = self.target
         if self.successor is not None and self.successor.id != membership.id:
             waiting = until_serving(self.successor, self.term + 1, membership.token or b"")
             self.serving = self.node.loop.create_task(waiting)
