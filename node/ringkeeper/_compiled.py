@@ -92,6 +92,7 @@ MODULES = (
     "ringkeeper.server.node_time",
     "ringkeeper.server.session",
     "ringkeeper.server.slot_counts",
+    "ringkeeper.server.slot_values",
     "ringkeeper.server.traffic",
 )
 """Every compiled module, for the build, for the tests that run both forms and for `ringkeeper-server --version`."""

@@ -241,6 +241,8 @@ class MoveReport:
     catch up; else 0."""
     let_through: int = 0
     """Those of them that are not held back."""
+    behind_ms: int = 0
+    """Of a target: how far its voters are behind what comes, milliseconds, as far as that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -530,6 +532,14 @@ class Wait(Action):
     """Nothing can be done until something changes; look again at the latest after `seconds`."""
 
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchMoves(Wait):
+    """Wait until the masters of these moves (ids) say anything new of them."""
+
+    topology: Topology
+    moves: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

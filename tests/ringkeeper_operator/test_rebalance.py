@@ -553,6 +553,10 @@ def test_slots_are_asked_for_when_their_target_lacks_little_or_its_writers_are_h
     assert isinstance(action, AskRelease)
     assert isinstance(decide(world.spec, lagging(seen, lag_bytes=5 * 2**20), 0.0), AskRelease)
     assert isinstance(decide(world.spec, lagging(seen, lag_bytes=20 * 2**20), 0.0), Wait)
+    assert isinstance(decide(world.spec, lagging(seen, behind_ms=501), 0.0), Wait)
+    assert isinstance(decide(world.spec, lagging(seen, behind_ms=500), 0.0), AskRelease)
+    waiting = section_of(world.spec, lagging(seen, behind_ms=501), {}, 0.0)
+    assert waiting["blocked"] == "the replicas of shard 3 do not keep up with what comes there"
     held_back = lagging(seen, lag_bytes=20 * 2**20, written=61_234_567, let_through=48_765_432)
     assert isinstance(decide(world.spec, held_back, 0.0), AskRelease)
     section = section_of(world.spec, held_back, {}, 0.0)

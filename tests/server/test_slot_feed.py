@@ -18,10 +18,11 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "differential")]
 
 from in_process import InProcess  # noqa: E402
 
-from ringkeeper.cluster.migration import Source  # noqa: E402
+from ringkeeper.cluster.migration import Confirmation, Source  # noqa: E402
 from ringkeeper.commands.digest import digest_of_value  # noqa: E402
 from ringkeeper.resp.reader import CommandReader  # noqa: E402
 from ringkeeper.resp.values import ReplyError  # noqa: E402
+from ringkeeper.server.moves import Moves  # noqa: E402
 from ringkeeper.server.slot_feed import CAUGHT_UP, FAR_BEHIND, LISTED_AT_ONCE, WINDOW_NS, Pace, SlotFeed  # noqa: E402
 from ringkeeper.server.slot_values import PART, STRING_PART, USED  # noqa: E402
 from ringkeeper.store.keyspace import NO_EXPIRY, Clock, Keyspace  # noqa: E402
@@ -257,3 +258,24 @@ async def test_what_changes_while_keys_are_listed_and_told_is_told_as_it_is_then
             change(steps % 2_000)
     keys = keyspace.slot_keys(SLOT)
     assert taken(feed) == {key: bytes(cast(bytes, keyspace.look(key))) for key in keys}
+
+
+async def test_who_waits_for_news_of_moves_hears_when_one_is_elsewhere() -> None:
+    states = ["feeding"]
+    rules = SimpleNamespace(confirmation=lambda: Confirmation(7, "source", states[0], 1, "run"))
+    moves = Moves(cast(Any, SimpleNamespace(loop=asyncio.get_running_loop())))
+    moves.leaving[7] = cast(Any, SimpleNamespace(rules=rules))
+    known = moves.progress
+    waiting = asyncio.create_task(moves.await_news(known, 3600.0))
+    await asyncio.sleep(0)
+    moves.tell_news()
+    await asyncio.sleep(0)
+    assert not waiting.done(), "nothing is new"
+    states[0] = "released"
+    moves.tell_news()
+    async with asyncio.timeout(60):
+        await waiting
+        await moves.await_news(known, 3600.0)  # what is new already is not waited for
+    assert not moves.watching
+    await moves.await_news(moves.progress, 0.0)
+    assert not moves.watching

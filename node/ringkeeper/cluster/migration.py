@@ -160,6 +160,11 @@ def decode(document: Any) -> Confirmation | None:
     return None
 
 
+def progress_of(said: Iterable[Confirmation]) -> str:
+    """What is news about moves when it changes: how far each side is, not its offsets."""
+    return ",".join(f"{each.move}-{each.role}-{each.state}" for each in said).replace(" ", "-")
+
+
 class _Side:
     """One object for a move and a term; the node's command loop owns it."""
 

@@ -7,6 +7,7 @@ here is such a stream as well.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -35,8 +36,8 @@ class Diverged(Exception):
 @cython.cclass
 class Applier:
     """One a connection to a master. `changes` is what the keyspaces record; `settle` is called with what one command,
-    or a whole transaction, left there; `asked` when the master wants to know the offset. `own` are commands of the
-    stream that are for this node alone, and are not among the bytes that are taken."""
+    or a whole transaction, left there, or nobody is to know of it; `asked` when the master wants to know the offset.
+    `own` are commands of the stream that are for this node alone, and are not among the bytes that are taken."""
 
     context = cython.declare(object, visibility="readonly")
     table: dict[bytes, Command]
@@ -46,8 +47,11 @@ class Applier:
     own: dict[bytes, Any]
     functions: dict[bytes, Any]
     reader: CommandReader
-    raw = cython.declare(bytearray, visibility="readonly")
+    fresh: Any
+    kept: Any
+    cut: cython.Py_ssize_t
     fed: cython.longlong
+    given: cython.longlong
     done: cython.longlong
     left_out: list[tuple[int, int]]
     group: list[Arguments] | None
@@ -58,7 +62,7 @@ class Applier:
         context: Context,
         table: dict[bytes, Command],
         changes: list[Any],
-        settle: Callable[[], object],
+        settle: Callable[[], object] | None,
         asked: Callable[[], object],
         own: Mapping[bytes, Callable[[Arguments], object]] | None = None,
     ) -> None:
@@ -73,9 +77,14 @@ class Applier:
         self.reader = CommandReader()
         self.reader.proto_max_bulk_len = LONGEST_WORD
         self.reader.most_kept = LONGEST_WORD
-        self.raw = bytearray()
-        """What was fed and not taken."""
+        self.fresh = deque[bytes]()
+        """What was fed and the reader does not have yet."""
+        self.kept = deque[bytes]()
+        """What the reader was given and has not been taken; of the first, not what is before `cut`."""
+        self.cut = 0
         self.fed = 0
+        self.given = 0
+        """Bytes, to the reader."""
         self.done = 0
         """Bytes up to which all is executed, of those that were fed."""
         self.left_out = []
@@ -90,40 +99,75 @@ class Applier:
         return int(self.fed - self.done)
 
     def feed(self, data: bytes) -> None:
-        self.reader.feed(data)
-        self.raw += data
+        self.fresh.append(data)
         self.fed += len(data)
 
     def some(self, count: cython.Py_ssize_t) -> bool:
         """Execute so many commands at most; whether there may be more. Raises `Diverged`."""
         for _ in range(count):
-            try:
-                args: Arguments | None = self.reader.next()
-            except ProtocolError as why:
-                raise Diverged(f"the stream cannot be read: {why}") from None
+            args: Arguments | None = self._next()
             if args is None:
                 return False
             known = self.functions.get(args[0])
             if known is not None and self.group is None:
                 self._run(known, args)
                 if self.changes:
-                    self.settle()
+                    self._settle()
             else:
                 self._take(args)
             if self.group is None:
-                self.done = self.fed - self.reader.buffered
+                self.done = self.given - self.reader.buffered
         return True
 
-    def take(self) -> bytearray:
+    @cython.cfunc
+    def _next(self) -> Any:
+        """The next command, or None until more has come."""
+        while True:
+            try:
+                args = self.reader.next()
+            except ProtocolError as why:
+                raise Diverged(f"the stream cannot be read: {why}") from None
+            if args is not None or not self.fresh:
+                return args
+            data: bytes = self.fresh.popleft()
+            self.reader.feed(data)
+            self.kept.append(data)
+            self.given += len(data)
+
+    @cython.cfunc
+    def _settle(self) -> cython.void:
+        if self.settle is None:
+            self.changes.clear()
+        else:
+            self.settle()
+
+    def take(self) -> bytes:
         """The bytes of all that was executed since the last time."""
-        size: cython.Py_ssize_t = len(self.raw) - self.waiting
-        taken: bytearray = self.raw[:size]
-        del self.raw[:size]
-        began = self.done - size
-        for start, end in reversed(self.left_out):
-            del taken[start - began : end - began]
+        if not self.kept:
+            return b""
+        at: cython.longlong = self.given + self.cut - sum(map(len, self.kept))  # where in the stream they begin
+        parts: list[Any] = []
+        for start, end in self.left_out:
+            self._take_until(at, start, parts)
+            self._take_until(start, end, None)
+            at = end
+        self._take_until(at, self.done, parts)
         self.left_out.clear()
-        return taken
+        return parts[0] if len(parts) == 1 and type(parts[0]) is bytes else b"".join(parts)
+
+    @cython.cfunc
+    def _take_until(self, at: cython.longlong, end: cython.longlong, parts: list[Any] | None) -> cython.void:
+        """Move what is kept from here in the stream to there into `parts`, or let go of it."""
+        while at < end:
+            data: bytes = self.kept[0]
+            stop: cython.Py_ssize_t = min(len(data), self.cut + end - at)
+            if parts is not None:
+                parts.append(data if stop - self.cut == len(data) else memoryview(data)[self.cut : stop])
+            at += stop - self.cut
+            self.cut = stop
+            if stop == len(data):
+                self.kept.popleft()
+                self.cut = 0
 
     def _take(self, args: Arguments) -> None:
         name = args[0].lower()
@@ -134,16 +178,16 @@ class Applier:
             for each in group:
                 self._execute(each[0].lower(), each)
             if self.changes:
-                self.settle()
+                self._settle()
         elif self.group is not None:
             self.group.append(args)
         elif args[0] in self.own:
             self.own[args[0]](args)
-            self.left_out.append((self.done, self.fed - self.reader.buffered))
+            self.left_out.append((self.done, self.given - self.reader.buffered))
         else:
             self._execute(name, args)
             if self.changes:
-                self.settle()
+                self._settle()
 
     def _execute(self, name: bytes, args: Arguments) -> None:
         if name == b"select":

@@ -48,7 +48,7 @@ SHORT_DOCUMENT = 32 * 1024
 """Bytes of a topology up to which it is decoded in the loop: that takes 2 ms, and on a busy machine as long again to
 hand it to a thread and back, while clients wait for a master."""
 AWAITED_SECONDS = 0.5
-"""For this node to serve; who wants to wait for longer asks again."""
+"""For this node to serve, or for news of its moves; who wants to wait for longer asks again."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 NO_TOKEN = (
@@ -105,6 +105,8 @@ class AdminApi:
     async def state(self, request: web.Request) -> web.Response:
         if (term := request.query.get("serving", "")).isdecimal():
             await self.node.fence.await_serving(int(term), AWAITED_SECONDS)
+        if (known := request.query.get("moves")) is not None:
+            await self.node.moves.await_news(known, AWAITED_SECONDS)
         node, membership = self.node, self.membership
         topology, standing = membership.topology, membership.standing
         document = {
@@ -176,7 +178,7 @@ class AdminApi:
         except TopologyError as error:
             return web.json_response({"error": str(error)}, status=400)
         try:
-            epoch = await self.membership.offer(topology)
+            epoch = await self.membership.offer(topology, data)
         except TopologyRefusedError as error:
             return web.json_response({"error": str(error)}, status=409)
         except OSError as error:

@@ -283,6 +283,13 @@ class AppendOnly:
             self.mark(min(self.began, now))
         self.began = math.inf
 
+    def sync_now(self) -> None:
+        """Have all of it on the disk as soon as that can, where nobody would see to that at once."""
+        self.hand_over()
+        if self.appender is not None and self.policy != "always":
+            self.sync_asked = time.monotonic()
+            self.appender.sync_soon()
+
     def mark(self, began: float) -> None:
         """Remember how old what was handed over is, by steps of `HAND_OVER_SECONDS`: what is within one counts as old
         as what it began with.

@@ -63,5 +63,5 @@ async def ask(membership: Membership, session: aiohttp.ClientSession, peer: Peer
         raise TopologyError(f"topology: longer than {LARGEST_DOCUMENT} bytes")
     topology = await asyncio.to_thread(read_document, data)
     if topology.epoch > membership.epoch:
-        epoch = await membership.offer(topology)
+        epoch = await membership.offer(topology, data)
         log.info("Took topology epoch %d from %s", epoch, peer.name)

@@ -7,8 +7,10 @@ counts as taken when it is on disk: the answer to who offered it waits for that,
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
+import operator
 import os
 import secrets
 import time
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringkeeper.cluster import member
 from ringkeeper.cluster.topology import Node as Peer
-from ringkeeper.cluster.topology import Shard, Topology, TopologyError, decode, encode, node_id
+from ringkeeper.cluster.topology import Shard, Topology, TopologyError, decode, node_id
 from ringkeeper.cluster.view import ClusterView
 from ringkeeper.server.cluster_services import ClusterReplies
 from ringkeeper.server.config import Config, ConfigError
@@ -127,15 +129,16 @@ class Membership:
             return
         self.enforce(topology, data)
 
-    async def offer(self, topology: Topology) -> int:
-        """Take a topology, on disk first, and return the epoch held now; raises `TopologyRefusedError` or `OSError`."""
+    async def offer(self, topology: Topology, document: bytes) -> int:
+        """Take a topology, its JSON on disk first, and return the epoch held now; raises `TopologyRefusedError` or
+        `OSError`.
+        """
         async with self.lock:
             if reason := member.refusal(self.topology, topology, cluster_uid=self.cluster_uid):
                 raise TopologyRefusedError(reason)
             if reason := self.loss(topology):
                 raise TopologyRefusedError(reason)
             if self.topology is None or topology != self.topology:
-                document = json.dumps(encode(topology), separators=(",", ":")).encode()
                 await asyncio.to_thread(write_durably, self.file, document)
                 self.enforce(topology, document)
             if self.node.lease_keeper is not None:
@@ -196,9 +199,8 @@ class Membership:
         shard, moves = self.standing.shard, self.node.moves
         if self.topology is None or self.standing.role != "master":
             return
-        dropped = await self.drop(
-            slot for slot, owner in enumerate(self.topology.owners) if owner != shard and not moves.keeps(slot)
-        )
+        filled, owners = self.node.databases[0].filled_slots(), self.topology.owners
+        dropped = await self.drop(slot for slot in filled if owners[slot] != shard and not moves.keeps(slot))
         if dropped:
             log.info("Removed %d keys of slots that this node does not own", dropped)
 
@@ -280,8 +282,8 @@ def lost_slots(former: Topology | None, topology: Topology | None, shard: int | 
     """What a shard owned, and does not any more. With the two exchanged, what it has gained."""
     if former is None or topology is None or shard is None or former.owners == topology.owners:
         return frozenset()
-    both = zip(former.owners, topology.owners, strict=True)
-    return frozenset(slot for slot, (before, now) in enumerate(both) if before == shard != now)
+    changed = itertools.compress(itertools.count(), map(operator.ne, former.owners, topology.owners))
+    return frozenset(slot for slot in changed if former.owners[slot] == shard)
 
 
 def read_topology(file: Path) -> Topology | None:

@@ -42,7 +42,22 @@ class Awaited:
     """How much of the feed was here; once slots are served by an epoch, -1."""
     position: Position = NOTHING
     """Where this node's own stream was then; NOTHING before there was anything to wait for."""
-    asked_at: float = 0.0
+    synced_at: float = 0.0
+    """When the disk was asked to have it."""
+
+
+@dataclass(slots=True)
+class Probe:
+    """How long enough voters take to have what is here; times are of the monotonic clock."""
+
+    offset: int = -1
+    """Of this node's stream: what they are to have, since `since`; -1 while none is waited for."""
+    since: float = 0.0
+    took: float = 0.0
+    """Seconds, the last time."""
+
+    def behind_ms(self, now: float) -> int:
+        return round(1000 * max(self.took, now - self.since if self.offset >= 0 else 0.0))
 
 
 @dataclass(slots=True)
@@ -65,6 +80,7 @@ class Coming:
     patience: asyncio.TimerHandle | None = None
     """While the source has released the slots, and clients that come for them had better wait for the topology."""
     awaited: Awaited = field(default_factory=Awaited)
+    probe: Probe = field(default_factory=Probe)
 
 
 @dataclass(slots=True)
@@ -84,6 +100,10 @@ class Moves:
     """The monotonic clock when commands were first held back; 0 while none are."""
     held_before: float = 0.0
     """Seconds for which they were, before that."""
+    watching: dict[asyncio.Future[None], str] = field(default_factory=dict)
+    """Who waits for news, and what each knows (`migration.progress_of`)."""
+    asked_at: float = 0.0
+    """When the replicas were asked last what they have."""
 
     # What the topology says
 
@@ -356,28 +376,72 @@ class Moves:
             if rules.state is Source.RESTORING and self.is_held(leaving):
                 rules.held()
         for coming in self.coming.values():
+            if coming.intake is not None:
+                self.measure(coming.probe)
             if coming.rules.state in (Target.FOLLOWING, Target.ADOPTED) and self.is_held(coming):
                 coming.rules.held(coming.rules.offset, coming.awaited.position)
         if self.leaving or self.coming:
             self.start_timer()
+        if self.watching:
+            self.tell_news()
+
+    def tell_news(self) -> None:
+        progress = self.progress
+        for waiter, known in self.watching.items():
+            if known != progress and not waiter.done():
+                waiter.set_result(None)
+
+    @property
+    def progress(self) -> str:
+        parts: list[Leaving | Coming] = [*self.leaving.values(), *self.coming.values()]
+        return migration.progress_of(part.rules.confirmation() for part in parts)
+
+    async def await_news(self, known: str, seconds: float) -> None:
+        """Until moves are elsewhere than somebody knows, or for so long."""
+        if self.progress != known:
+            return
+        waiter = self.node.loop.create_future()
+        self.watching[waiter] = known
+        try:
+            async with asyncio.timeout(seconds):
+                await waiter
+        except TimeoutError:
+            pass
+        finally:
+            del self.watching[waiter]
 
     def is_held(self, part: Leaving | Coming) -> bool:
         """Whether enough voters, and the disk, have what is here of the feed, or what is served since this phase."""
         node, awaited = self.node, part.awaited
-        shard = node.membership.shard
-        if shard is None:
-            return False
         mark = part.rules.offset if part.rules.move.phase == FEEDING else -1
         if awaited.position == NOTHING or awaited.mark != mark:
             position = Position(node.membership.standing.term, node.replication.offset)
             awaited = part.awaited = Awaited(mark=mark, position=position)
-        replicas, offset = node.replication.replicas, awaited.position.offset
+        offset, log = awaited.position.offset, node.append_only
+        on_disk = log.appender is None or node.replication.offset_on_disk >= offset
+        waits = isinstance(part, Leaving) or part.patience is not None
+        if not on_disk and waits and time.monotonic() - awaited.synced_at > ASK_SECONDS:
+            awaited.synced_at = time.monotonic()
+            log.sync_now()
+        return self.has_enough(offset) and on_disk
+
+    def has_enough(self, offset: int) -> bool:
+        """Whether enough voters have so much of what is here. Asks them, now and then, if they have not said so."""
+        shard, replicas = self.node.membership.shard, self.node.replication.replicas
+        if shard is None:
+            return False
         enough = migration.enough((feed.acknowledged for feed in replicas.voting), shard, offset)
-        if not enough and time.monotonic() - awaited.asked_at > ASK_SECONDS:
-            awaited.asked_at = time.monotonic()
+        if not enough and time.monotonic() - self.asked_at > ASK_SECONDS:
+            self.asked_at = time.monotonic()
             replicas.ask()
-        on_disk = node.append_only.appender is None or node.replication.offset_on_disk >= offset
-        return enough and on_disk
+        return enough
+
+    def measure(self, probe: Probe) -> None:
+        now = time.monotonic()
+        if probe.offset >= 0 and self.has_enough(probe.offset):
+            probe.took, probe.offset = now - probe.since, -1
+        if probe.offset < 0:
+            probe.since, probe.offset = now, self.node.replication.offset
 
     # What is told
 
@@ -401,7 +465,7 @@ class Moves:
         parts: list[tuple[SourceMove | TargetMove, SlotFeed | SlotIntake | None]]
         parts = [(leaving.rules, leaving.feed) for leaving in self.leaving.values()]
         parts += [(coming.rules, coming.intake) for coming in self.coming.values()]
-        keyspace = self.node.databases[0]
+        keyspace, now = self.node.databases[0], time.monotonic()
         return [
             {
                 **migration.encode(rules.confirmation()),
@@ -411,6 +475,7 @@ class Moves:
                 "lagBytes": link.lag_bytes if link else 0,
                 "writtenPerSecond": link.pace.demand if isinstance(link, SlotFeed) else 0,
                 "letThroughPerSecond": link.pace.let_through if isinstance(link, SlotFeed) else 0,
+                "behindMs": self.coming[rules.move.id].probe.behind_ms(now) if isinstance(rules, TargetMove) else 0,
             }
             for rules, link in parts
         ]

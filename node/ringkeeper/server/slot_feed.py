@@ -22,7 +22,7 @@ from ringkeeper.cluster.topology import Move
 from ringkeeper.commands.table import Arguments
 from ringkeeper.resp.writer import encode_command, write_command
 from ringkeeper.server.session import Session
-from ringkeeper.server.slot_values import LARGE, USED, parts, takes_along, uses, whole
+from ringkeeper.server.slot_values import parts, takes_along, tell_small
 from ringkeeper.server.snapshots import to_the_letter
 from ringkeeper.store.keyspace import Value
 
@@ -44,8 +44,6 @@ LISTED_AT_ONCE = 256
 LOADED = b"RINGKEEPER.LOADED"
 RELEASED = b"RINGKEEPER.RELEASED"
 """Said behind the last byte of the feed, of which it is no part: the source answers for none of the slots any more."""
-ATTEMPTS = 3
-"""At telling a large key in parts; then it is told whole, which takes the loop for as long as copying it does."""
 MOST_WAITING = 256 << 20
 """Bytes that may wait for the target; as Redis's limit of what may wait for a replica."""
 MOST_AHEAD = 4 << 20
@@ -167,8 +165,6 @@ class SlotFeed:
         self.parts: Iterator[list[bytes]] = iter(())
         self.attempts: dict[bytes, int] = {}
         """How often a large key was changed while its parts were told."""
-        self.uses: list[bytes] = []
-        """Of the keys told in this slice."""
         self.share = Share()
         self.out = bytearray()
         self.end = 0
@@ -230,7 +226,7 @@ class SlotFeed:
         more = True
         while more:
             began, before = time.monotonic_ns(), self.end
-            with to_the_letter(self.node.databases):
+            with to_the_letter(self.node.databases[:1]):
                 more = self.slice(slots, began + SLICE_NS)
             spent, rate = (time.monotonic_ns() - began) / 1e9, self.move.rate
             await self.share.rest(spent, (self.end - before) / rate if rate else 0.0, self.moves.feeds)
@@ -246,20 +242,17 @@ class SlotFeed:
         """Tell keys until the monotonic clock says `end`, or the target has enough; whether there are more."""
         more = True
         while more and time.monotonic_ns() < end and self.may_tell:
-            more = self.step(slots)
-        if self.uses:
-            self.tell([USED, *self.uses])
-            self.uses.clear()
+            more = self.step(slots, end)
         return more
 
-    def step(self, slots: Iterator[int]) -> bool:
-        """Tell one key or part, or list some keys; whether there are more."""
+    def step(self, slots: Iterator[int], end: int = 0) -> bool:
+        """Tell a part, or keys until the clock says `end`, or list some; whether there are more."""
         if self.large is not None:
             self.tell_part()
         elif self.listing:
             self.list_some()
         elif self.left:
-            self.tell_key(self.left.popitem()[0])
+            self.tell_keys(end)
         else:
             self.slot = next(slots, -1)
             self.listing = self.slot >= 0
@@ -272,20 +265,18 @@ class SlotFeed:
         self.left.update(dict.fromkeys(found))
         self.listing = self.cursor != 0
 
-    def tell_key(self, key: bytes) -> None:
-        """As it is now; DEL if it has gone since it was listed. A large one is told in parts, unless it was changed
-        again and again while that was tried."""
+    def tell_keys(self, end: int) -> None:
+        """As they are now, one at least; a large one is told in parts from then on."""
         keyspace = self.node.databases[0]
-        value = keyspace.look(key)
-        if value is None:
-            self.tell([b"DEL", key])
-            return
-        self.keys += 1
-        if keyspace.memory_of(key) > LARGE and self.attempts.get(key, 0) < ATTEMPTS:
-            self.large, self.value, self.parts = key, value, parts(keyspace, key, value)
-        else:
-            self.tell(whole(keyspace, key, value, fresh=key not in self.again))
-            self.uses += uses(keyspace, key)
+        before = len(self.out)
+        room = MOST_AHEAD - self.lag_bytes
+        count, large = tell_small(keyspace, self.left, self.again, self.attempts, self.out, end, room)
+        self.keys += count
+        self.grown(before)
+        if large is not None:
+            value = keyspace.look(large)
+            assert value is not None
+            self.large, self.value, self.parts = large, value, parts(keyspace, large, value)
 
     def tell_part(self) -> None:
         """The next one of the large key."""
@@ -322,6 +313,10 @@ class SlotFeed:
     def tell(self, words: Arguments) -> None:
         before = len(self.out)
         write_command(self.out, words)
+        self.grown(before)
+
+    def grown(self, before: int) -> None:
+        """More is to go out than so many bytes."""
         self.end += len(self.out) - before
         if not self.sending:
             self.sending = True

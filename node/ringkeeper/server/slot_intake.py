@@ -15,7 +15,7 @@ from ringkeeper.commands.table import Arguments
 from ringkeeper.replication.applying import Applier, Diverged
 from ringkeeper.resp.writer import encode_command
 from ringkeeper.server.slot_feed import LOADED, RELEASED
-from ringkeeper.server.slot_values import USED
+from ringkeeper.server.slot_values import USED, note_uses
 from ringkeeper.server.snapshots import to_the_letter
 from ringkeeper.store.policies import NODE_DEFAULT
 
@@ -52,7 +52,7 @@ class SlotIntake(asyncio.Protocol):
         context.database = 0
         context.keyspace = self.node.databases[0]
         own = {LOADED: self.loaded, USED: self.note_uses, RELEASED: self.released}
-        self.applier = Applier(context, self.node.commands, self.node.effects.changes, self.settle, lambda: None, own)
+        self.applier = Applier(context, self.node.commands, self.node.effects.changes, None, lambda: None, own)
         self.fed = 0
         """Bytes that came."""
         self.beside = 0
@@ -151,7 +151,6 @@ class SlotIntake(asyncio.Protocol):
         try:
             more = self.node.evictor.excess > 0 or self.some(now + TURN_NS // self.moves.intakes)
         except (Diverged, MemoryError) as error:
-            self.settle()
             self.refuse(f"what {self.source.name} sent cannot be done: {str(error) or 'there is no memory'}")
             return
         if data := self.applier.take():
@@ -171,10 +170,15 @@ class SlotIntake(asyncio.Protocol):
 
     def some(self, end: int) -> bool:
         """Do some of it, until the monotonic clock says `end`; whether there may be more. Raises `Diverged`."""
-        with to_the_letter(self.node.databases):
-            more = self.applier.some(COMMANDS_AT_ONCE)
-            while more and time.monotonic_ns() < end:
+        effects = self.node.effects
+        try:
+            with to_the_letter(self.node.databases[:1]):
                 more = self.applier.some(COMMANDS_AT_ONCE)
+                while more and time.monotonic_ns() < end:
+                    more = self.applier.some(COMMANDS_AT_ONCE)
+        finally:
+            effects.changes.clear()  # nobody is told of keys that nobody sees
+            effects.journal.purged.clear()
         return more
 
     def make_room(self) -> bool:
@@ -194,11 +198,6 @@ class SlotIntake(asyncio.Protocol):
             )
         return helped
 
-    def settle(self) -> None:
-        """Nobody is told of keys that nobody sees."""
-        self.node.effects.changes.clear()
-        self.node.effects.journal.purged.clear()
-
     def released(self, args: Arguments) -> None:
         self.beside += len(encode_command(args))
         self.moves.expect(self.move.id)
@@ -208,12 +207,7 @@ class SlotIntake(asyncio.Protocol):
         log.info("Move %d: all keys have come, %d bytes", self.move.id, self.fed)
 
     def note_uses(self, args: Arguments) -> None:
-        keyspace = self.node.databases[0]
-        for key, idle, frequency in zip(args[1::3], args[2::3], args[3::3], strict=True):
-            if int(frequency) >= 0 and keyspace.counts_frequency(key):
-                keyspace.set_frequency(key, int(frequency))
-            else:
-                keyspace.set_idle(key, int(idle))
+        note_uses(self.node.databases[0], args)
 
     def refuse(self, why: str) -> None:
         """This move cannot go on."""

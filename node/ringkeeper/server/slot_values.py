@@ -8,15 +8,30 @@ sets and hashes whose elements come and go (`takes_along`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic_ns
 from typing import cast
+
+import cython
 
 from ringkeeper.persist.payload import dump
 from ringkeeper.resp.doubles import format_double
-from ringkeeper.store.keyspace import NO_EXPIRY, Keyspace, Value
-from ringkeeper.types.hash import Hash
-from ringkeeper.types.list import List
-from ringkeeper.types.set import Set
-from ringkeeper.types.zset import SortedSet
+from ringkeeper.store.keyspace import NO_EXPIRY, Value
+from ringkeeper.types.zset_tree import TUPLES
+
+if not cython.compiled:
+    from ringkeeper.resp.writer import write_command
+    from ringkeeper.store.keyspace import Keyspace
+    from ringkeeper.types.hash import Hash
+    from ringkeeper.types.list import List
+    from ringkeeper.types.set import Set
+    from ringkeeper.types.zset import SortedSet
+else:
+    from cython.cimports.ringkeeper.resp.writer import write_command  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.store.keyspace import Keyspace  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.hash import Hash  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.list import List  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.set import Set  # type: ignore[no-redef]
+    from cython.cimports.ringkeeper.types.zset import SortedSet  # type: ignore[no-redef]
 
 LARGE = 256 * 1024
 """Bytes of a value that is told in parts."""
@@ -26,6 +41,8 @@ STRING_PART = 1024 * 1024
 """Bytes of a part of a string, which is copied only."""
 AT_ONCE = 256
 """Elements that are read at once."""
+ATTEMPTS = 3
+"""At telling a large key in parts; then it is told whole, which takes the loop for as long as copying it does."""
 ALONG = frozenset((b"hset", b"hmset", b"hdel", b"hincrby", b"sadd", b"srem"))
 """What adds and removes elements of one key, by name."""
 USED = b"RINGKEEPER.USED"
@@ -35,30 +52,100 @@ JUST_NOW = 1000
 """Milliseconds since the last use, of which nothing is told: a key that has just come counts as used."""
 
 
+def tell_small(
+    keyspace: Keyspace,
+    left: dict[bytes, None],
+    again: set[bytes],
+    attempts: dict[bytes, int],
+    out: bytearray,
+    end: cython.longlong,
+    most: cython.Py_ssize_t,
+) -> tuple[int, bytes | None]:
+    """Tell keys of `left` as they are now, one at least, until the monotonic clock says `end` or they are `most` bytes;
+    DEL for one that has gone since it was listed. Answers how many, and the key that it ended before because it is to
+    be told in parts; it is out of `left`, too.
+
+    One that was changed again and again while that was tried is told whole.
+    """
+    count: cython.Py_ssize_t = 0
+    began: cython.Py_ssize_t = len(out)
+    used: list[bytes] = [USED]
+    large: bytes | None = None
+    while left:
+        key: bytes = left.popitem()[0]
+        value = keyspace.look(key)
+        if value is None:
+            write_command(out, [b"DEL", key])
+        else:
+            count += 1
+            if keyspace.memory_of(key) > LARGE and attempts.get(key, 0) < ATTEMPTS:
+                large = key
+                break
+            write_command(out, whole(keyspace, key, value, fresh=key not in again))
+            used += uses(keyspace, key)
+        if len(out) - began >= most or monotonic_ns() >= end:
+            break
+    if len(used) > 1:
+        write_command(out, used)
+    return count, large
+
+
 def whole(keyspace: Keyspace, key: bytes, value: Value, *, fresh: bool) -> list[bytes]:
     """One command that makes the key, and when it expires; `fresh` if there is none of that name yet. O(value).
 
     RESTORE can tell everything, and takes twice as long to carry out as what clients write small values with.
     """
-    expiry = keyspace.expiry(key)
+    expiry: cython.longlong = keyspace.expiry(key)
     if isinstance(value, (bytes, bytearray)):
         words = [b"SET", key, bytes(value)]
         return words if expiry == NO_EXPIRY else [*words, b"PXAT", b"%d" % expiry]
-    timed = expiry != NO_EXPIRY or (isinstance(value, Hash) and value.expiries)
-    if fresh and not timed and len(value) <= AT_ONCE:
-        commands = list(elements(value))
-        if len(commands) == 1:
-            return [commands[0][0], key, *commands[0][1]]
+    if fresh and expiry == NO_EXPIRY and len(value) <= AT_ONCE:
+        added = few(key, value)
+        if added:
+            return added
     at = b"0" if expiry == NO_EXPIRY else b"%d" % expiry
     return [b"RESTORE", key, at, dump(value, compressing=False), b"REPLACE", b"ABSTTL"]
 
 
+def few(key: bytes, value: Value) -> list[bytes]:
+    """What clients make a collection with; nothing where that does not tell all of it. O(elements)."""
+    if isinstance(value, List):
+        return [b"RPUSH", key, *value.range(0, -1)]
+    words: list[bytes]
+    if isinstance(value, SortedSet):
+        words = [b"ZADD", key]
+        for member, score in value.range(0, len(value), TUPLES):
+            words += (format_double(score), member)
+        return words
+    if isinstance(value, Set):
+        return [b"SADD", key, *value.members()]
+    assert isinstance(value, Hash)
+    if value.expiries:
+        return []
+    words = [b"HSET", key]
+    for pair in value.items():
+        words += pair
+    return words
+
+
 def uses(keyspace: Keyspace, key: bytes) -> list[bytes]:
     """The words of `USED` for a key; none if there is nothing to tell."""
-    idle = keyspace.idle_ms(key)
+    idle: cython.longlong = keyspace.idle_ms(key)
     if keyspace.counts_frequency(key):
         return [key, b"%d" % idle, b"%d" % keyspace.frequency(key)]
     return [key, b"%d" % idle, b"-1"] if idle >= JUST_NOW else []
+
+
+def note_uses(keyspace: Keyspace, args: list[bytes]) -> None:
+    """As `USED` tells it."""
+    at: cython.Py_ssize_t
+    for at in range(1, len(args) - 2, 3):
+        key: bytes = args[at]
+        frequency: cython.longlong = int(args[at + 2])
+        if frequency >= 0 and keyspace.counts_frequency(key):
+            keyspace.set_frequency(key, frequency)
+        else:
+            keyspace.set_idle(key, int(args[at + 1]))
 
 
 def parts(keyspace: Keyspace, key: bytes, value: Value) -> Iterator[list[bytes]]:

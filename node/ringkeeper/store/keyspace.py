@@ -712,6 +712,10 @@ class Keyspace:
         """What the keys and values of a slot take."""
         return int(self.table.slot_figures(slot)[2])
 
+    def filled_slots(self) -> list[int]:
+        """Those that have keys, in their order. O(slots)."""
+        return [slot for slot in range(SLOTS) if self.table.slot_figures(slot)[0]]
+
     def slot_keys(self, slot: int, limit: int | None = None) -> list[bytes]:
         """Up to `limit` keys of a slot. O(keys of the slot)."""
         count = self.slot_count(slot)

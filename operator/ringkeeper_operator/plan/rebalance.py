@@ -29,7 +29,7 @@ from ringkeeper_operator.model import (
     NodeReport,
     Observed,
     Spec,
-    Wait,
+    WatchMoves,
 )
 from ringkeeper_operator.plan.load import Traffic, even_out
 from ringkeeper_operator.plan.nodes import answering_of, serving_masters
@@ -181,7 +181,9 @@ def rebalance(spec: Spec, observed: Observed) -> Action | None:
             reason="Rebalancing", message=progress(spec, topology), quiet=True, topology=topology, moves=ready
         )
     if topology.moves:
-        return Wait(reason="Rebalancing", message=progress(spec, topology), quiet=True, seconds=PAUSE)
+        watched = tuple(move.id for move in topology.moves)
+        return WatchMoves(reason="Rebalancing", message=progress(spec, topology), quiet=True, seconds=PAUSE,
+                          topology=topology, moves=watched)  # fmt: skip
     return None
 
 
@@ -373,7 +375,7 @@ def told_of(spec: Spec, observed: Observed, move: Move, role: str) -> MoveReport
 
 def may_release(spec: Spec, observed: Observed, move: Move) -> bool:
     """Until they have another owner: what was asked may not have been heard, and what is released is to be watched. A
-    target whose disk takes nothing would have clients wait.
+    target whose disk takes nothing, or whose replicas are behind, would have clients wait.
     """
     source, target = (told_of(spec, observed, move, role) for role in ("source", "target"))
     if source is None or target is None:
@@ -384,7 +386,14 @@ def may_release(spec: Spec, observed: Observed, move: Move) -> bool:
         return False
     if disk_trouble(spec, observed, move.target):
         return False
+    if target.behind_ms > _longest_behind(observed):
+        return False
     return source.lag_bytes <= SMALL_LAG_BYTES or source.written > 0
+
+
+def _longest_behind(observed: Observed) -> int:
+    """Milliseconds: so long, and some more, clients would wait. Behind a lease's time they are answered CLUSTERDOWN."""
+    return observed.topology.lease_ms // 3 if observed.topology is not None else 0
 
 
 def disk_trouble(spec: Spec, observed: Observed, index: int) -> str:
@@ -406,8 +415,13 @@ def disk_trouble(spec: Spec, observed: Observed, index: int) -> str:
 
 
 def told_pace(spec: Spec, observed: Observed, topology: Topology) -> str:
-    """That clients of slots that move wait for their target to keep up, for people; empty if they do not."""
+    """That clients of slots that move wait for their target to keep up, or slots for its replicas, for people; empty if
+    they do not.
+    """
     for move in topology.moves:
+        target = told_of(spec, observed, move, "target")
+        if move.phase == FEEDING and target is not None and target.behind_ms > _longest_behind(observed):
+            return f"the replicas of shard {move.target} do not keep up with what comes there"
         source = told_of(spec, observed, move, "source")
         if move.phase == FEEDING and source is not None and source.written:
             return (

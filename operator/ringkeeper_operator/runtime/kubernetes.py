@@ -36,6 +36,7 @@ from ringkeeper_operator.model import (
     Refuse,
     RemovePieces,
     Spec,
+    WatchMoves,
 )
 from ringkeeper_operator.plan.size import kept_up
 from ringkeeper_operator.quantity import render_bytes
@@ -62,7 +63,7 @@ from ringkeeper_operator.runtime.kubernetes_objects import (
 )
 from ringkeeper_operator.runtime.kubernetes_status import StatusWriter
 from ringkeeper_operator.runtime.kubernetes_zones import Zones
-from ringkeeper_operator.runtime.moving import MoveLog, release
+from ringkeeper_operator.runtime.moving import MoveLog, watch_moves
 from ringkeeper_operator.runtime.node_admin import NodeAdmin
 from ringkeeper_operator.runtime.runs import Runs, replaced
 from ringkeeper_operator.schema import API_VERSION, FAILOVER_ANNOTATION, KIND
@@ -258,9 +259,9 @@ class KubernetesRuntime:
             self._failovers.add(action.failovers, timings, committed, boot_time_ns())
         elif isinstance(action, MeasureSlots):
             await self._moves.measure(self._nodes, action)
-        elif isinstance(action, AskRelease):
+        elif isinstance(action, AskRelease | WatchMoves):
             if self._last is not None:
-                self._last = await release(self._nodes, action, self._last, self.urgent)
+                self._last = await watch_moves(self._nodes, action, self._last, self.urgent)
                 self.urgent.set()
         elif isinstance(action, PushTopology):
             await self._nodes.push(action.topology, _listed(action.topology, action.nodes))

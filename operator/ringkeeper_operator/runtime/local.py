@@ -27,6 +27,7 @@ from ringkeeper_operator.model import (
     PushTopology,
     RemovePieces,
     Spec,
+    WatchMoves,
     node_name,
     position_of,
 )
@@ -39,7 +40,7 @@ from ringkeeper_operator.runtime.heartbeats import Watch, boot_time_ns
 from ringkeeper_operator.runtime.local_folder import ClusterFolder, write_durably
 from ringkeeper_operator.runtime.local_process import NodeProcess, age, end_process
 from ringkeeper_operator.runtime.local_spec import Places, directives_of, patience_of, port_of, together
-from ringkeeper_operator.runtime.moving import MoveLog, release
+from ringkeeper_operator.runtime.moving import MoveLog, watch_moves
 from ringkeeper_operator.runtime.node_admin import NodeAdmin
 from ringkeeper_operator.runtime.runs import Runs, superseded
 from ringkeeper_operator.status import build_status, summary
@@ -231,9 +232,9 @@ class LocalRuntime:
                 self._end(spec, piece.partition("/")[2])
         elif isinstance(action, MeasureSlots):
             await self.moves.measure(self.admin, action)
-        elif isinstance(action, AskRelease):
+        elif isinstance(action, AskRelease | WatchMoves):
             if self.last is not None:
-                self.last = await release(self.admin, action, self.last, self.urgent)
+                self.last = await watch_moves(self.admin, action, self.last, self.urgent)
                 self.urgent.set()
         elif isinstance(action, PushTopology):
             await self.admin.push(action.topology, self._named(spec, action.nodes))

@@ -12,7 +12,17 @@ import time
 from collections.abc import Callable
 
 from ringkeeper_operator.decide import decide
-from ringkeeper_operator.model import AskHandover, CommitTopology, MeasureSlots, Observed, Refuse, Spec, Wait
+from ringkeeper_operator.model import (
+    AskHandover,
+    AskRelease,
+    CommitTopology,
+    MeasureSlots,
+    Observed,
+    Refuse,
+    Spec,
+    Wait,
+    WatchMoves,
+)
 from ringkeeper_operator.runtime.base import Blocked, Conflict, PushError, Runtime, UncertainCommit
 from ringkeeper_operator.status import has_no_master
 
@@ -31,13 +41,13 @@ async def reconcile_once(runtime: Runtime, spec: Spec) -> float:
     """One round. Returns how long the loop may sleep (0: look again at once)."""
     observed = await _look(runtime, spec)
     action = decide(spec, observed, time.time())
-    if observed.is_glance and not isinstance(action, CommitTopology):
+    if observed.is_glance and not isinstance(action, CommitTopology | AskRelease):
         return 0.0
     if not observed.is_glance and not (isinstance(action, CommitTopology) and action.at_once):
         await runtime.publish(spec, observed, None if isinstance(action, MeasureSlots) else action)  # a mere question
     if action is None:
         return IDLE_SECONDS
-    if isinstance(action, Wait):
+    if isinstance(action, Wait) and not isinstance(action, WatchMoves):
         return action.seconds
     if isinstance(action, Refuse):
         await runtime.record(spec, action)
@@ -55,7 +65,8 @@ async def reconcile_once(runtime: Runtime, spec: Spec) -> float:
         await runtime.publish(spec, observed, refusal)
         await runtime.record(spec, refusal)
         return IDLE_SECONDS
-    await runtime.record(spec, action)
+    if not isinstance(action, WatchMoves):
+        await runtime.record(spec, action)
     return ASKED_SECONDS if isinstance(action, AskHandover) else 0.0
 
 

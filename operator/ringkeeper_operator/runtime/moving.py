@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from ringkeeper.cluster.migration import Source, Target
+from ringkeeper.cluster.migration import Source, Target, progress_of
 from ringkeeper.cluster.topology import Move, Topology
-from ringkeeper_operator.model import AskRelease, MeasureSlots, Observed, ObservedNode, SlotFigures, position_of
+from ringkeeper_operator.model import (
+    AskRelease,
+    MeasureSlots,
+    Observed,
+    ObservedNode,
+    SlotFigures,
+    WatchMoves,
+    position_of,
+)
 from ringkeeper_operator.runtime.node_admin import NodeAdmin
 
 log = logging.getLogger(__name__)
@@ -25,6 +33,8 @@ RELEASE_SECONDS = 0.5
 POLL_SECONDS = 0.005
 OTHERS_SECONDS = 0.02
 """How long clients of slots whose new owner has all of them wait for other slots, to be told of in the same commit."""
+BEGINNING = frozenset((Source.WAITING, Target.CLEARING, Target.LOADING))
+"""States of a move whose keys have not come."""
 FIRST_PAUSE, LAST_PAUSE = 2.0, 60.0
 """After a move that failed, before another of the same shards."""
 
@@ -110,32 +120,98 @@ def decayed(before: Mapping[int, float], found: Mapping[int, float], seconds: fl
     return {slot: rate for slot, rate in rates.items() if rate >= LEAST_RATE}
 
 
+async def watch_moves(
+    admin: NodeAdmin, action: AskRelease | WatchMoves, observed: Observed, urgent: asyncio.Event
+) -> Observed:
+    if isinstance(action, AskRelease):
+        return await release(admin, action, observed, urgent)
+    return await await_news(admin, action, observed, urgent)
+
+
 async def release(admin: NodeAdmin, action: AskRelease, observed: Observed, urgent: asyncio.Event) -> Observed:
     """Ask for it, and watch until sources and targets are at one, so that clients wait no longer than they must: of one
     move, and for a moment of all.
 
     Answers what was observed, with what these nodes say now. Breaks off when something is urgent.
     """
-    moves = [move for move in action.topology.moves if move.id in action.moves]
-    watched = {node.name: node for move in moves for node in _ends(observed, action.topology, move)}
-    sources = {move.id: master_in(action.topology, move.source)[0] for move in moves}
+    sources = {id_: master_in(action.topology, move.source)[0] for id_, move in _wanted(action)}
     await asyncio.gather(*(admin.ask_release(node, id_, action.topology.leader) for id_, node in sources.items()))
+
+    def left(nodes: Collection[ObservedNode]) -> float:
+        at_one = _at_one(nodes, action.moves)
+        return 0.0 if at_one == set(action.moves) else OTHERS_SECONDS if at_one else RELEASE_SECONDS
+
+    return await _watch(admin, action, observed, urgent, left)
+
+
+async def await_news(admin: NodeAdmin, action: WatchMoves, observed: Observed, urgent: asyncio.Event) -> Observed:
+    """Until one of them has come so far that something can be done about it, and for a moment until others have; the
+    same otherwise.
+    """
+    wanted = dict(_wanted(action))
+    before = {id_: _stage(observed.nodes, move) for id_, move in wanted.items()}
+
+    def left(nodes: Collection[ObservedNode]) -> float:
+        stages = {id_: _stage(nodes, move) for id_, move in wanted.items()}
+        news = [id_ for id_, stage in stages.items() if stage != before[id_] and not stage & BEGINNING]
+        return 0.0 if len(news) == len(wanted) else OTHERS_SECONDS if news else RELEASE_SECONDS
+
+    return await _watch(admin, action, observed, urgent, left)
+
+
+async def _watch(
+    admin: NodeAdmin,
+    action: AskRelease | WatchMoves,
+    observed: Observed,
+    urgent: asyncio.Event,
+    left: Callable[[Collection[ObservedNode]], float],
+) -> Observed:
+    """Ask the masters of these moves for news, again and again, for as many seconds as what they say leaves."""
+    names = {node.name for _, move in _wanted(action) for node in _masters(action.topology, move)}
+    known = {node.name: node for node in observed.nodes if node.name in names}
+    asked = {asyncio.create_task(_news(admin, node)) for node in known.values()}
+    woken = asyncio.create_task(urgent.wait())
     deadline = time.monotonic() + RELEASE_SECONDS
-    while time.monotonic() < deadline and not urgent.is_set():
-        watched = {node.name: node for node in await admin.ask_all(watched.values())}
-        at_one = _at_one(watched.values(), action.moves)
-        if at_one == set(action.moves):
-            break
-        if at_one:
-            deadline = min(deadline, time.monotonic() + OTHERS_SECONDS)
-        await asyncio.sleep(POLL_SECONDS)
-    nodes = tuple(watched.get(node.name, node) for node in observed.nodes)
-    return replace(observed, nodes=nodes)
+    try:
+        while asked and (seconds := deadline - time.monotonic()) > 0:
+            done, _ = await asyncio.wait((*asked, woken), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if not done or woken in done:
+                break
+            answers = [task.result() for task in asked & done]
+            asked -= done
+            known |= {node.name: node for node in answers}
+            deadline = min(deadline, time.monotonic() + left(known.values()))
+            asked |= {asyncio.create_task(_news(admin, node)) for node in answers}
+    finally:
+        for task in (*asked, woken):
+            task.cancel()
+        await asyncio.gather(*asked, woken, return_exceptions=True)
+    return replace(observed, nodes=tuple(known.get(node.name, node) for node in observed.nodes))
 
 
-def _ends(observed: Observed, topology: Topology, move: Move) -> list[ObservedNode]:
-    names = {master_in(topology, shard)[0].name for shard in (move.source, move.target)}
-    return [node for node in observed.nodes if node.name in names]
+async def _news(admin: NodeAdmin, node: ObservedNode) -> ObservedNode:
+    found = await admin.ask_news(node)
+    if _progress(found) == _progress(node):
+        await asyncio.sleep(POLL_SECONDS)  # it does not wait: it cannot be reached, or is of an older release
+    return found
+
+
+def _progress(node: ObservedNode) -> str:
+    return progress_of(told.said for told in node.report.moves) if node.report is not None else ""
+
+
+def _wanted(action: AskRelease | WatchMoves) -> Iterator[tuple[int, Move]]:
+    return ((move.id, move) for move in action.topology.moves if move.id in action.moves)
+
+
+def _masters(topology: Topology, move: Move) -> tuple[ObservedNode, ObservedNode]:
+    return master_in(topology, move.source)[0], master_in(topology, move.target)[0]
+
+
+def _stage(nodes: Iterable[ObservedNode], move: Move) -> frozenset[str]:
+    """What both ends say of a move."""
+    reports = (node.report for node in nodes if node.report is not None)
+    return frozenset(told.said.state for report in reports for told in report.moves if told.said.move == move.id)
 
 
 def _at_one(nodes: Iterable[ObservedNode], moves: tuple[int, ...]) -> set[int]:

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 
 from ringkeeper.cluster.migration import decode as decode_confirmation
+from ringkeeper.cluster.migration import progress_of
 from ringkeeper.cluster.position import Position
 from ringkeeper.cluster.settings import Settings
 from ringkeeper.cluster.settings import encode as encode_settings
@@ -71,6 +72,7 @@ def _moves(told: Iterable[Any]) -> Iterator[MoveReport]:
                 lag_bytes=int(entry.get("lagBytes", 0)),
                 written=int(entry.get("writtenPerSecond", 0)),
                 let_through=int(entry.get("letThroughPerSecond", 0)),
+                behind_ms=int(entry.get("behindMs", 0)),
             )
 
 
@@ -111,6 +113,11 @@ class NodeAdmin:
     async def ask_all(self, nodes: Iterable[ObservedNode]) -> list[ObservedNode]:
         """The nodes, with a report and as `running` where one answered."""
         return list(await asyncio.gather(*(self._asked(node) for node in nodes)))
+
+    async def ask_news(self, node: ObservedNode) -> ObservedNode:
+        """The same of one, as soon as its moves are elsewhere than it said last; or after a while."""
+        said = node.report.moves if node.report is not None else ()
+        return await self._asked(node, f"state?moves={progress_of(each.said for each in said)}")
 
     async def topology_of(self, node: ObservedNode) -> Topology | None:
         """The topology that a node holds, or None if it holds none or does not answer."""
@@ -161,7 +168,7 @@ class NodeAdmin:
         first: Iterable[Collection[str]] = (),
     ) -> None:  # fmt: skip
         """`wanted` is the answer of a node that has taken all of it, if that is known."""
-        body = json.dumps(document).encode()
+        body = json.dumps(document, separators=(",", ":")).encode()
         nodes = list(nodes)
         handing: dict[str, asyncio.Task[Any]] = {}
         late: Collection[asyncio.Task[Any]] = ()
@@ -203,11 +210,11 @@ class NodeAdmin:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.info("a node that answered late did not take it: %s", error)
 
-    async def _asked(self, node: ObservedNode) -> ObservedNode:
+    async def _asked(self, node: ObservedNode, what: str = "state") -> ObservedNode:
         if not node.address or node.phase in ("absent", "terminating"):
             return node
         try:
-            report = report_from(await self._call("GET", node, "state", ASK_SECONDS))
+            report = report_from(await self._call("GET", node, what, ASK_SECONDS))
         except OSError:
             return node
         except (KeyError, TypeError, ValueError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -12,9 +11,9 @@ from operator_world import Operator, World, make_spec
 
 from ringkeeper.cluster.topology import SETTLED
 from ringkeeper_operator.decide import decide
-from ringkeeper_operator.model import AskRelease, CommitTopology, ObservedNode, Refuse, Wait
+from ringkeeper_operator.model import AskRelease, CommitTopology, ObservedNode, Refuse, Wait, WatchMoves
 from ringkeeper_operator.runtime import moving
-from ringkeeper_operator.runtime.moving import release
+from ringkeeper_operator.runtime.moving import release, watch_moves
 from ringkeeper_operator.runtime.node_admin import NodeAdmin
 
 
@@ -28,13 +27,12 @@ class Admin(NodeAdmin):
     async def ask_release(self, node: ObservedNode, move: int, leader: int) -> None:  # noqa: ARG002
         released(self.world, self.action.topology, (move,))
 
-    async def ask_all(self, nodes: Iterable[ObservedNode]) -> list[ObservedNode]:
+    async def ask_news(self, node: ObservedNode) -> ObservedNode:
         self.world.settle()
         target = self.world.node(3)
         assert target is not None
         target.moving |= dict.fromkeys(self.behind, "following")
-        names = {node.name for node in nodes}
-        return [node for node in self.world.observe(self.operator).nodes if node.name in names]
+        return next(each for each in self.world.observe(self.operator).nodes if each.name == node.name)
 
 
 def asked() -> tuple[World, Operator, AskRelease]:
@@ -70,6 +68,62 @@ async def test_a_move_that_is_at_one_does_not_wait_for_those_that_are_not(behind
     commit = decide(world.spec, found, 0.0)
     assert isinstance(commit, CommitTopology)
     assert {move.id for move in commit.topology.moves if move.phase == SETTLED} == {*action.moves} - {*late}
+
+
+def begun() -> tuple[World, Operator, WatchMoves]:
+    """Three shards feed a fourth."""
+    world, operator = World(make_spec(shards=3, replicas_per_shard=0)), Operator("one")
+    world.work(operator)
+    world.spec = replace(world.spec, shards=4)
+    for _ in range(60):
+        action = decide(world.spec, world.observe(operator), 0.0)
+        if isinstance(action, WatchMoves):
+            return world, operator, action
+        assert action is not None
+        if isinstance(action, Wait | Refuse):
+            world.settle()
+        else:
+            world.apply(operator, action)
+    raise AssertionError("nothing is fed")
+
+
+class Watched(NodeAdmin):
+    """Nodes go on when they are asked; the targets of the moves in `behind` still load."""
+
+    def __init__(self, world: World, operator: Operator, behind: tuple[int, ...]) -> None:
+        super().__init__()
+        self.world, self.operator, self.behind = world, operator, behind
+
+    async def ask_news(self, node: ObservedNode) -> ObservedNode:
+        self.world.settle()
+        target = self.world.node(3)
+        assert target is not None
+        target.moving |= dict.fromkeys(self.behind, "loading")
+        return next(each for each in self.world.observe(self.operator).nodes if each.name == node.name)
+
+
+@pytest.mark.parametrize("behind", [0, 1, 2])
+async def test_a_move_whose_keys_have_come_is_asked_for_at_once_and_with_it_those_that_are_as_far(behind: int) -> None:
+    world, operator, action = begun()
+    assert len(action.moves) == 3
+    late = action.moves[:behind]
+    async with asyncio.timeout(60):
+        found = await watch_moves(Watched(world, operator, late), action, world.observe(operator), asyncio.Event())
+    asks = decide(world.spec, found, 0.0)
+    assert isinstance(asks, AskRelease)
+    assert {*asks.moves} == {*action.moves} - {*late}
+
+
+async def test_whoever_waits_for_moves_goes_on_when_something_is_urgent() -> None:
+    world, operator, action = begun()
+    urgent, seen = asyncio.Event(), world.observe(operator)
+    watching = asyncio.create_task(watch_moves(Watched(world, operator, action.moves), action, seen, urgent))
+    await asyncio.sleep(0)
+    assert not watching.done()
+    urgent.set()
+    async with asyncio.timeout(60):
+        found = await watching
+    assert isinstance(decide(world.spec, found, 0.0), WatchMoves)
 
 
 async def test_what_was_released_is_watched_until_it_has_another_owner() -> None:
