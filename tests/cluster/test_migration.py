@@ -353,3 +353,11 @@ def test_a_confirmation_survives_json_with_more_fields_and_nothing_else_is_taken
             assert migration.decode({key: value for key, value in document.items() if key != field}) is None
             assert migration.decode(document | {field: None}) is None
     assert migration.decode([]) is None
+
+
+def test_offsets_are_news_where_both_sides_are_to_be_at_the_same() -> None:
+    for state in (*Source, *Target):
+        told = {migration.progress_of([Confirmation(7, "", state, 1, "run", offset)]) for offset in (5, 6)}
+        assert len(told) == (2 if state in (Source.RELEASED, Target.HOLDING_ALL) else 1)
+        assert not any(" " in each for each in told), "it stands in a URL"
+    assert len({migration.progress_of([Confirmation(7, "", state, 1, "run")]) for state in Target}) == len(Target)

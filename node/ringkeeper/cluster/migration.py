@@ -161,8 +161,10 @@ def decode(document: Any) -> Confirmation | None:
 
 
 def progress_of(said: Iterable[Confirmation]) -> str:
-    """What is news about moves when it changes: how far each side is, not its offsets."""
-    return ",".join(f"{each.move}-{each.role}-{each.state}" for each in said).replace(" ", "-")
+    """What is news about moves when it changes: how far each side is, and at which offset once that decides."""
+    decisive = (Source.RELEASED, Target.HOLDING_ALL)
+    told = (f"{each.move}-{each.state}-{each.offset if each.state in decisive else ''}" for each in said)
+    return ",".join(told).replace(" ", "-")
 
 
 class _Side:

@@ -41,7 +41,12 @@ async def reconcile_once(runtime: Runtime, spec: Spec) -> float:
     """One round. Returns how long the loop may sleep (0: look again at once)."""
     observed = await _look(runtime, spec)
     action = decide(spec, observed, time.time())
-    if observed.is_glance and not isinstance(action, CommitTopology | AskRelease):
+    if observed.is_glance and isinstance(action, AskRelease):
+        await runtime.apply(spec, action)
+        runtime.urgent.clear()
+        observed = await runtime.glance(spec) or observed
+        action = decide(spec, observed, time.time())
+    if observed.is_glance and not isinstance(action, CommitTopology):
         return 0.0
     if not observed.is_glance and not (isinstance(action, CommitTopology) and action.at_once):
         await runtime.publish(spec, observed, None if isinstance(action, MeasureSlots) else action)  # a mere question

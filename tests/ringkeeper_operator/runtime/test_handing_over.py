@@ -12,6 +12,7 @@ from operator_world import Operator, World, make_spec
 from ringkeeper_operator.model import (
     Action,
     AskHandover,
+    AskRelease,
     CommitTopology,
     Failover,
     Observed,
@@ -138,3 +139,19 @@ async def test_who_was_asked_to_hand_over_is_left_alone_until_it_says_something(
     monkeypatch.setattr(loop, "decide", lambda *_: asked)
     assert await loop.reconcile_once(cast(Runtime, runtime), spec) == loop.ASKED_SECONDS
     assert runtime.asked == ["observe", "AskHandover"]
+
+
+async def test_slots_that_are_asked_for_at_a_glance_are_taken_at_one_and_all_is_looked_at_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec, seen = make_spec(shards=3), settled()
+    assert seen.topology is not None
+    asked = AskRelease(reason="Rebalancing", message="", topology=seen.topology, moves=(4,))
+    commit = CommitTopology(reason="SlotsMoved", message="", topology=seen.topology, expected=None)
+    for following, done in ((asked, []), (commit, ["CommitTopology"])):
+        runtime, actions = Looking(seen), iter((asked, following))
+        runtime.urgent.set()
+        monkeypatch.setattr(loop, "decide", lambda *_, actions=actions: next(actions))
+        assert await loop.reconcile_once(cast(Runtime, runtime), spec) == 0.0
+        assert runtime.asked == ["glance", "AskRelease", "glance", *done]
+        assert not runtime.urgent.is_set(), "the next look is a thorough one: a glance knows little of other nodes"
