@@ -22,7 +22,8 @@ def until(condition: Callable[[], Any], what: str = "") -> None:
 
 
 def client(port: int, **options: Any) -> redis.Redis:
-    return redis.Redis(port=port, **{"retry": AT_ONCE} | options)
+    """One that is patient: in the pure form, on a busy machine, a long pipeline takes a while."""
+    return redis.Redis(port=port, **{"retry": AT_ONCE, "socket_timeout": 60} | options)
 
 
 def digest(port: int) -> bytes:
