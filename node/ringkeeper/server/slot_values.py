@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from time import monotonic_ns
-from typing import cast
+from typing import Any, cast
 
 import cython
 
@@ -54,7 +54,7 @@ JUST_NOW = 1000
 
 def tell_small(
     keyspace: Keyspace,
-    left: dict[bytes, None],
+    left: dict[bytes, Any],
     again: set[bytes],
     attempts: dict[bytes, int],
     out: bytearray,
