@@ -417,6 +417,7 @@ class Moves:
         if awaited.position == NOTHING or awaited.mark != mark:
             position = Position(node.membership.standing.term, node.replication.offset)
             awaited = part.awaited = Awaited(mark=mark, position=position)
+            self.asked_at = 0.0  # what they were asked before was about less
         offset, log = awaited.position.offset, node.append_only
         on_disk = log.appender is None or node.replication.offset_on_disk >= offset
         waits = isinstance(part, Leaving) or part.patience is not None
