@@ -36,8 +36,8 @@ class Diverged(Exception):
 @cython.cclass
 class Applier:
     """One a connection to a master. `changes` is what the keyspaces record; `settle` is called with what one command,
-    or a whole transaction, left there, or nobody is to know of it; `asked` when the master wants to know the offset.
-    `own` are commands of the stream that are for this node alone, and are not among the bytes that are taken."""
+    or a whole transaction, left there; `asked` when the master wants to know the offset. `own` are commands of the
+    stream that are for this node alone, and are not among the bytes that are taken."""
 
     context = cython.declare(object, visibility="readonly")
     table: dict[bytes, Command]
@@ -62,7 +62,7 @@ class Applier:
         context: Context,
         table: dict[bytes, Command],
         changes: list[Any],
-        settle: Callable[[], object] | None,
+        settle: Callable[[], object],
         asked: Callable[[], object],
         own: Mapping[bytes, Callable[[Arguments], object]] | None = None,
     ) -> None:
@@ -112,7 +112,7 @@ class Applier:
             if known is not None and self.group is None:
                 self._run(known, args)
                 if self.changes:
-                    self._settle()
+                    self.settle()
             else:
                 self._take(args)
             if self.group is None:
@@ -133,13 +133,6 @@ class Applier:
             self.reader.feed(data)
             self.kept.append(data)
             self.given += len(data)
-
-    @cython.cfunc
-    def _settle(self) -> cython.void:
-        if self.settle is None:
-            self.changes.clear()
-        else:
-            self.settle()
 
     def take(self) -> bytes:
         """The bytes of all that was executed since the last time."""
@@ -178,7 +171,7 @@ class Applier:
             for each in group:
                 self._execute(each[0].lower(), each)
             if self.changes:
-                self._settle()
+                self.settle()
         elif self.group is not None:
             self.group.append(args)
         elif args[0] in self.own:
@@ -187,7 +180,7 @@ class Applier:
         else:
             self._execute(name, args)
             if self.changes:
-                self._settle()
+                self.settle()
 
     def _execute(self, name: bytes, args: Arguments) -> None:
         if name == b"select":

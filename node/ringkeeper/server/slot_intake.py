@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from ringkeeper.cluster.migration import TargetMove
@@ -51,8 +53,9 @@ class SlotIntake(asyncio.Protocol):
         context = self.node.make_context(cast(Any, None))
         context.database = 0
         context.keyspace = self.node.databases[0]
-        own = {LOADED: self.loaded, USED: self.note_uses, RELEASED: self.released}
-        self.applier = Applier(context, self.node.commands, self.node.effects.changes, None, lambda: None, own)
+        own: dict[bytes, Callable[[Arguments], object]]
+        own = {LOADED: self.loaded, USED: partial(note_uses, context.keyspace), RELEASED: self.released}
+        self.applier = Applier(context, self.node.commands, self.node.effects.changes, lambda: None, lambda: None, own)
         self.fed = 0
         """Bytes that came."""
         self.beside = 0
@@ -205,9 +208,6 @@ class SlotIntake(asyncio.Protocol):
     def loaded(self, _: Arguments) -> None:
         self.rules.loaded()
         log.info("Move %d: all keys have come, %d bytes", self.move.id, self.fed)
-
-    def note_uses(self, args: Arguments) -> None:
-        note_uses(self.node.databases[0], args)
 
     def refuse(self, why: str) -> None:
         """This move cannot go on."""

@@ -99,33 +99,12 @@ def whole(keyspace: Keyspace, key: bytes, value: Value, *, fresh: bool) -> list[
     if isinstance(value, (bytes, bytearray)):
         words = [b"SET", key, bytes(value)]
         return words if expiry == NO_EXPIRY else [*words, b"PXAT", b"%d" % expiry]
-    if fresh and expiry == NO_EXPIRY and len(value) <= AT_ONCE:
-        added = few(key, value)
-        if added:
-            return added
+    timed = expiry != NO_EXPIRY or (isinstance(value, Hash) and value.expiries)
+    if fresh and not timed and len(value) <= AT_ONCE:
+        name, added = next(elements(value))
+        return [name, key, *added]
     at = b"0" if expiry == NO_EXPIRY else b"%d" % expiry
     return [b"RESTORE", key, at, dump(value, compressing=False), b"REPLACE", b"ABSTTL"]
-
-
-def few(key: bytes, value: Value) -> list[bytes]:
-    """What clients make a collection with; nothing where that does not tell all of it. O(elements)."""
-    if isinstance(value, List):
-        return [b"RPUSH", key, *value.range(0, -1)]
-    words: list[bytes]
-    if isinstance(value, SortedSet):
-        words = [b"ZADD", key]
-        for member, score in value.range(0, len(value), TUPLES):
-            words += (format_double(score), member)
-        return words
-    if isinstance(value, Set):
-        return [b"SADD", key, *value.members()]
-    assert isinstance(value, Hash)
-    if value.expiries:
-        return []
-    words = [b"HSET", key]
-    for pair in value.items():
-        words += pair
-    return words
 
 
 def uses(keyspace: Keyspace, key: bytes) -> list[bytes]:
@@ -191,11 +170,16 @@ def elements(value: Value) -> Iterator[tuple[bytes, list[bytes]]]:
             yield b"RPUSH", value.range(start, start + AT_ONCE - 1)
     elif isinstance(value, SortedSet):
         for start in range(0, len(value), AT_ONCE):
-            members = cast(list[bytes], value.range(start, min(start + AT_ONCE, len(value))))  # the stop excluded
-            scores = [format_double(cast(float, value.score(member))) for member in members]
-            yield b"ZADD", [word for pair in zip(scores, members, strict=True) for word in pair]
+            pairs = value.range(start, min(start + AT_ONCE, len(value)), TUPLES)  # the stop excluded
+            yield b"ZADD", [word for member, score in pairs for word in (format_double(score), member)]
     else:
         assert isinstance(value, (Hash, Set))
+        if len(value) <= AT_ONCE:
+            if isinstance(value, Hash):
+                yield b"HSET", [word for pair in value.items() for word in pair]
+            else:
+                yield b"SADD", value.members()
+            return
         cursor = 0
         while True:
             cursor, found = value.scan(cursor, AT_ONCE)

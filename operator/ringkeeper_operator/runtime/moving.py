@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from ringkeeper.cluster.migration import Source, Target, progress_of
+from ringkeeper.cluster.migration import Source, Target
 from ringkeeper.cluster.topology import Move, Topology
 from ringkeeper_operator.model import (
     AskRelease,
@@ -19,7 +19,7 @@ from ringkeeper_operator.model import (
     WatchMoves,
     position_of,
 )
-from ringkeeper_operator.runtime.node_admin import NodeAdmin
+from ringkeeper_operator.runtime.node_admin import NodeAdmin, progress_told
 
 log = logging.getLogger(__name__)
 
@@ -191,13 +191,9 @@ async def _watch(
 
 async def _news(admin: NodeAdmin, node: ObservedNode) -> ObservedNode:
     found = await admin.ask_news(node)
-    if _progress(found) == _progress(node):
+    if progress_told(found) == progress_told(node):
         await asyncio.sleep(POLL_SECONDS)  # it does not wait: it cannot be reached, or is of an older release
     return found
-
-
-def _progress(node: ObservedNode) -> str:
-    return progress_of(told.said for told in node.report.moves) if node.report is not None else ""
 
 
 def _wanted(action: AskRelease | WatchMoves) -> Iterator[tuple[int, Move]]:

@@ -95,6 +95,11 @@ def _lost(told: Mapping[str, Any] | None) -> Lost | None:
     return Lost(int(told["term"]), int(told["bytes"]), int(told.get("writes", -1)), keys)
 
 
+def progress_told(node: ObservedNode) -> str:
+    """How far a node said that its moves are."""
+    return progress_of(told.said for told in node.report.moves) if node.report is not None else ""
+
+
 class NodeAdmin:
     """A connection pool to the nodes of one cluster. `token` is the operator's credential; it may change."""
 
@@ -116,8 +121,7 @@ class NodeAdmin:
 
     async def ask_news(self, node: ObservedNode) -> ObservedNode:
         """The same of one, as soon as its moves are elsewhere than it said last; or after a while."""
-        said = node.report.moves if node.report is not None else ()
-        return await self._asked(node, f"state?moves={progress_of(each.said for each in said)}")
+        return await self._asked(node, f"state?moves={progress_told(node)}")
 
     async def topology_of(self, node: ObservedNode) -> Topology | None:
         """The topology that a node holds, or None if it holds none or does not answer."""
