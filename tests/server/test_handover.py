@@ -196,6 +196,20 @@ def test_a_master_that_is_told_to_end_says_so_and_serves_until_another_is_appoin
     assert pair.client(1).get("k") == b"v"
 
 
+def test_a_master_that_is_told_to_end_waits_for_a_replica_that_is_no_voter_yet(pair: Pair) -> None:
+    master = pair.members.servers[0]
+    pair.appoint(0, voters=())
+    pair.connected(1)
+    master.process.send_signal(signal.SIGTERM)
+    eventually(lambda: pair.operator.hears(pair.port(0)).leaving, "it says so")
+    with Wire(pair.port(0)) as client:
+        assert client("SET k v") == "OK"
+    eventually(lambda: pair.client(1).dbsize() == 1, "the replica has all")
+    pair.name(1)
+    assert master.process.wait(DEADLINE) == 0
+    assert "Another is master; stopping" in pair.log(0)
+
+
 def test_shutdown_hands_over_first_and_can_be_called_off_until_then(pair: Pair) -> None:
     master = pair.members.servers[0]
     with Wire(pair.port(0)) as asking, Wire(pair.port(0)) as client:

@@ -1,9 +1,10 @@
 """A node that was told to end (SIGTERM, SHUTDOWN), and what it waits for before it stops.
 
-A master of a cluster whose shard has a voter that could take its place goes on serving and says in its heartbeats that
-it is leaving. The operator then asks it to hand over (`server/handover.py`), so that nothing has to be noticed, waited
-for or lost; when another is master and clients were sent there, it stops. So does it when it shows that nobody will
-take over: no voter is connected (all of them end as well), or there is no operator that asks. A master without a
+A master of a cluster whose shard has a replica that has caught up goes on serving and says in its heartbeats that it is
+leaving. The operator then asks it to hand over (`server/handover.py`), so that nothing has to be noticed, waited for or
+lost; when another is master and clients were sent there, it stops. The replica need not be a voter yet: the epoch that
+makes it one may be on its way. It stops too when it shows that nobody will take over: no replica is connected (all of
+them end as well), or there is no operator that asks. A master without a
 cluster does as Redis does: it takes no more writes, and waits until its replicas have all that there is
 (`shutdown-timeout`). Everybody else stops at once.
 """
@@ -183,14 +184,17 @@ class Departure:
         if not standing.serves:
             self.succeeded_at = self.succeeded_at or now
             return "clients" if node.handover.held or now - self.succeeded_at < LINGER_SECONDS else ""
-        if not standing.needs_lease:
-            return ""
         if now - max(self.began, node.handover.asked_at) > self.patience():
             return ""
         if node.handover.state == Giving.RELEASED:
             return "the appointment of another"
         silent = now - node.lease.words[lease_layout.OPERATOR_HEARD] / 1e9
-        return "the operator" if node.replication.replicas.voting and silent < self.patience() else ""
+        return "the operator" if self.has_heir() and silent < self.patience() else ""
+
+    def has_heir(self) -> bool:
+        """Whether a node of the shard has caught up; not a replica that somebody else let follow."""
+        listed = self.node.replication.replicas.listed
+        return any(feed.online and feed.id for feed in listed)
 
     def patience(self) -> float:
         topology = self.node.membership.topology
