@@ -24,7 +24,8 @@ from ringkeeper.resp.reader import CommandReader  # noqa: E402
 from ringkeeper.resp.values import ReplyError  # noqa: E402
 from ringkeeper.server.moves import Moves  # noqa: E402
 from ringkeeper.server.slot_feed import CAUGHT_UP, FAR_BEHIND, LISTED_AT_ONCE, WINDOW_NS, Pace, SlotFeed  # noqa: E402
-from ringkeeper.server.slot_values import PART, STRING_PART, USED  # noqa: E402
+from ringkeeper.server.slot_parts import PART, STRING_PART  # noqa: E402
+from ringkeeper.server.slot_values import USED  # noqa: E402
 from ringkeeper.store.keyspace import NO_EXPIRY, Clock, Keyspace  # noqa: E402
 from ringkeeper.store.slot import key_slot  # noqa: E402
 
@@ -190,31 +191,68 @@ def named(number: int) -> bytes:
     return b"%0100d" % number
 
 
-@pytest.mark.parametrize("kind", ["hash", "set"])
-async def test_elements_of_a_large_value_may_change_all_the_time_while_it_is_told_in_parts(kind: str) -> None:
-    key, randomness, source = b"{a}large", random.Random(7), InProcess(2)
-    fields = [named(number) for number in range(30_000)]
-    if kind == "hash":
-        run(source, [b"HSET", key, *[word for field in fields for word in (field, b"1")]])
-        doing = [(b"HSET", [b"9"]), (b"HINCRBY", [b"5"]), (b"HDEL", [])]
-    else:
-        run(source, [b"SADD", key, *fields])
-        doing = [(b"SADD", []), (b"SREM", [])]
+def random_change(randomness: random.Random, kind: str, key: bytes) -> list[bytes]:
+    """Of an element of a large value of 30,000, or of some at an end of it."""
+    name = named(randomness.randrange(40_000))
+    score = b"%d" % randomness.randrange(30_000)
+    some = b"%d" % randomness.randrange(1, 400)
+    return randomness.choice(
+        {
+            "hash": [[b"HSET", key, name, b"9"], [b"HINCRBY", key, name, b"5"], [b"HDEL", key, name]],
+            "set": [[b"SADD", key, name], [b"SREM", key, name]],
+            "list": [
+                [b"LPUSH", key, name, b"2", b"3"], [b"RPUSH", key, name, name], [b"LPUSHX", key, b"4"],
+                [b"LPOP", key], [b"LPOP", key, some], [b"RPOP", key], [b"RPOP", key, some],
+                [b"LTRIM", key, b"0", b"-2"], [b"LTRIM", key, b"-20000", b"20000"], [b"LTRIM", key, b"3", b"-1"],
+                [b"LSET", key, b"7", name], [b"LSET", key, b"-7", name], [b"LSET", key, b"5000", name],
+                [b"RPUSH", key, *[name] * 700], [b"PEXPIREAT", key, b"4000000000000"], [b"PERSIST", key],
+            ],
+            "zset": [
+                [b"ZADD", key, score, name], [b"ZADD", key, b"GT", b"CH", score, name, score, b"new"],
+                [b"ZADD", key, b"XX", score, name], [b"ZINCRBY", key, b"-100.5", name], [b"ZREM", key, name, b"x"],
+                [b"ZPOPMIN", key, b"3"], [b"ZPOPMAX", key, b"3"], [b"ZREMRANGEBYSCORE", key, score, score],
+            ],
+        }[kind]
+    )  # fmt: skip
 
-    def changes() -> Iterator[list[bytes]]:
-        while True:
-            name, rest = randomness.choice(doing)
-            yield [name, key, named(randomness.randrange(40_000)), *rest]
 
-    told = await fed_while_written_to(key, changes(), source)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["hash", "set", "list", "zset"])
+async def test_elements_of_a_large_value_may_change_all_the_time_while_it_is_told_in_parts(
+    kind: str, seed: int
+) -> None:
+    key, randomness, source = b"{a}large", random.Random(seed), InProcess(2)
+    names = [named(number) for number in range(30_000)]
+    make = {
+        "hash": [b"HSET", key, *[word for name in names for word in (name, b"1")]],
+        "set": [b"SADD", key, *names],
+        "list": [b"RPUSH", key, *names],
+        "zset": [b"ZADD", key, *[word for number, name in enumerate(names) for word in (b"%d" % (number // 7), name)]],
+    }
+    run(source, make[kind])
+    told = await fed_while_written_to(key, iter(lambda: random_change(randomness, kind, key), None), source)
     assert [args[0] for args in told].count(b"DEL") == 1, "it is told once"
     assert max(sum(map(len, args)) for args in told) < 2 * PART
+
+
+@pytest.mark.parametrize("pop", [b"LPOP", b"RPOP", b"ZPOPMIN"])
+async def test_a_queue_that_runs_empty_while_it_is_told_is_what_it_is_then(pop: bytes) -> None:
+    key, source = b"{a}large", InProcess(2)
+    names = [named(number) for number in range(5_000)]
+    if pop == b"ZPOPMIN":
+        run(source, [b"ZADD", key, *[word for name in names for word in (b"1", name)]])
+    else:
+        run(source, [b"RPUSH", key, *names])
+    again = [b"ZADD", key, b"1", b"a"] if pop == b"ZPOPMIN" else [b"RPUSH", key, b"a"]
+    pops = [[pop, key, b"1800"]] * 3
+    await fed_while_written_to(key, itertools.chain([NOTHING] * 5, pops, itertools.repeat(again)), source)
 
 
 async def test_a_value_that_changes_as_a_whole_all_the_time_is_told_whole_in_the_end() -> None:
     key, source = b"{a}large", InProcess(2)
     run(source, [b"RPUSH", key, *[b"element %d" % number for number in range(30_000)]])
-    told = await fed_while_written_to(key, itertools.repeat([b"LPUSH", key, b"x"]), source)
+    change = [b"LINSERT", key, b"BEFORE", b"element 3", b"x"]
+    told = await fed_while_written_to(key, itertools.repeat(change), source)
     assert [args[0] for args in told].count(b"RESTORE") == 1
 
 

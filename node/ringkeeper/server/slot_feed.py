@@ -22,9 +22,9 @@ from ringkeeper.cluster.topology import Move
 from ringkeeper.commands.table import Arguments
 from ringkeeper.resp.writer import encode_command, write_command
 from ringkeeper.server.session import Session
-from ringkeeper.server.slot_values import parts, takes_along, tell_small
+from ringkeeper.server.slot_parts import Parts, parts_of
+from ringkeeper.server.slot_values import tell_small
 from ringkeeper.server.snapshots import to_the_letter
-from ringkeeper.store.keyspace import Value
 
 if TYPE_CHECKING:
     from ringkeeper.server.moves import Moves
@@ -158,11 +158,8 @@ class SlotFeed:
         """Whether `left` has not all of them yet; so none is told."""
         self.cursor = 0
         """How far they are listed."""
-        self.large: bytes | None = None
-        """The key that is told in parts."""
-        self.value: Value = b""
-        """What it is."""
-        self.parts: Iterator[list[bytes]] = iter(())
+        self.parts: Parts | None = None
+        """Of the large key that is told."""
         self.attempts: dict[bytes, int] = {}
         """How often a large key was changed while its parts were told."""
         self.share = Share()
@@ -247,8 +244,8 @@ class SlotFeed:
 
     def step(self, slots: Iterator[int], end: int = 0) -> bool:
         """Tell a part, or keys until the clock says `end`, or list some; whether there are more."""
-        if self.large is not None:
-            self.tell_part()
+        if self.parts is not None:
+            self.tell_part(self.parts)
         elif self.listing:
             self.list_some()
         elif self.left:
@@ -276,13 +273,13 @@ class SlotFeed:
         if large is not None:
             value = keyspace.look(large)
             assert value is not None
-            self.large, self.value, self.parts = large, value, parts(keyspace, large, value)
+            self.parts = parts_of(keyspace, large, value)
 
-    def tell_part(self) -> None:
+    def tell_part(self, parts: Parts) -> None:
         """The next one of the large key."""
-        part = next(self.parts, None)
+        part = parts.next()
         if part is None:
-            self.large = None
+            self.parts = None
         else:
             self.tell(part)
 
@@ -290,23 +287,28 @@ class SlotFeed:
         """A command has changed keys of one of the slots."""
         if slot in self.unbegun or self.rules.state not in (Source.FEEDING, Source.HOLDING):
             return
+        commands = [args]
         if slot == self.slot:
-            if self.large is not None and self.large in keys and not self.goes_along(self.large, args[0].lower()):
-                self.attempts[self.large] = self.attempts.get(self.large, 0) + 1
-                self.left[self.large] = None
-                self.again.add(self.large)
-                self.large = None
+            if self.parts is not None and self.parts.key in keys:
+                along = self.parts.along(args, keys)
+                if along is None:
+                    self.begin_again(self.parts.key)
+                commands = along or []
             if self.listing or any(key in self.left for key in keys):
                 self.left.update(dict.fromkeys(keys))
                 self.again.update(keys)
                 return
         before = self.end
-        self.tell(args)
+        for words in commands:
+            self.tell(words)
         self.pace.written += self.end - before
 
-    def goes_along(self, key: bytes, name: bytes) -> bool:
-        """Whether a command that has changed the large key may be told amid its parts."""
-        return self.node.databases[0].look(key) is self.value and takes_along(self.value, name)
+    def begin_again(self, key: bytes) -> None:
+        """The large key has changed in a way that cannot be told amid its parts."""
+        self.attempts[key] = self.attempts.get(key, 0) + 1
+        self.left[key] = None
+        self.again.add(key)
+        self.parts = None
 
     # How it goes out
 

@@ -1,8 +1,5 @@
-"""A key as commands that make it elsewhere: a small one as one command, a large one in parts, so that nobody is
+"""A small key as one command that makes it elsewhere; a large one is told in parts (`slot_parts`), so that nobody is
 stalled. Nothing is compressed: that would take more processor time than all the rest.
-
-A part reads the value as it is then: who takes the parts of a value that changes meanwhile must begin again; but for
-sets and hashes whose elements come and go (`takes_along`).
 """
 
 from __future__ import annotations
@@ -35,16 +32,10 @@ else:
 
 LARGE = 256 * 1024
 """Bytes of a value that is told in parts."""
-PART = 64 * 1024
-"""Bytes of a part, about."""
-STRING_PART = 1024 * 1024
-"""Bytes of a part of a string, which is copied only."""
 AT_ONCE = 256
 """Elements that are read at once."""
 ATTEMPTS = 3
 """At telling a large key in parts; then it is told whole, which takes the loop for as long as copying it does."""
-ALONG = frozenset((b"hset", b"hmset", b"hdel", b"hincrby", b"sadd", b"srem"))
-"""What adds and removes elements of one key, by name."""
 USED = b"RINGKEEPER.USED"
 """What the uses of keys were, three words each: key, milliseconds since the last one, and its frequency, or -1 if
 nobody counts it. For the target alone: a replica's uses are its own."""
@@ -127,42 +118,6 @@ def note_uses(keyspace: Keyspace, args: list[bytes]) -> None:
             keyspace.set_idle(key, int(args[at + 1]))
 
 
-def parts(keyspace: Keyspace, key: bytes, value: Value) -> Iterator[list[bytes]]:
-    """Commands that make the key, whatever was there before."""
-    if isinstance(value, (bytes, bytearray)):
-        yield [b"SET", key, bytes(value[:STRING_PART])]
-        for start in range(STRING_PART, len(value), STRING_PART):
-            yield [b"APPEND", key, bytes(value[start : start + STRING_PART])]
-    else:
-        yield [b"DEL", key]
-        name, words = (b"", [])
-        size = 0
-        for name, found in elements(value):
-            words += found
-            size += sum(map(len, found))
-            if size >= PART:
-                yield [name, key, *words]
-                words, size = [], 0
-        if words:
-            yield [name, key, *words]
-        if isinstance(value, Hash):
-            yield from expiries(key, value)
-    if (at := keyspace.expiry(key)) != NO_EXPIRY:
-        yield [b"PEXPIREAT", key, b"%d" % at]
-    if words := uses(keyspace, key):
-        yield [USED, *words]
-
-
-def takes_along(value: Value, name: bytes) -> bool:
-    """Whether a command (lower case) on a value may be told amid its parts. A scan shows every element that stays, at
-    least once and as it is then: so what is told last of an element is what it is, whether the command or a part comes
-    first.
-    """
-    if isinstance(value, Hash):
-        return name in ALONG and not value.expiries  # of which HSET takes its field's, before or behind its part
-    return isinstance(value, Set) and name in ALONG
-
-
 def elements(value: Value) -> Iterator[tuple[bytes, list[bytes]]]:
     """By which command elements are added, and with which words; some at a time."""
     if isinstance(value, List):
@@ -189,9 +144,3 @@ def elements(value: Value) -> Iterator[tuple[bytes, list[bytes]]]:
                 yield b"SADD", found
             if cursor == 0:
                 return
-
-
-def expiries(key: bytes, value: Hash) -> Iterator[list[bytes]]:
-    """Of the fields that have one."""
-    for field, at in list((value.expiries or {}).items()):
-        yield [b"HPEXPIREAT", key, b"%d" % at, b"FIELDS", b"1", field]
