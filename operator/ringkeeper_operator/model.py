@@ -538,6 +538,7 @@ class Wait(Action):
 class WatchMoves(Wait):
     """Wait until the masters of these moves (ids) say anything new of them."""
 
+    seconds: float = 0.0
     topology: Topology
     moves: tuple[int, ...]
 

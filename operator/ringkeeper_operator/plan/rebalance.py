@@ -48,7 +48,6 @@ FULL = 0.95
 SMALL_LAG_BYTES = 8 * 1024 * 1024
 """A source is asked to release slots once its target lacks no more: it holds writes for the rest, for 100 ms at most.
 Where a target lacks more, it holds them back anyway (`server/slot_feed.py`): no load keeps slots from moving."""
-PAUSE = 0.05
 LOOSE = (0.5, 1.3)
 """Of its fair share of slots, what a shard owns at least and at most where traffic is to be even, not their number."""
 SETTLED_SECONDS = 120.0
@@ -182,7 +181,7 @@ def rebalance(spec: Spec, observed: Observed) -> Action | None:
         )
     if topology.moves:
         watched = tuple(move.id for move in topology.moves)
-        return WatchMoves(reason="Rebalancing", message=progress(spec, topology), quiet=True, seconds=PAUSE,
+        return WatchMoves(reason="Rebalancing", message=progress(spec, topology), quiet=True,
                           topology=topology, moves=watched)  # fmt: skip
     return None
 
