@@ -22,7 +22,7 @@ from ringkeeper.cluster.topology import Move
 from ringkeeper.commands.table import Arguments
 from ringkeeper.resp.writer import encode_command, write_command
 from ringkeeper.server.session import Session
-from ringkeeper.server.slot_parts import Parts, parts_of
+from ringkeeper.server.slot_parts import Parts, halves, parts_of
 from ringkeeper.server.slot_values import tell_small
 from ringkeeper.server.snapshots import to_the_letter
 
@@ -290,6 +290,10 @@ class SlotFeed:
         commands = [args]
         if slot == self.slot:
             if self.parts is not None and self.parts.key in keys:
+                for half in (found := halves(self.node.databases[0], args)):
+                    self.told(slot, half, [half[1]])
+                if found:
+                    return
                 along = self.parts.along(args, keys)
                 if along is None:
                     self.begin_again(self.parts.key)

@@ -225,6 +225,22 @@ def parts_of(keyspace: Keyspace, key: bytes, value: Value) -> Parts:
     return Parts(keyspace, key, value)
 
 
+def halves(keyspace: Keyspace, args: Arguments) -> list[Arguments]:
+    """Of a command that has just moved an element from one list to another, its pop and its push; none of any other."""
+    name = args[0].lower()
+    if name not in (b"lmove", b"rpoplpush") or args[1] == args[2]:
+        return []
+    source, target = (b"right", b"left") if name == b"rpoplpush" else (args[3].lower(), args[4].lower())
+    value = keyspace.look(args[2])
+    if not isinstance(value, List):
+        return []
+    at = 0 if target == b"left" else -1
+    return [
+        [b"LPOP" if source == b"left" else b"RPOP", args[1]],
+        [b"LPUSH" if target == b"left" else b"RPUSH", args[2], *value.range(at, at)],
+    ]
+
+
 def place(index: bytes, length: int) -> int:
     """Of an element of a list, counted from its head; a number below 0 counts from behind."""
     number = int(index)
