@@ -286,6 +286,7 @@ class MovingNode(SimNode):
         if side.state not in (Target.LOADING, Target.FOLLOWING, Target.HOLDING_ALL) or process.rules.lease is None:
             return
         part.feed_at = self.world.now
+        part.number += 1  # a feed is a stream: nothing comes twice, though the question and its answer may here
         before = state = state_of(process.head)
         for slot, value in zip(side.move.slots, piece.values, strict=False):
             state = state.shelf_with(slot, loaded_over(state.shelf[slot], value))
