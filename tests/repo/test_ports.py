@@ -6,7 +6,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from ports import ADMIN, BLOCK, FIRST_OF_BLOCKS, Ports
+from ports import ADMIN, BLOCK, FIRST_OF_BLOCKS, Ports, is_free
 
 TAKES_MANY = f"""
 import sys
@@ -33,8 +33,18 @@ def test_processes_side_by_side_are_given_different_ports() -> None:
     assert len(set().union(*given)) == sum(map(len, given))
 
 
+def with_a_free_block() -> Ports:
+    """One whose ports nobody has used within the last minute."""
+    tried = [Ports()]
+    tried[0].add_block()
+    while not all(map(is_free, tried[-1].ports)):
+        tried.append(Ports())
+        tried[-1].add_block()
+    return tried[-1]
+
+
 def test_a_port_is_given_again_when_all_others_were() -> None:
-    ports = Ports()
+    ports = with_a_free_block()
     given = [tuple(ports.take(3)) for _ in range(BLOCK)]
     assert all(each == tuple(range(each[0], each[0] + 3)) for each in given)
     again = given.index(given[0], 1)
@@ -42,7 +52,7 @@ def test_a_port_is_given_again_when_all_others_were() -> None:
 
 
 def test_a_port_where_somebody_listens_is_not_given_nor_one_whose_admin_port_is_taken() -> None:
-    ports = Ports()
+    ports = with_a_free_block()
     first = ports.take(5)[0]
     ports.ports.rotate(5)
     with socket.create_server(("127.0.0.1", first)), socket.create_server(("127.0.0.1", first + 2 + ADMIN)):
