@@ -281,6 +281,11 @@ def source_hides_nothing() -> list[Patch]:
     return [(moving_node, "keeps_hidden", keeps)]
 
 
+@mutation("A master that hands over takes no slots: its successor would not have what they bring.")
+def slots_taken_while_handing_over() -> list[Patch]:
+    return [(moving_node, "hands_over", lambda _: False)]
+
+
 BEGIN = {
     "slots-taken-back-by-a-timeout": 1,
     "slots-taken-back-with-the-feed": 47,
@@ -301,5 +306,6 @@ BEGIN = {
     "source-drops-before-the-target-confirmed-again": 0,
     "appointed-without-the-slots": 47,
     "source-hides-nothing": 33,
+    "slots-taken-while-handing-over": 3_025_428,
 }
 """The first seed that shows it, when this was written: from there on the search is short."""

@@ -78,6 +78,11 @@ class Part:
     """The offset of its stream that has what its side waits for its voters to hold."""
 
 
+def hands_over(process: Process) -> bool:
+    """Whether what comes now would be behind the offset that the next master has."""
+    return process.release is not None and process.release.state is not Giving.NOTHING
+
+
 class MovingProcess(Process):
     def __init__(self, run_id: str, rules: NodeLease, head: Entry | None, stream_term: int) -> None:
         super().__init__(run_id, rules, head, stream_term)
@@ -285,6 +290,8 @@ class MovingNode(SimNode):
         side = part.side
         if side.state not in (Target.LOADING, Target.FOLLOWING, Target.HOLDING_ALL) or process.rules.lease is None:
             return
+        if hands_over(process):
+            return
         part.feed_at = self.world.now
         part.number += 1  # a feed is a stream: nothing comes twice, though the question and its answer may here
         before = state = state_of(process.head)
@@ -369,7 +376,7 @@ class MovingNode(SimNode):
 
     def _confirm_held(self, process: MovingProcess, part: Part) -> None:
         side, topology = part.side, self.topology
-        if topology is None or part.mark is None:
+        if topology is None or part.mark is None or hands_over(process):
             return
         shard = topology.shards[self.shard]
         have = [process.acked.get(voter.run_id, 0) for voter in topology.voter_runs(shard)]

@@ -63,6 +63,11 @@ class Handover:
     def state(self) -> str:
         return str(self.release.state)
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether what comes now would be behind the offset that the next master has."""
+        return self.release.state is not Giving.NOTHING
+
     def ask(self, term: int, target: str) -> None:
         """The operator asks this master to hand over to a node (its id)."""
         node, standing = self.node, self.node.membership.standing

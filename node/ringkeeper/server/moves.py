@@ -413,6 +413,8 @@ class Moves:
     def is_held(self, part: Leaving | Coming) -> bool:
         """Whether enough voters, and the disk, have what is here of the feed, or what is served since this phase."""
         node, awaited = self.node, part.awaited
+        if node.handover.is_under_way:
+            return False  # voters may have what the next master lacks
         mark = part.rules.offset if part.rules.move.phase == FEEDING else -1
         if awaited.position == NOTHING or awaited.mark != mark:
             position = Position(node.membership.standing.term, node.replication.offset)

@@ -35,6 +35,9 @@ COMMANDS_AT_ONCE = 8
 CONNECT_SECONDS = 5.0
 AGAIN_SECONDS = 0.05
 """After which a source is asked anew that has not heard of the move yet."""
+HANDED_OVER_SECONDS = 0.005
+"""Between two looks whether this master goes on after all. It takes nothing while it hands over, which its successor
+would not have; in its next term another move begins."""
 HEARS_WITHIN = 10.0
 """Seconds after which it is not waited for any more."""
 
@@ -148,6 +151,10 @@ class SlotIntake(asyncio.Protocol):
         """Do what has come, for a turn; the rest follows when others were served, and there is room again."""
         self.scheduled = False
         if self.transport is None:
+            return
+        if self.node.handover.is_under_way:
+            self.scheduled = True
+            self.node.loop.call_later(HANDED_OVER_SECONDS, self.apply)
             return
         now = time.monotonic_ns()
         self.node.time.advance(now)
