@@ -69,8 +69,8 @@ def test_busy_keys_are_spread_over_the_shards_once(cli: Cli, tmp_path: Path) -> 
     cli("up", "-f", str(manifest), "--base-port", str(port), "--detach")
     before = owners(cli)
     keys: list[str] = []
+    slots = {key_slot(b"%d" % number): str(number) for number in range(100_000)}
     for shard, count in enumerate(BUSY):
-        slots = {key_slot(b"%d" % number): str(number) for number in range(100_000)}
         keys += [key for slot, key in slots.items() if before[slot] == shard][:count]
 
     def busy() -> Counter[int]:

@@ -35,12 +35,13 @@ def test_processes_side_by_side_are_given_different_ports() -> None:
 
 def with_a_free_block() -> Ports:
     """One whose ports nobody has used within the last minute."""
-    tried = [Ports()]
-    tried[0].add_block()
-    while not all(map(is_free, tried[-1].ports)):
-        tried.append(Ports())
-        tried[-1].add_block()
-    return tried[-1]
+    tried = []  # whose blocks are nobody else's meanwhile
+    while True:
+        ports = Ports()
+        ports.add_block()
+        if all(map(is_free, ports.ports)):
+            return ports
+        tried.append(ports)
 
 
 def test_a_port_is_given_again_when_all_others_were() -> None:

@@ -4,9 +4,8 @@ A master of a cluster whose shard has a replica that has caught up goes on servi
 leaving. The operator then asks it to hand over (`server/handover.py`), so that nothing has to be noticed, waited for or
 lost; when another is master and clients were sent there, it stops. The replica need not be a voter yet: the epoch that
 makes it one may be on its way. It stops too when it shows that nobody will take over: no replica is connected (all of
-them end as well), or there is no operator that asks. A master without a
-cluster does as Redis does: it takes no more writes, and waits until its replicas have all that there is
-(`shutdown-timeout`). Everybody else stops at once.
+them end as well), or there is no operator that asks. A master without a cluster does as Redis does: it takes no more
+writes, and waits until its replicas have all that there is (`shutdown-timeout`). Everybody else stops at once.
 """
 
 from __future__ import annotations
@@ -193,8 +192,7 @@ class Departure:
 
     def has_heir(self) -> bool:
         """Whether a node of the shard has caught up; not a replica that somebody else let follow."""
-        listed = self.node.replication.replicas.listed
-        return any(feed.online and feed.id for feed in listed)
+        return any(feed.online and feed.id for feed in self.node.replication.replicas.listed)
 
     def patience(self) -> float:
         topology = self.node.membership.topology

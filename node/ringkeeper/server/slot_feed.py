@@ -290,9 +290,9 @@ class SlotFeed:
         commands = [args]
         if slot == self.slot:
             if self.parts is not None and self.parts.key in keys:
-                for half in (found := halves(self.node.databases[0], args)):
-                    self.told(slot, half, [half[1]])
-                if found:
+                if found := halves(self.node.databases[0], args):
+                    for half in found:
+                        self.told(slot, half, [half[1]])
                     return
                 along = self.parts.along(args, keys)
                 if along is None:

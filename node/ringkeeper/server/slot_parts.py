@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from ringkeeper.commands.table import Arguments
 from ringkeeper.resp.doubles import format_double
-from ringkeeper.server.slot_values import AT_ONCE, USED, elements, uses
+from ringkeeper.server.slot_values import AT_ONCE, USED, scanned, uses
 from ringkeeper.store.keyspace import NO_EXPIRY, Keyspace, Value
 from ringkeeper.types.hash import Hash
 from ringkeeper.types.list import List
@@ -90,7 +90,7 @@ class ScannedParts(Parts):
     def elements(self) -> Iterator[Arguments]:
         yield [b"DEL", self.key]
         name, words, size = b"", list[bytes](), 0
-        for name, found in elements(self.value):
+        for name, found in scanned(self.value):
             words += found
             size += sum(map(len, found))
             if size >= PART:

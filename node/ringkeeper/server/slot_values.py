@@ -92,7 +92,7 @@ def whole(keyspace: Keyspace, key: bytes, value: Value, *, fresh: bool) -> list[
         return words if expiry == NO_EXPIRY else [*words, b"PXAT", b"%d" % expiry]
     timed = expiry != NO_EXPIRY or (isinstance(value, Hash) and value.expiries)
     if fresh and not timed and len(value) <= AT_ONCE:
-        name, added = next(elements(value))
+        name, added = few(value)
         return [name, key, *added]
     at = b"0" if expiry == NO_EXPIRY else b"%d" % expiry
     return [b"RESTORE", key, at, dump(value, compressing=False), b"REPLACE", b"ABSTTL"]
@@ -118,29 +118,28 @@ def note_uses(keyspace: Keyspace, args: list[bytes]) -> None:
             keyspace.set_idle(key, int(args[at + 1]))
 
 
-def elements(value: Value) -> Iterator[tuple[bytes, list[bytes]]]:
-    """By which command elements are added, and with which words; some at a time."""
+def few(value: Value) -> tuple[bytes, list[bytes]]:
+    """By which command the elements of a collection are added, and with which words. O(elements)."""
     if isinstance(value, List):
-        for start in range(0, len(value), AT_ONCE):
-            yield b"RPUSH", value.range(start, start + AT_ONCE - 1)
-    elif isinstance(value, SortedSet):
-        for start in range(0, len(value), AT_ONCE):
-            pairs = value.range(start, min(start + AT_ONCE, len(value)), TUPLES)  # the stop excluded
-            yield b"ZADD", [word for member, score in pairs for word in (format_double(score), member)]
-    else:
-        assert isinstance(value, (Hash, Set))
-        if len(value) <= AT_ONCE:
-            if isinstance(value, Hash):
-                yield b"HSET", [word for pair in value.items() for word in pair]
-            else:
-                yield b"SADD", value.members()
+        return b"RPUSH", value.range(0, -1)
+    if isinstance(value, SortedSet):
+        pairs = value.range(0, len(value), TUPLES)
+        return b"ZADD", [word for member, score in pairs for word in (format_double(score), member)]
+    if isinstance(value, Hash):
+        return b"HSET", [word for pair in value.items() for word in pair]
+    assert isinstance(value, Set)
+    return b"SADD", value.members()
+
+
+def scanned(value: Value) -> Iterator[tuple[bytes, list[bytes]]]:
+    """The same of a hash or a set, some elements at a time."""
+    assert isinstance(value, (Hash, Set))
+    cursor = 0
+    while True:
+        cursor, found = value.scan(cursor, AT_ONCE)
+        if isinstance(value, Hash):
+            yield b"HSET", [word for field in found for word in (field, cast(bytes, value.get(field)))]
+        else:
+            yield b"SADD", found
+        if cursor == 0:
             return
-        cursor = 0
-        while True:
-            cursor, found = value.scan(cursor, AT_ONCE)
-            if isinstance(value, Hash):
-                yield b"HSET", [word for field in found for word in (field, cast(bytes, value.get(field)))]
-            else:
-                yield b"SADD", found
-            if cursor == 0:
-                return
