@@ -1,11 +1,14 @@
 """Masters end while slots move. Whichever it is, and whenever, one shard serves the keys in the end, and has all."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from following import until
+from heartbeats import Operator
+from members import http
 from redis.exceptions import MovedError
 from two_shards import MOVING, TwoShards, key_in
 
@@ -95,6 +98,29 @@ def test_a_source_that_ends_when_it_has_released_may_be_succeeded(shards: TwoSha
     shards.end()
     until(lambda: shards.keys(0) == len(STAYING))
     assert_served(shards, GOING, 1)
+
+
+def test_a_target_that_hands_over_confirms_nothing_that_its_successor_may_lack(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as exits:
+        shards = filled(TwoShards(tmp_path, exits, replicas=1))
+        begun = shards.begin()
+        target, successor = (shards.members.servers[index] for index in (2, 3))
+        operator = exits.enter_context(Operator([target.port, successor.port], lease_ms=1500))
+        operator.ask_release(target.port, str(shards.members.state(3)["id"]))
+        shards.client(0).set(GOING[0], "behind the offset that the successor has")
+        path = f"/control/moves/{begun.id}/release"
+        _, told = http(shards.members.servers[0], path, token="token", body={"leader": 1}, method="POST")
+        assert json.loads(told)["state"] == "holding"
+        until(lambda: shards.state(0) != "holding")
+        assert shards.state(0) == "feeding", "it was not confirmed in time"
+        shards.appoint(1, 3)
+        shards.end()
+        assert shards.client(0).get(GOING[0]) == b"behind the offset that the successor has"
+        shards.follows(2)
+        shards.move()
+        assert shards.client(3).get(GOING[0]) == b"behind the offset that the successor has"
+        assert_served(shards, GOING[1:], 3)
+        assert_served(shards, STAYING, 0)
 
 
 def test_a_target_that_ends_behind_the_commit_serves_from_its_file(shards: TwoShards) -> None:

@@ -12,6 +12,8 @@ const next = (key) => { counts.set(key, (counts.get(key) ?? 0) + 1); return coun
 const must = (key, found, wanted) => {
   if (JSON.stringify(found) !== JSON.stringify(wanted)) errors.push(`${key}: ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`);
 };
+// A transaction that is given up has its own error, and those of the commands that were refused while it was queued.
+const told = (error) => [error, ...(error.previousErrors ?? [])].map((each) => each.message).join("; ");
 const upTo = (count) => Array.from({ length: count }, (_, n) => String(n + 1));
 
 const kinds = {
@@ -34,13 +36,13 @@ let operations = 0;
 while (!stopped) {
   for (const [kind, act] of Object.entries(kinds)) {
     const key = `js:${kind}:${operations % 53}`;
-    await act(key, next(key)).catch((error) => errors.push(`${key}: ${error.message}`));
+    await act(key, next(key)).catch((error) => errors.push(`${key}: ${told(error)}`));
   }
   operations++;
 }
 for (const [key, count] of counts) {
   const look = looks[key.split(":")[1]] ?? (async () => must(key, await cluster.get(key), String(count)));
-  await look(key, count).catch((error) => errors.push(`${key}: ${error.message}`));
+  await look(key, count).catch((error) => errors.push(`${key}: ${told(error)}`));
 }
 console.log(JSON.stringify({ operations, keys: counts.size, errors: errors.slice(0, 20) }));
 cluster.disconnect();
