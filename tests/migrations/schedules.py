@@ -35,6 +35,8 @@ LOSSY = "lossy link: "
 """Before the name of a cut: links that drop what is sent, and do not, by turns."""
 DROPPED, SLOW, FULL = "dropped connections", "slow link", "full disk"
 """All connections of a node end; what it is sent comes at 1 MB/s; its files cannot grow."""
+TOLD_TO_END = "told to end"
+"""A master hands over first, if it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +44,18 @@ class Trouble:
     """Something that happens once."""
 
     name: str
-    """`death`, a way to be stopped, a cut, or one of the above."""
+    """`death`, `told to end`, a way to be stopped, a cut, or one of the above."""
     target: str
     """A role; empty for a cut."""
     moment: str
     after: float
     """Seconds since the moment."""
     seconds: float
+
+    @property
+    def is_end(self) -> bool:
+        """Whether it ends a node's process."""
+        return self.name in (DEATH, TOLD_TO_END) and self.target != OPERATOR
 
     def __str__(self) -> str:
         of = f" of {self.target}" if self.target else ""
@@ -86,8 +93,8 @@ class Schedule:
 
     @property
     def deadly(self) -> bool:
-        """Whether a node is killed: only once, since acknowledged writes survive one failure."""
-        return any(trouble.name == DEATH and trouble.target != OPERATOR for trouble in self.troubles)
+        """Whether a node ends: only once, since acknowledged writes survive one failure."""
+        return any(trouble.is_end for trouble in self.troubles)
 
     def __str__(self) -> str:
         return f"{self.seed}: {self.part:.0%} to the target; " + "; ".join(map(str, self.troubles))
@@ -103,7 +110,7 @@ def schedule(seed: int, *, short: bool = False) -> Schedule:
     generator = random.Random(seed)
     troubles: list[Trouble] = []
     for _ in range(1 if short else generator.choice((1, 1, 2, 3))):
-        dead = any(each.name == DEATH and each.target != OPERATOR for each in troubles)
+        dead = any(each.is_end for each in troubles)
         seconds = SHORT_SECONDS if short else LONG_SECONDS
         troubles.append(_trouble(generator, seconds, may_kill=not dead, has_files=bool(setting(seed).persistence)))
     return Schedule(seed, generator.uniform(0.1, 0.3), tuple(sorted(troubles, key=lambda each: each.after)))
@@ -122,6 +129,7 @@ def _trouble(generator: random.Random, longest: float, *, may_kill: bool, has_fi
         return Trouble(name, generator.choice((SOURCE, TARGET, TARGET, TARGET_REPLICA)), moment, after, seconds)
     target = generator.choice(EVERYBODY)
     if kind < 0.8 and (may_kill or target == OPERATOR):
-        return Trouble(DEATH, target, moment, after, 0.4 * seconds)
+        name = DEATH if kind < 0.65 or target == OPERATOR else TOLD_TO_END
+        return Trouble(name, target, moment, after, 0.4 * seconds)
     name = STOPS[0] if target == OPERATOR else generator.choice(STOPS)
     return Trouble(name, target, moment, after, seconds)

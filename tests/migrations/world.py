@@ -7,6 +7,7 @@ import json
 import os
 import random
 import resource
+import signal
 import threading
 import time
 from collections import Counter
@@ -33,13 +34,14 @@ from migrations.schedules import (
     SOURCE_REPLICA,
     TARGET,
     TARGET_REPLICA,
+    TOLD_TO_END,
     Schedule,
     Setting,
     Trouble,
 )
 from partitions.network import Link, Network
 from partitions.world import LOOK_SECONDS, NAME, PASSWORD, Machines
-from process_faults import DEATH, FAULTS, stop
+from process_faults import DEATH, FAULTS, send, stop
 
 from ringkeeper.cluster.topology import FEEDING, Topology
 from ringkeeper.store.slot import SLOTS, key_slot
@@ -261,6 +263,8 @@ class World(Machines):
         if trouble.name == DROPPED:
             with contextlib.suppress(redis.RedisError), self.client_of(name) as client:
                 client.execute_command("CLIENT", "KILL", "SKIPME", "yes")
+        elif trouble.name == TOLD_TO_END:
+            send([pid], signal.SIGTERM)
         elif trouble.name == FULL:
             files = self.folder.node(name).glob("appendonlydir/*")
             size = max((file.stat().st_size for file in files), default=0) + ROOM_BYTES
