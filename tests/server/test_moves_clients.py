@@ -3,6 +3,7 @@
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,39 @@ def test_commands_on_slots_that_are_released_wait_for_the_next_topology(shards: 
     thread.join(30)
     assert isinstance(heard[0], MovedError)
     assert shards.client(1).get(GOING) == b"v"
+
+
+def test_all_commands_of_a_transaction_are_told_the_same_although_the_topology_changes(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as exits:
+        shards = TwoShards(tmp_path, exits, heartbeat_ms=100)
+        begun = shards.begin()
+        held = shards.release(begun)
+        with Wire(shards.members.servers[0].port) as client:
+            assert client("MULTI") == "OK"
+            told = client(f"INCR {GOING}")
+            assert str(told).startswith("-CLUSTERDOWN"), "it has waited for a topology as long as a lease lasts"
+            shards.settle(begun, held)
+            assert client(f"GET {GOING}") == told
+            assert client(f"GET {STAYING}") == "QUEUED"
+            assert str(client("EXEC")).startswith("-EXECABORT")
+            assert client("MULTI") == "OK"
+            assert str(client(f"INCR {GOING}")).startswith("-MOVED")
+            assert str(client(f"GET {GOING}")).startswith("-MOVED")
+
+
+def test_who_comes_back_with_what_it_was_sent_away_with_is_read_later(shards: TwoShards) -> None:
+    """Else a client that knows no other slot of that node has no redirection left when it hears of the topology."""
+    elsewhere = [key for key in map(str, range(12)) if key != GOING]
+
+    def seconds(keys: list[str]) -> float:
+        began = time.monotonic()
+        with Wire(shards.members.servers[1].port) as client:
+            for key in keys:
+                assert str(client(f"GET {key}")).startswith("-MOVED")
+        return time.monotonic() - began
+
+    others = min(seconds(elsewhere[:7]) for _ in range(5))
+    assert seconds([GOING] * 7) > max(0.3, others), "20, 40, 80 and 2 times 160 ms lie before the last answer"
 
 
 def test_who_waits_for_one_move_goes_on_while_another_is_released(shards: TwoShards) -> None:

@@ -363,6 +363,8 @@ class Dispatcher:
             session.transaction.aborted = True
         if name == "exec":
             error = self.transactions.abort(session, error)
+        if error.code == "MOVED":
+            session.sent_away(error.text)
         self.count(error)
         write(out, error, session.protocol)
 

@@ -11,6 +11,7 @@ from ringkeeper.commands.table import Arguments
 from ringkeeper.resp.values import ReplyError, Simple
 from ringkeeper.resp.writer import write
 from ringkeeper.server.session import Session
+from ringkeeper.server.transactions import ELSEWHERE
 
 if TYPE_CHECKING:
     from ringkeeper.server.dispatch import Dispatcher
@@ -93,13 +94,16 @@ class Modes:
             write(out, [b"pong", args[1] if len(args) == 2 else b""], 2)
 
     def queue(self, session: Session, args: Arguments, out: bytearray) -> None:
-        refusal = self.dispatcher.objection_to(session, args)
-        if refusal is None:
-            if not (session.transaction.aborted or session.watch_touched):  # EXEC will run none, nor look at more keys
-                session.transaction.add(self.dispatcher.find(args).command, args)
-            write(out, QUEUED, session.protocol)
-        else:
-            self.dispatcher.refuse(session, refusal, out)
+        transaction, dispatcher = session.transaction, self.dispatcher
+        refusal = dispatcher.objection_to(session, args)
+        if refusal is not None:
+            if refusal.code in ELSEWHERE:
+                refusal = transaction.told(refusal, dispatcher.find(args).command, args)
+            dispatcher.refuse(session, refusal, out)
+            return
+        if not (transaction.aborted or session.watch_touched):  # EXEC will run none, nor look at more keys
+            transaction.add(dispatcher.find(args).command, args)
+        write(out, QUEUED, session.protocol)
 
     def execute_tracked(self, session: Session, args: Arguments, out: bytearray) -> None:
         """A read that fails is remembered as well, unless a gate refused it."""

@@ -48,6 +48,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FIRST_REST_MS = cython.declare(cython.longlong, 20)
+LONGEST_REST_MS = cython.declare(cython.longlong, 160)
+SENT_LONG_AGO_MS = cython.declare(cython.longlong, 1000)
+"""Milliseconds for which a client is not read that was sent away and came back, and after which that is forgotten."""
 COMMANDS_PER_TURN = cython.declare(cython.Py_ssize_t, 1000)
 FLUSH_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
 """Replies are handed to the transport when so many have come together, or else when the loop has gone round."""
@@ -120,6 +124,10 @@ class Session(Sender):
     deferred: bytearray
     running: cython.bint
     sending: cython.bint
+    sent_to: str
+    sent_at: cython.longlong
+    sent_behind: cython.longlong
+    rest_ms: cython.longlong
     over_soft_limit_since: cython.double
     pushed: cython.Py_ssize_t
 
@@ -193,6 +201,12 @@ class Session(Sender):
         self.running = False
         self.sending = False
         """What it has to write will be written soon."""
+        self.sent_to = ""
+        """The last answer that sent the client to another node, when that was, and behind how many reads of all."""
+        self.sent_at = 0
+        self.sent_behind = 0
+        self.rest_ms = 0
+        """For how long it was not read when it came back all the same."""
         self.over_soft_limit_since = 0.0
         """By the monotonic clock; 0 while it is not."""
         self.pushed = 0
@@ -372,6 +386,24 @@ class Session(Sender):
     def yield_turn(self) -> None:
         self.scheduled = True
         self.clients.loop.call_soon(self.go_on)
+
+    def sent_away(self, answer: str) -> None:
+        """The client is sent to another node. Who comes back with the same does not know the way there: it is read
+        later, the longer the more often, so that it hears of the topology before it has no redirection left.
+
+        ioredis comes back, a few times in a millisecond, until it has asked for the slots: its pipelines and
+        transactions cannot be sent to a node of which it knows no other slot.
+        """
+        now: cython.longlong = self.traffic.clock.now_ms
+        if answer != self.sent_to or now - self.sent_at > SENT_LONG_AGO_MS:
+            self.sent_to = answer
+            self.rest_ms = 0
+        elif self.traffic.reads != self.sent_behind:
+            self.rest_ms = min(max(FIRST_REST_MS, 2 * self.rest_ms), LONGEST_REST_MS)
+            self.scheduled = True
+            self.clients.loop.call_later(self.rest_ms / 1000, self.go_on)
+        self.sent_at = now
+        self.sent_behind = self.traffic.reads
 
     def steer_reading(self) -> None:
         """Read from the socket only what can be executed soon, and no more than the query buffer may hold."""

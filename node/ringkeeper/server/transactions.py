@@ -25,13 +25,15 @@ Place = tuple[int, bytes]
 
 WORD_OVERHEAD, COMMAND_OVERHEAD = 41, 64
 """Bytes of an object's header and its place in a list; without them a queue of tiny words would seem to be small."""
+ELSEWHERE = frozenset(("MOVED", "CLUSTERDOWN"))
+"""Where it could run elsewhere, or later, that is what clients look for in the first word."""
 ABORTED = ReplyError("EXECABORT Transaction discarded because of previous errors.")
 
 
 class Transaction:
     """What a session has queued since MULTI."""
 
-    __slots__ = ("aborted", "growing", "judged", "queue", "size", "slot")
+    __slots__ = ("aborted", "growing", "judged", "queue", "sent_away", "size", "slot")
 
     def __init__(self) -> None:
         self.queue: list[Arguments] = []
@@ -45,6 +47,8 @@ class Transaction:
         """That of its first key, which all others share."""
         self.judged: Command | None = None
         """The command by which it is judged whether this node may run it all: one that writes, else one that reads."""
+        self.sent_away: dict[int, ReplyError] = {}
+        """By slot, what the first command that was refused for its slot was told."""
 
     def add(self, command: Command, args: Arguments) -> None:
         self.queue.append(args)
@@ -56,6 +60,15 @@ class Transaction:
         if touches_data and (self.judged is None or (command.write and not self.judged.write)):
             self.judged = command
         self.size += sum(map(len, args)) + WORD_OVERHEAD * len(args) + COMMAND_OVERHEAD
+
+    def told(self, refusal: ReplyError, command: Command, args: Arguments) -> ReplyError:
+        """What the client is told of a slot that is served elsewhere, or by nobody at present (`ELSEWHERE`).
+
+        That is the same for all commands, although the topology may change between two of them: ioredis for one sends
+        a transaction elsewhere only if all that were refused were told the same.
+        """
+        positions = command.key_positions(args)
+        return self.sent_away.setdefault(key_slot(args[positions[0]]), refusal) if positions else refusal
 
 
 class Transactions:
@@ -97,12 +110,9 @@ class Transactions:
         self.forget(session)
 
     def abort(self, session: Session, error: ReplyError) -> ReplyError:
-        """EXEC itself is refused: the transaction is over, and this is what its client is told.
-
-        Where it could run elsewhere, or later, that is what clients look for in the first word.
-        """
+        """EXEC itself is refused: the transaction is over, and this is what its client is told."""
         self.end(session)
-        if error.code in ("MOVED", "CLUSTERDOWN"):
+        if error.code in ELSEWHERE:
             return error
         return ReplyError(f"EXECABORT Transaction discarded because of: {error.text.removeprefix('ERR ')}")
 
