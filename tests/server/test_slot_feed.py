@@ -243,6 +243,17 @@ async def test_elements_of_a_large_value_may_change_all_the_time_while_it_is_tol
     assert max(sum(map(len, args)) for args in told) < 2 * PART
 
 
+@pytest.mark.parametrize("command", [b"HSET", b"SADD", b"RPUSH", b"ZADD"])
+async def test_large_elements_come_a_few_at_a_time(command: bytes) -> None:
+    key, source = b"{a}large", InProcess(2)
+    for number in range(200):
+        element = named(number) * 200
+        words = {b"HSET": [named(number), element], b"ZADD": [b"1", element]}.get(command, [element])
+        run(source, [command, key, *words])
+    told = await fed_while_written_to(key, itertools.repeat(NOTHING), source)
+    assert max(sum(map(len, args)) for args in told) < 2 * PART
+
+
 @pytest.mark.parametrize("pop", [b"LPOP", b"RPOP", b"ZPOPMIN"])
 async def test_a_queue_that_runs_empty_while_it_is_told_is_what_it_is_then(pop: bytes) -> None:
     key, source = b"{a}large", InProcess(2)

@@ -41,6 +41,9 @@ class Parts:
         self.keyspace = keyspace
         self.key = key
         self.value = value
+        elements = PART * len(value) // max(keyspace.memory_of(key), 1)
+        self.at_once = min(max(elements, 1), AT_ONCE)
+        """Elements that are read at once."""
         self.complete = False
         """All elements are told."""
         self.parts = self.all()
@@ -90,7 +93,7 @@ class ScannedParts(Parts):
     def elements(self) -> Iterator[Arguments]:
         yield [b"DEL", self.key]
         name, words, size = b"", list[bytes](), 0
-        for name, found in scanned(self.value):
+        for name, found in scanned(self.value, self.at_once):
             words += found
             size += sum(map(len, found))
             if size >= PART:
@@ -119,7 +122,7 @@ class ListParts(Parts):
         yield [b"DEL", self.key]
         while self.told < len(self.value):
             words, size = list[bytes](), 0
-            while size < PART and (found := self.value.range(self.told, self.told + AT_ONCE - 1)):
+            while size < PART and (found := self.value.range(self.told, self.told + self.at_once - 1)):
                 words += found
                 size += sum(map(len, found))
                 self.told += len(found)
@@ -170,11 +173,12 @@ class SortedSetParts(Parts):
         while (rank := self.rank()) < (length := len(self.value)):
             words, size = list[bytes](), 0
             while size < PART and rank < length:
-                for member, score in self.value.range(rank, min(rank + AT_ONCE, length), TUPLES):  # the stop excluded
+                stop = min(rank + self.at_once, length)
+                for member, score in self.value.range(rank, stop, TUPLES):
                     words += (format_double(score), member)
                     size += len(member)
                     self.last = score, member
-                rank += AT_ONCE
+                rank = stop
             yield [b"ZADD", self.key, *words]
 
     def rank(self) -> int:

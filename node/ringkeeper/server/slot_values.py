@@ -33,7 +33,7 @@ else:
 LARGE = 256 * 1024
 """Bytes of a value that is told in parts."""
 AT_ONCE = 256
-"""Elements that are read at once."""
+"""Elements that are read at once, at most."""
 ATTEMPTS = 3
 """At telling a large key in parts; then it is told whole, which takes the loop for as long as copying it does."""
 USED = b"RINGKEEPER.USED"
@@ -131,12 +131,12 @@ def few(value: Value) -> tuple[bytes, list[bytes]]:
     return b"SADD", value.members()
 
 
-def scanned(value: Value) -> Iterator[tuple[bytes, list[bytes]]]:
-    """The same of a hash or a set, some elements at a time."""
+def scanned(value: Value, count: int) -> Iterator[tuple[bytes, list[bytes]]]:
+    """The same of a hash or a set, about `count` elements at a time."""
     assert isinstance(value, (Hash, Set))
     cursor = 0
     while True:
-        cursor, found = value.scan(cursor, AT_ONCE)
+        cursor, found = value.scan(cursor, count)
         if isinstance(value, Hash):
             yield b"HSET", [word for field in found for word in (field, cast(bytes, value.get(field)))]
         else:
