@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FIRST_REST_MS = cython.declare(cython.longlong, 20)
-LONGEST_REST_MS = cython.declare(cython.longlong, 160)
+FIRST_REST_MS = cython.declare(cython.longlong, 50)
+LONGEST_REST_MS = cython.declare(cython.longlong, 450)
 SENT_LONG_AGO_MS = cython.declare(cython.longlong, 1000)
 """Milliseconds for which a client is not read that was sent away and came back, and after which that is forgotten."""
 COMMANDS_PER_TURN = cython.declare(cython.Py_ssize_t, 1000)
@@ -399,7 +399,7 @@ class Session(Sender):
             self.sent_to = answer
             self.rest_ms = 0
         elif self.traffic.reads != self.sent_behind:
-            self.rest_ms = min(max(FIRST_REST_MS, 2 * self.rest_ms), LONGEST_REST_MS)
+            self.rest_ms = min(max(FIRST_REST_MS, 3 * self.rest_ms), LONGEST_REST_MS)
             self.scheduled = True
             self.clients.loop.call_later(self.rest_ms / 1000, self.go_on)
         self.sent_at = now

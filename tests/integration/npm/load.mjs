@@ -9,8 +9,9 @@ let stopped = false;
 process.stdin.once("data", () => { stopped = true; });
 
 const next = (key) => { counts.set(key, (counts.get(key) ?? 0) + 1); return counts.get(key); };
+const shown = (value) => JSON.stringify(value, (_, part) => (part instanceof Error ? part.message : part));
 const must = (key, found, wanted) => {
-  if (JSON.stringify(found) !== JSON.stringify(wanted)) errors.push(`${key}: ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`);
+  if (shown(found) !== shown(wanted)) errors.push(`${key}: ${shown(found)}, not ${shown(wanted)}`);
 };
 // A transaction that is given up has its own error, and those of the commands that were refused while it was queued.
 const told = (error) => [error, ...(error.previousErrors ?? [])].map((each) => each.message).join("; ");
