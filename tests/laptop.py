@@ -13,6 +13,7 @@ from typing import IO, Any
 from click.testing import CliRunner
 
 from ringkeeper_operator.cli import main
+from ringkeeper_operator.runtime.local_folder import ClusterFolder
 from ringkeeper_operator.runtime.local_process import PROGRAM, find_processes
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +73,13 @@ class Cli:
         done = CliRunner().invoke(main, words, env={"XDG_STATE_HOME": str(self.home)}, catch_exceptions=False)
         assert done.exit_code == 0, done.output
         return dict(json.loads(done.stdout))
+
+    def owners(self) -> tuple[int, ...]:
+        """The shard of each slot, by the committed topology of the only cluster."""
+        status = self.status()
+        topology, _ = ClusterFolder(status["name"], Path(status["data"])).committed()
+        assert topology is not None
+        return topology.owners
 
     def stop_all(self) -> None:
         """Stop every cluster; whatever still runs after that is a fault, and is ended all the same."""

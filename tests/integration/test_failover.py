@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import signal
 import time
@@ -19,7 +18,6 @@ from laptop import Cli, eventually, is_alive
 from ports import free_base_port
 from wire import CLOSED, Wire
 
-from ringkeeper.cluster.topology import decode
 from ringkeeper.store.slot import key_slot
 
 SHARDS = 3
@@ -85,8 +83,7 @@ class Cluster:
 
     def key_of(self, shard: int) -> str:
         """A key that belongs to the shard."""
-        entry = json.loads((Path(self.cli.status()["data"]) / "topology.json").read_bytes())
-        owners = decode(entry["topology"]).owners
+        owners = self.cli.owners()
         return next(key for key in map(str, range(10**6)) if owners[key_slot(key.encode())] == shard)
 
 

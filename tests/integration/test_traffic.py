@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import Counter
@@ -15,7 +14,6 @@ import redis
 from laptop import Cli, eventually
 from ports import free_base_port
 
-from ringkeeper.cluster.topology import decode
 from ringkeeper.store.slot import key_slot
 
 SHARDS = 3
@@ -32,11 +30,6 @@ ROUNDS_PER_SECOND = 20
 MOST = 600.0
 """Seconds until they are spread: what counts is the average of minutes, and two must pass between rounds."""
 CALM = 300.0
-
-
-def owners(cli: Cli) -> tuple[int, ...]:
-    entry = json.loads((Path(cli.status()["data"]) / "topology.json").read_bytes())
-    return decode(entry["topology"]).owners
 
 
 @contextmanager
@@ -67,24 +60,24 @@ def test_busy_keys_are_spread_over_the_shards_once(cli: Cli, tmp_path: Path) -> 
     manifest, port = tmp_path / "cluster.yaml", free_base_port(SHARDS)
     manifest.write_text(MANIFEST)
     cli("up", "-f", str(manifest), "--base-port", str(port), "--detach")
-    before = owners(cli)
+    before = cli.owners()
     keys: list[str] = []
     slots = {key_slot(b"%d" % number): str(number) for number in range(100_000)}
     for shard, count in enumerate(BUSY):
         keys += [key for slot, key in slots.items() if before[slot] == shard][:count]
 
     def busy() -> Counter[int]:
-        now = owners(cli)
+        now = cli.owners()
         return Counter(now[key_slot(key.encode())] for key in keys)
 
     assert tuple(busy()[shard] for shard in range(SHARDS)) == BUSY
     even = sum(BUSY) / SHARDS
     with written_to(port, keys) as errors:
         eventually(lambda: max(busy().values()) <= 1.1 * even, "all shards have as much to do", MOST)
-        spread = owners(cli)
+        spread = cli.owners()
         moved = sum(one != other for one, other in zip(before, spread, strict=True))
         assert moved <= 1.5 * (BUSY[0] - even), "few slots, those with traffic"
         end = time.monotonic() + CALM
-        eventually(lambda: time.monotonic() > end or owners(cli) != spread, "calm", 2 * CALM)
-        assert owners(cli) == spread, "it has come to rest"
+        eventually(lambda: time.monotonic() > end or cli.owners() != spread, "calm", 2 * CALM)
+        assert cli.owners() == spread, "it has come to rest"
     assert not errors
