@@ -68,28 +68,30 @@ class Checks:
 
     # --- 1
 
-    def serving(self, node: SimNode, process: Process) -> None:
-        """After every event of a process: it answers clients from now on, if it may."""
+    def serving(self, node: SimNode, process: Process) -> bool:
+        """After every event of a process: it answers clients from now on, if it may. Whether it does."""
         world = self.world
-        mode = process.rules.mode(node.clock.read(world.now))
+        now = node.clock.read(world.now)
+        mode = process.rules.mode(now)
         if mode != process.mode:
             if process.mode:
                 self.moved(lease.TRANSITIONS, process.mode, mode)
             process.mode = mode
         until = process.serves_until()
         if until == 0:
-            return
-        if until <= node.clock.read(world.now):
+            return False
+        if until <= now:
             if process.has_answered and process.is_awake(world.now) and not process.was_fenced:
                 process.was_fenced = True
                 self.saw("fenced master")
-            return
+            return False
         if not process.is_awake(world.now):
-            return
+            return False
         process.was_fenced = False
         process.has_answered = True
         assert process.rules.lease is not None
         self._answers(node, process, process.rules.lease.term)
+        return True
 
     def _answers(self, node: SimNode, process: Process, term: int) -> None:
         if term < self.answered_term:

@@ -33,9 +33,11 @@ class MovingChecks(Checks):
 
     everything: SlotChecks
 
-    def serving(self, node: SimNode, process: Process) -> None:
-        super().serving(node, process)
-        self.everything.serving(node, process)
+    def serving(self, node: SimNode, process: Process) -> bool:
+        answers = super().serving(node, process)
+        if answers:
+            self.everything.answers(node, process)
+        return answers
 
     def changed(self, topology: Topology, change: object) -> None:
         if isinstance(change, Appoint) and change.basis.shard == self.shard:
@@ -76,17 +78,16 @@ class SlotChecks(Checks):
 
     # --- 4 and 5
 
-    def serving(self, node: MovingNode, process: MovingProcess) -> None:
-        now = self.world.now
-        topology = node.topology
-        if topology is None or process.rules.lease is None or not process.is_awake(now):
-            return
-        if process.serves_until() <= node.clock.read(now):
+    def answers(self, node: MovingNode, process: MovingProcess) -> None:
+        """The process answers clients at present."""
+        topology, shard = node.topology, node.shard
+        if topology is None:
             return
         main = state_of(process.head).main
         claims = self.claims[topology.epoch]
+        given = process.given()
         for slot in range(COUNT):
-            if not node.answers_for(process, slot):
+            if topology.owners[slot] != shard or slot in given:
                 continue
             seen = (claims[slot], main[slot])
             if self.answering.get((process.run_id, slot)) != seen or claims[slot] < self.answered[slot]:

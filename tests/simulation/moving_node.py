@@ -94,6 +94,11 @@ class MovingProcess(Process):
         sides = [part.side for part in self.parts.values()]
         return [side for side in sides if isinstance(side, SourceMove) and slot in side.move.slots]
 
+    def given(self) -> set[int]:
+        """The slots for which it answers no more, although its topology may say so."""
+        sides = [part.side for part in self.parts.values()]
+        return {slot for side in sides if isinstance(side, SourceMove) and not side.answers for slot in side.move.slots}
+
 
 class MovingNode(SimNode):
     checks: MovingChecks
