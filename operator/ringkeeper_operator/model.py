@@ -435,7 +435,8 @@ class CommitTopology(Action):
     topology: Topology
     expected: str | None
     at_once: bool = False
-    """Handed to the nodes before anything else is looked at: a shard is not served until they have it."""
+    """Handed to the nodes before anything else is looked at: until they have it a shard is not served, or nobody takes
+    the place of a master."""
     failovers: tuple[Failover, ...] = ()
     """What it does, for people; without the times that only whoever carries it out knows."""
     taking: tuple[str, ...] = ()

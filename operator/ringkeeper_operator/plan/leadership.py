@@ -26,4 +26,5 @@ def claim_leadership(spec: Spec, observed: Observed) -> CommitTopology | None:
         message=f"this operator leads the cluster as number {leader}",
         topology=replace(topology, epoch=topology.epoch + 1, leader=leader),
         expected=observed.topology_version,
+        at_once=True,
     )

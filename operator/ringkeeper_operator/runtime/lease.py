@@ -23,6 +23,8 @@ API_VERSION = "coordination.k8s.io/v1"
 LEASE_SECONDS = 15.0
 RENEW_DEADLINE_SECONDS = 10.0
 RETRY_SECONDS = 2.0
+STANDBY_SECONDS = 1.0
+"""Between two looks of a candidate that waits: nobody takes the place of a master until it leads."""
 
 
 class LeaseLost(Exception):
@@ -54,7 +56,7 @@ class Lease:
         while True:
             if await self._try():
                 break
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(STANDBY_SECONDS)
         log.info("leading as %s", self._identity)
 
     async def hold(self) -> None:
