@@ -80,14 +80,13 @@ class SlotChecks(Checks):
 
     def answers(self, node: MovingNode, process: MovingProcess) -> None:
         """The process answers clients at present."""
-        topology, shard = node.topology, node.shard
-        if topology is None:
+        if node.topology is None:
             return
         main = state_of(process.head).main
-        claims = self.claims[topology.epoch]
+        claims = self.claims[node.topology.epoch]
         given = process.given()
         for slot in range(COUNT):
-            if topology.owners[slot] != shard or slot in given:
+            if slot in given or not node.owns(slot):
                 continue
             seen = (claims[slot], main[slot])
             if self.answering.get((process.run_id, slot)) != seen or claims[slot] < self.answered[slot]:

@@ -114,7 +114,7 @@ class MovingNode(SimNode):
 
     def answers_for(self, process: MovingProcess, slot: int) -> bool:
         """As far as its topology and its sides of moves go; leases apart."""
-        return self.owns(slot) and all(side.answers for side in process.sources(slot))
+        return self.owns(slot) and slot not in process.given()
 
     def write(self) -> None:
         """A client writes to a slot that it has, if it is let."""
