@@ -1,6 +1,7 @@
 """Two shards of real nodes without an operator: the tests move slots between them, kill nodes and appoint others."""
 
 import contextlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -121,14 +122,20 @@ class TwoShards:
         until(lambda: self.state(self.masters[move.target], move) == "holding all")
         return move
 
+    def ask_release(self, move: Move) -> dict[str, Any]:
+        """Ask the source once; what it says of the move then."""
+        path = f"/control/moves/{move.id}/release"
+        source = self.members.servers[self.masters[move.source]]
+        status, told = http(source, path, token="token", body={"leader": 1}, method="POST")
+        assert status == 200
+        return dict(json.loads(told))
+
     def release(self, move: Move) -> Position:
         """Ask until both hold the same offset; what of the target's stream holds it."""
         source, target = self.masters[move.source], self.masters[move.target]
 
         def agreed() -> bool:
-            path = f"/control/moves/{move.id}/release"
-            status, _ = http(self.members.servers[source], path, token="token", body={"leader": 1}, method="POST")
-            assert status == 200
+            self.ask_release(move)
             return (self.state(source, move), self.state(target, move)) == ("released", "holding all")
 
         until(agreed)

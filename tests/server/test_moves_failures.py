@@ -1,14 +1,12 @@
 """Masters end while slots move. Whichever it is, and whenever, one shard serves the keys in the end, and has all."""
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from following import until
 from heartbeats import Operator
-from members import http
 from redis.exceptions import MovedError
 from two_shards import MOVING, TwoShards, key_in
 
@@ -108,9 +106,7 @@ def test_a_target_that_hands_over_confirms_nothing_that_its_successor_may_lack(t
         operator = exits.enter_context(Operator([target.port, successor.port], lease_ms=1500))
         operator.ask_release(target.port, str(shards.members.state(3)["id"]))
         shards.client(0).set(GOING[0], "behind the offset that the successor has")
-        path = f"/control/moves/{begun.id}/release"
-        _, told = http(shards.members.servers[0], path, token="token", body={"leader": 1}, method="POST")
-        assert json.loads(told)["state"] == "holding"
+        assert shards.ask_release(begun)["state"] == "holding"
         until(lambda: shards.state(0) != "holding")
         assert shards.state(0) == "feeding", "it was not confirmed in time"
         shards.appoint(1, 3)
